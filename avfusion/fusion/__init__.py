@@ -1,0 +1,48 @@
+"""Fusion variants, one file each. A new file with a `FusionNetwork` that has an `id` is found by everything."""
+
+import importlib
+import pkgutil
+from functools import cache
+
+from avfusion.errors import unknown
+from avfusion.fusion.base import FusionNetwork, Shape
+from avfusion.hyperparameters import Value
+
+__all__ = ["FusionNetwork", "Shape", "build", "choose_variants", "variants"]
+
+
+@cache
+def variants() -> dict[str, type[FusionNetwork]]:
+    """All variants by id, in the order of the tables."""
+    found: list[type[FusionNetwork]] = []
+    for module_info in pkgutil.iter_modules(__path__):
+        module = importlib.import_module(f"{__name__}.{module_info.name}")
+        for candidate in vars(module).values():
+            if (
+                isinstance(candidate, type)
+                and issubclass(candidate, FusionNetwork)
+                and candidate.__module__ == module.__name__
+                and "id" in vars(candidate)
+            ):
+                found.append(candidate)
+    return {variant.id: variant for variant in sorted(found, key=lambda variant: (variant.order, variant.id))}
+
+
+def choose_variants(names: str) -> list[type[FusionNetwork]]:
+    """The variants that `names` asks for: `quick`, `all`, or ids with commas (each once, in the given order)."""
+    known = variants()
+    if names == "all":
+        return list(known.values())
+    if names == "quick":
+        return [variant for variant in known.values() if variant.quick]
+    chosen = list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+    for name in chosen or [names]:
+        if name not in known:
+            raise unknown("variant", name, [*known, "all", "quick"])
+    return [known[name] for name in chosen]
+
+
+def build(variant: type[FusionNetwork], shape: Shape, params: dict[str, Value]) -> FusionNetwork:
+    """A network of `variant` for `shape`, from those of `params` that are its own hyperparameters."""
+    own = {name: params[name] for name in variant.hyperparameters}
+    return variant(shape, **own)

@@ -1,0 +1,77 @@
+"""A trained variant with all that is needed to use it again: standardisation, classes, hyperparameters, origin.
+
+On disk it is a folder of two files, `weights.safetensors` and `classifier.json`; nothing is pickled.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from avfusion.errors import UserError
+from avfusion.fusion import FusionNetwork, Shape, build, variants
+from avfusion.hyperparameters import Value
+from avfusion.standardize import Standardize
+
+WEIGHTS, DESCRIPTION = "weights.safetensors", "classifier.json"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a classifier is, apart from its numbers."""
+
+    variant: str
+    shape: Shape
+    params: dict[str, Value]
+    classes: tuple[str, ...]
+    features: dict[str, Any]
+    """Provenance of the features that it was trained on: embedder, weights, dataset."""
+
+
+class SceneClassifier(nn.Module):
+    """Raw features in, class scores out: audio [B, T, Da] and video [B, T, Dv] -> [B, C]."""
+
+    def __init__(self, description: Description, audio: Standardize, video: Standardize) -> None:
+        super().__init__()
+        self.description = description
+        self.standardize_audio = audio
+        self.standardize_video = video
+        variant = variants()[description.variant]
+        self.network: FusionNetwork = build(variant, description.shape, description.params)
+
+    def forward(self, audio: Tensor, video: Tensor) -> Tensor:
+        """Class scores [B, C] (unnormalised log-probabilities) of features as the embedder gives them."""
+        scores: Tensor = self.network(self.standardize_audio(audio), self.standardize_video(video))
+        return scores
+
+    def save(self, folder: Path) -> None:
+        """Write both files into `folder`, which is made if it is missing."""
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
+        save_file(state, folder / WEIGHTS)
+        (folder / DESCRIPTION).write_text(json.dumps(asdict(self.description), indent=2), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "SceneClassifier":
+        """The classifier that `save` wrote, in evaluation mode; `UserError` if `folder` holds none or a damaged one."""
+        try:
+            fields = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+            fields |= {"shape": Shape(**fields["shape"]), "classes": tuple(fields["classes"])}
+            description = Description(**fields)
+            shape = description.shape
+            classifier = cls(description, _blank(shape.audio_dim), _blank(shape.video_dim))
+            classifier.load_state_dict(load_file(folder / WEIGHTS))
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{folder} holds no usable classifier ({reason}); train it again") from error
+        return classifier.eval()
+
+
+def _blank(dim: int) -> Standardize:
+    """A standardisation of the right shape, to be filled by `load_state_dict`."""
+    return Standardize(np.zeros(dim, np.float32), np.ones(dim, np.float32))

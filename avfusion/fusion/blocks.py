@@ -1,0 +1,30 @@
+"""The two building blocks that the study's variants share, and the knobs that go with them."""
+
+from torch import nn
+
+from avfusion.hyperparameters import Real, Switch, Whole
+
+DROPOUT = Real(0.2, low=0.0, high=0.95, search=(0.0, 0.6))
+HIDDEN = Whole(512, low=1, high=8192, search=(128, 256, 512, 1024))
+EMBEDDING = Whole(128, low=1, high=8192, search=(64, 128, 256))
+OUTPUT_RELU = Switch(False)
+
+
+def block(n_in: int, n_out: int, *, hidden: int, dropout: float) -> nn.Sequential:
+    """Linear(n_in, hidden), BatchNorm, ReLU, Dropout, Linear(hidden, n_out): the study's Block."""
+    return nn.Sequential(
+        nn.Linear(n_in, hidden),
+        nn.BatchNorm1d(hidden),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.Linear(hidden, n_out),
+    )
+
+
+def output_network(n_in: int, hidden: int, n_classes: int, *, relu: bool) -> nn.Sequential:
+    """Linear(n_in, hidden), Linear(hidden, n_classes).
+
+    The study has no activation between the two; `relu` puts one there, as other solutions of the same course do.
+    """
+    between = [nn.ReLU()] if relu else []
+    return nn.Sequential(nn.Linear(n_in, hidden), *between, nn.Linear(hidden, n_classes))

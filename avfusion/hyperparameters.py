@@ -1,0 +1,115 @@
+"""Hyperparameters: what values are legal, which is the default, where a search looks.
+
+A variant declares its own in its class, as `{"alpha": Real(0.5, low=0, high=1, search=(0.1, 0.9))}`;
+the training recipe declares those that all variants share. Users write `alpha=0.25,dropout=0.3`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from avfusion.errors import UserError
+
+Value = float | int | bool
+
+
+@dataclass(frozen=True)
+class Real:
+    """A real number in [low, high]; a search draws from `search` (a pair), on a log scale if `log`."""
+
+    default: float
+    low: float
+    high: float
+    search: tuple[float, float]
+    log: bool = False
+
+    @property
+    def expected(self) -> str:
+        """The legal values in words."""
+        return f"a number in [{self.low:g}, {self.high:g}]"
+
+    def parse(self, text: str) -> float:
+        """The value that `text` writes; ValueError where it is not legal."""
+        value = float(text)
+        if not self.low <= value <= self.high:
+            raise ValueError(text)
+        return value
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole number in [low, high]; a search chooses among `search` (no search where it is empty)."""
+
+    default: int
+    low: int
+    high: int
+    search: tuple[int, ...] = ()
+
+    @property
+    def expected(self) -> str:
+        """The legal values in words."""
+        return f"a whole number in [{self.low}, {self.high}]"
+
+    def parse(self, text: str) -> int:
+        """The value that `text` writes; ValueError where it is not legal."""
+        value = int(text)
+        if not self.low <= value <= self.high:
+            raise ValueError(text)
+        return value
+
+
+@dataclass(frozen=True)
+class Switch:
+    """Yes or no, written as a word; never searched."""
+
+    default: bool
+    expected: str = "true or false"
+
+    def parse(self, text: str) -> bool:
+        """The value that `text` writes; ValueError where it is not legal."""
+        words = {"true": True, "false": False}
+        if text.lower() not in words:
+            raise ValueError(text)
+        return words[text.lower()]
+
+
+Hyperparameter = Real | Whole | Switch
+Table = Mapping[str, Hyperparameter]
+
+
+def parse_params(text: str) -> dict[str, str]:
+    """`"alpha=0.25,dropout=0.3"` as `{"alpha": "0.25", "dropout": "0.3"}`; `none` or nothing is empty."""
+    if text.strip() in ("", "none"):
+        return {}
+    pairs: dict[str, str] = {}
+    for item in text.split(","):
+        name, equals, value = (part.strip() for part in item.partition("="))
+        if not (name and equals and value):
+            raise UserError(f"params: cannot read {item!r}; write name=value,name=value without spaces")
+        if name in pairs:
+            raise UserError(f"params: {name!r} is given twice; give it once")
+        pairs[name] = value
+    return pairs
+
+
+def resolve(table: Table, given: Mapping[str, str]) -> dict[str, Value]:
+    """The value of each hyperparameter in `table`: as given where given, else its default.
+
+    Names in `given` that `table` lacks are ignored (see `check_known`); an illegal value is a UserError.
+    """
+    values: dict[str, Value] = {name: entry.default for name, entry in table.items()}
+    for name in given.keys() & table.keys():
+        try:
+            values[name] = table[name].parse(given[name])
+        except ValueError:
+            raise UserError(
+                f"{name}={given[name]}: expected {table[name].expected}; the default is {table[name].default}"
+            ) from None
+    return values
+
+
+def check_known(tables: list[Table], given: Mapping[str, str]) -> None:
+    """Raise a UserError, listing the choices, for a name in `given` that none of `tables` has."""
+    known = sorted({name for table in tables for name in table})
+    for name in given:
+        if name not in known:
+            raise UserError(f"params: unknown hyperparameter {name!r}; choose from: {', '.join(known)}")

@@ -1,0 +1,258 @@
+"""One battery that every registered variant must pass, and each variant against a forward pass written out."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import batch_norm, relu
+
+from avfusion.classifier import Description, SceneClassifier
+from avfusion.errors import UserError
+from avfusion.fusion import FusionNetwork, Shape, build, choose_variants, variants
+from avfusion.hyperparameters import resolve
+from avfusion.standardize import Standardize
+from avfusion.training import RECIPE, Examples, fit
+
+SHAPE = Shape(audio_dim=10, video_dim=14, n_frames=6, n_classes=3)
+ALL = list(variants().values())
+battery = pytest.mark.parametrize("variant", ALL, ids=[variant.id for variant in ALL])
+
+
+def make(variant: type[FusionNetwork], seed: int = 0, shape: Shape = SHAPE, **params: str) -> FusionNetwork:
+    """A network with BatchNorm statistics that are not the neutral ones."""
+    torch.manual_seed(seed)
+    network = build(variant, shape, resolve(variant.hyperparameters, params))
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm1d):
+            assert module.running_mean is not None and module.running_var is not None
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2.0)
+            torch.nn.init.uniform_(module.weight, 0.5, 2.0)
+            torch.nn.init.normal_(module.bias)
+    return network
+
+
+def features(n_clips: int, seed: int = 1, shape: Shape = SHAPE) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return (
+        torch.randn(n_clips, shape.n_frames, shape.audio_dim, generator=generator),
+        torch.randn(n_clips, shape.n_frames, shape.video_dim, generator=generator),
+    )
+
+
+@battery
+def test_scores_have_the_right_shape_and_are_finite(variant: type[FusionNetwork]) -> None:
+    scores = make(variant).eval()(*features(5))
+    assert scores.shape == (5, 3)
+    assert torch.isfinite(scores).all()
+
+
+@battery
+def test_every_parameter_gets_a_gradient(variant: type[FusionNetwork]) -> None:
+    network = make(variant).train()
+    loss = torch.nn.functional.cross_entropy(network(*features(8)), torch.arange(8) % 3)
+    loss.backward()  # type: ignore[no-untyped-call]
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+
+
+@battery
+def test_order_of_a_batch_does_not_matter(variant: type[FusionNetwork]) -> None:
+    network, (audio, video) = make(variant).eval(), features(6)
+    order = torch.tensor([3, 1, 5, 0, 2, 4])
+    torch.testing.assert_close(network(audio[order], video[order]), network(audio, video)[order])
+
+
+@battery
+def test_only_its_modalities_matter(variant: type[FusionNetwork]) -> None:
+    network, (audio, video), (other_audio, other_video) = make(variant).eval(), features(4), features(4, seed=2)
+    scores = network(audio, video)
+    assert torch.equal(scores, network(other_audio, video)) == ("audio" not in variant.modalities)
+    assert torch.equal(scores, network(audio, other_video)) == ("video" not in variant.modalities)
+
+
+@battery
+def test_pooling_once_equals_pooling_inside(variant: type[FusionNetwork]) -> None:
+    if not variant.pools_time:
+        assert not torch.allclose(
+            make(variant).eval()(*features(4)), make(variant).eval()(*(x.flip(1) for x in features(4)))
+        )
+        return
+    network, (audio, video) = make(variant).eval(), features(4)
+    torch.testing.assert_close(network(audio, video), network(audio.mean(1, True), video.mean(1, True)))
+
+
+@battery
+def test_saved_and_loaded_is_equal(variant: type[FusionNetwork], tmp_path: Path) -> None:
+    params = resolve({**RECIPE, **variant.hyperparameters}, {})
+    generator = np.random.default_rng(0)
+    standardize = [
+        Standardize(generator.normal(size=d).astype(np.float32), generator.uniform(1, 2, d).astype(np.float32))
+        for d in (SHAPE.audio_dim, SHAPE.video_dim)
+    ]
+    description = Description(variant.id, SHAPE, params, ("a", "b", "c"), {"embedder": "none"})
+    classifier = SceneClassifier(description, *standardize).eval()
+    classifier.save(tmp_path / "saved")
+    loaded = SceneClassifier.load(tmp_path / "saved")
+    assert torch.equal(loaded(*features(4)), classifier(*features(4)))
+    assert loaded.description == description
+
+
+@battery
+def test_same_seed_same_training(variant: type[FusionNetwork]) -> None:
+    def history(seed: int) -> list[tuple[float, float]]:
+        examples = Examples(*features(24), torch.arange(24) % 3)
+        recipe = resolve(RECIPE, {"epochs": "3", "batch_size": "8"})
+        epochs = fit(make(variant), examples, examples, recipe, seed)
+        return [(epoch.train_loss, epoch.val_loss) for epoch in epochs]
+
+    assert history(0) == history(0) != history(1)
+
+
+@battery
+def test_learns_classes_that_both_modalities_show(variant: type[FusionNetwork]) -> None:
+    audio, video = features(96)
+    labels = torch.arange(96) % 3
+    audio[..., :3] += 3 * torch.eye(3)[labels][:, None]
+    video[..., :3] += 3 * torch.eye(3)[labels][:, None]
+    examples = Examples(audio, video, labels)
+    recipe = resolve(RECIPE, {"epochs": "30", "batch_size": "16", "learning_rate": "0.003"})
+    assert list(fit(make(variant), examples, examples, recipe, 0))[-1].val_accuracy > 0.95
+
+
+@battery
+def test_hyperparameters_are_the_constructor_keywords(variant: type[FusionNetwork]) -> None:
+    keywords = variant.__init__.__kwdefaults__ or {}
+    assert not keywords, "defaults belong in the table"
+    code = variant.__init__.__code__
+    names = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+    assert set(names) == set(variant.hyperparameters)
+    assert not set(names) & set(RECIPE)
+    assert variant.title and variant.source
+
+
+def normed(state: dict[str, Tensor], name: str, x: Tensor) -> Tensor:
+    entries = [state[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias")]
+    return batch_norm(x, *entries, training=False)
+
+
+def linear(state: dict[str, Tensor], name: str, x: Tensor) -> Tensor:
+    return x @ state[f"{name}.weight"].T + state[f"{name}.bias"]
+
+
+def block(state: dict[str, Tensor], name: str, x: Tensor) -> Tensor:
+    return linear(state, f"{name}.4", relu(normed(state, f"{name}.1", linear(state, f"{name}.0", x))))
+
+
+def output(state: dict[str, Tensor], name: str, x: Tensor) -> Tensor:
+    return linear(state, f"{name}.1", linear(state, f"{name}.0", x))
+
+
+def plain_audio_only(state: dict[str, Tensor], audio: Tensor, video: Tensor) -> Tensor:
+    return output(state, "output", block(state, "embed", audio.mean(1)))
+
+
+def plain_video_only(state: dict[str, Tensor], audio: Tensor, video: Tensor) -> Tensor:
+    return output(state, "output", block(state, "embed", video.mean(1)))
+
+
+def plain_baseline(state: dict[str, Tensor], audio: Tensor, video: Tensor) -> Tensor:
+    both = [block(state, "audio", audio.mean(1)), block(state, "video", video.mean(1))]
+    return output(state, "output", torch.cat(both, 1))
+
+
+def plain_early(state: dict[str, Tensor], audio: Tensor, video: Tensor) -> Tensor:
+    return block(state, "joint", torch.cat([audio.mean(1), video.mean(1)], 1))
+
+
+def plain_late(state: dict[str, Tensor], audio: Tensor, video: Tensor) -> Tensor:
+    scores = [
+        output(state, f"{name}.1", block(state, f"{name}.0", x.mean(1)))
+        for name, x in (("audio", audio), ("video", video))
+    ]
+    return 0.7 * scores[0] + 0.3 * scores[1]
+
+
+PLAIN: dict[str, tuple[Callable[..., Tensor], dict[str, str]]] = {
+    "audio_only": (plain_audio_only, {}),
+    "video_only": (plain_video_only, {}),
+    "baseline": (plain_baseline, {}),
+    "early": (plain_early, {}),
+    "late": (plain_late, {"alpha": "0.3"}),
+}
+
+
+@battery
+def test_equals_a_plain_forward_pass(variant: type[FusionNetwork]) -> None:
+    plain, params = PLAIN[variant.id]
+    network, (audio, video) = make(variant, **params).eval(), features(7)
+    torch.testing.assert_close(network(audio, video), plain(network.state_dict(), audio, video))
+
+
+def n_block(n_in: int, n_out: int, hidden: int = 512) -> int:
+    return n_in * hidden + hidden + 2 * hidden + hidden * n_out + n_out
+
+
+def n_output(n_in: int, hidden: int, n_classes: int = 10) -> int:
+    return n_in * hidden + hidden + hidden * n_classes + n_classes
+
+
+COUNTS = {
+    "audio_only": n_block(512, 128) + n_output(128, 128),
+    "video_only": n_block(512, 128) + n_output(128, 128),
+    "baseline": 2 * n_block(512, 128) + n_output(256, 128),
+    "early": n_block(1024, 10, hidden=1024),
+    "late": 2 * (n_block(512, 128) + n_output(128, 256)),
+}
+
+
+@battery
+def test_parameter_count_at_the_study_size(variant: type[FusionNetwork]) -> None:
+    with torch.device("meta"):
+        network = build(variant, Shape(512, 512, 96, 10), resolve(variant.hyperparameters, {}))
+    assert sum(parameter.numel() for parameter in network.parameters()) == COUNTS[variant.id]
+
+
+def test_late_fusion_with_extreme_alpha_is_one_branch() -> None:
+    late = variants()["late"]
+    audio, video = features(4)
+    other_audio, other_video = features(4, seed=2)
+    sound, picture = make(late, alpha="0").eval(), make(late, alpha="1").eval()
+    assert torch.equal(sound(audio, video), sound(audio, other_video))
+    assert torch.equal(picture(audio, video), picture(other_audio, video))
+
+
+def test_output_relu_is_an_option() -> None:
+    baseline = variants()["baseline"]
+    kinds = [type(module) for module in make(baseline, output_relu="true").output]
+    assert kinds == [torch.nn.Linear, torch.nn.ReLU, torch.nn.Linear]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [("late,early,late", ["late", "early"]), ("quick", [v.id for v in ALL if v.quick]), ("all", [v.id for v in ALL])],
+)
+def test_choosing_variants(names: str, expected: list[str]) -> None:
+    assert [variant.id for variant in choose_variants(names)] == expected
+
+
+@pytest.mark.parametrize("names", ["latte", "late,latte", "", ","])
+def test_unknown_variant_lists_the_choices(names: str) -> None:
+    with pytest.raises(UserError, match=r"unknown variant .*audio_only, baseline, early, late"):
+        choose_variants(names)
+
+
+def test_loading_a_damaged_classifier_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no usable classifier"):
+        SceneClassifier.load(tmp_path)
+    blank = [Standardize(np.zeros(10, np.float32), np.ones(10, np.float32)) for _ in range(2)]
+    params = resolve({**RECIPE, **variants()["early"].hyperparameters}, {})
+    description = Description("early", Shape(10, 10, 6, 3), params, ("a", "b", "c"), {})
+    SceneClassifier(description, *blank).save(tmp_path)
+    weights = tmp_path / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(UserError, match="holds no usable classifier"):
+        SceneClassifier.load(tmp_path)
