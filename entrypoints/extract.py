@@ -1,0 +1,16 @@
+"""Entry point `extract`."""
+
+from entrypoints.command import Job, command
+
+
+def load() -> Job:
+    """Embed the sound and the picture of every clip into a feature store."""
+    from avfusion.jobs.extract import extract_job
+
+    return extract_job
+
+
+cli = command("extract", ["data", "output", "embedder", "weights", "precision", "device"], load)
+
+if __name__ == "__main__":
+    cli()

@@ -1,0 +1,18 @@
+"""Entry point `main`."""
+
+from entrypoints.command import Job, command
+
+
+def load() -> Job:
+    """From clips to compared fusion variants: extract, train, summary."""
+    from avfusion.jobs.main import main_job
+
+    return main_job
+
+
+cli = command(
+    "main", ["data", "output", "embedder", "weights", "precision", "device", "variants", "seeds", "params"], load
+)
+
+if __name__ == "__main__":
+    cli()

@@ -1,0 +1,46 @@
+"""What users see of the project agrees with what it does: MLproject, click, conda.yaml, pyproject.toml."""
+
+import re
+import tomllib
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[1]
+MLPROJECT: dict[str, Any] = yaml.safe_load((ROOT / "MLproject").read_text())
+ENTRY_POINTS = sorted(MLPROJECT["entry_points"])
+
+
+@pytest.mark.parametrize("name", ENTRY_POINTS)
+def test_mlproject_and_click_agree(name: str) -> None:
+    entry = MLPROJECT["entry_points"][name]
+    command: click.Command = import_module(f"entrypoints.{name}").cli
+    options = {option.name: option.default for option in command.params}
+    assert options == {key: value["default"] for key, value in entry["parameters"].items()}
+    assert {value["type"] for value in entry["parameters"].values()} == {"string"}
+    expected = f"python -m entrypoints.{name} " + " ".join(f"--{key} {{{key}}}" for key in entry["parameters"])
+    assert entry["command"] == expected
+    assert all(isinstance(option, click.Option) and option.help for option in command.params)
+
+
+def test_every_entry_point_file_is_in_mlproject() -> None:
+    files = {path.stem for path in (ROOT / "entrypoints").glob("*.py")} - {"__init__", "command"}
+    assert files == set(ENTRY_POINTS)
+
+
+def test_conda_pins_lie_inside_the_ranges_of_pyproject() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    ranges = {entry.name: entry.specifier for entry in map(Requirement, project["dependencies"])}
+    conda = yaml.safe_load((ROOT / "conda.yaml").read_text())["dependencies"]
+    pins = dict(line.split("==") for line in next(entry for entry in conda if isinstance(entry, dict))["pip"])
+    assert set(pins) == set(ranges)
+    for name, version in pins.items():
+        assert re.fullmatch(r"\d+(\.\d+)+", version), f"{name}=={version} is not exact"
+        assert version in ranges[name], f"{name}=={version} is outside {ranges[name]}"
+    python = next(entry for entry in conda if isinstance(entry, str) and entry.startswith("python="))
+    assert Requirement(f"python{project['requires-python']}").specifier.contains(python.removeprefix("python="))
