@@ -1,0 +1,229 @@
+"""Prediction files that this field exchanges: the course's TSV (one row per clip) and DCASE's (one per second).
+
+Course: columns `aid`, `scene_pred`, `scene_label`, then one probability column per class. DCASE 2021 task 1B:
+one column of file names, `scene_label` (the *predicted* class), then one probability column per class.
+"""
+
+import csv
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from avfusion.atomic import replacing
+from avfusion.errors import UserError, unknown
+from avfusion.predictions import Predictions
+
+logger = logging.getLogger(__name__)
+
+COURSE_COLUMNS = ("aid", "scene_pred", "scene_label")
+DCASE_NAMES = {
+    "filename_audio_video": ".wav.mp4",
+    "filename_audio": ".wav",
+    "filename_video": ".mp4",
+}
+"""First column of a DCASE file and what ends its names, by what the model took in."""
+
+DECIMALS = 12
+"""Decimals that we write."""
+FEW_DECIMALS = 8
+"""Files with fewer decimals than this are rounded so much that the log loss hangs on the floor."""
+FLOOR = 1e-4
+"""Floor for files of few decimals, unless the caller names one."""
+ROUNDING_TOLERANCE = 0.05
+"""How far a row of printed probabilities may miss 1."""
+
+
+def write_course_tsv(path: Path, predictions: Predictions) -> None:
+    """Write the course's TSV, with 12 decimals and the decisions as `scene_pred`."""
+    classes = np.array(predictions.classes)
+    table = pd.DataFrame(
+        {
+            "aid": predictions.ids,
+            "scene_pred": classes[predictions.decisions],
+            "scene_label": classes[predictions.labels],
+        }
+    )
+    _write(path, table, predictions)
+
+
+def read_course_tsv(path: Path, *, floor: float | None = None) -> Predictions:
+    """Read the course's TSV over any set of classes.
+
+    Decisions are the stored `scene_pred`. Probabilities below `floor` are raised to it and rows are then
+    normalised. Without a `floor`, a file of fewer than 8 decimals gets 1e-4 and a finer one none. `notes`
+    (also logged) says how many probabilities of a true class are exactly 0 and which floor was used.
+
+    Raises `UserError` for a file that is missing, no such table, or in which a clip or a column repeats, a
+    column is missing, a class is unknown, or a value is no probability.
+    """
+    table = _read(path)
+    _require(path, table, COURSE_COLUMNS)
+    classes = tuple(column for column in table.columns if column not in COURSE_COLUMNS)
+    labels = _indices(path, "scene_label", table["scene_label"], classes)
+    return _predictions(path, table, table["aid"], "scene_pred", classes, labels, floor)
+
+
+def write_dcase_tsv(
+    path: Path,
+    predictions: Predictions,
+    names: Literal["filename_audio_video", "filename_audio", "filename_video"] = "filename_audio_video",
+) -> None:
+    """Write 1-s predictions (ids `<stem>_<k>`, k = 0..9) as a DCASE TSV; `names` says what the model took in."""
+    if names not in DCASE_NAMES:
+        raise unknown("column of DCASE file names", names, list(DCASE_NAMES))
+    classes = np.array(predictions.classes)
+    table = pd.DataFrame(
+        {
+            names: [clip + DCASE_NAMES[names] for clip in predictions.ids],
+            "scene_label": classes[predictions.decisions],
+        }
+    )
+    _write(path, table, predictions)
+
+
+def read_dcase_tsv(path: Path, truth: Mapping[str, str], *, floor: float | None = None) -> Predictions:
+    """Read a DCASE TSV, multimodal or unimodal, as predictions with ids `<stem>_<k>`.
+
+    The file does not hold the true classes: `truth` gives the class of each clip's stem. Decisions, floor,
+    notes and errors are those of `read_course_tsv`.
+    """
+    table = _read(path)
+    names = next((column for column in DCASE_NAMES if column in table.columns), "filename_audio_video")
+    _require(path, table, (names, "scene_label"))
+    classes = tuple(column for column in table.columns if column not in (names, "scene_label"))
+    ids = table[names].str.removesuffix(DCASE_NAMES[names])
+    stems = ids.str.rpartition("_")[0]
+    missing = sorted(set(stems) - set(truth))
+    if missing:
+        raise UserError(
+            f"{path}: the true class of {len(missing)} clip(s) is not known, for instance {missing[0]!r}; "
+            "give the list of the clips that the file was made from"
+        )
+    labels = _indices(path, "true class", stems.map(dict(truth)), classes)
+    return _predictions(path, table, ids, "scene_label", classes, labels, floor)
+
+
+def read_folder(folder: Path, *, floor: float | None = None) -> dict[str, Predictions]:
+    """Every course TSV directly in `folder`, by file name without `.tsv`, in the order of the names."""
+    paths = sorted(folder.glob("*.tsv"))
+    if not paths:
+        raise UserError(f"{folder.resolve()}: no *.tsv here; expected a folder of prediction files")
+    return {path.stem: read_course_tsv(path, floor=floor) for path in paths}
+
+
+def _write(path: Path, table: pd.DataFrame, predictions: Predictions) -> None:
+    """Append the class columns and write the table, whole or not at all."""
+    if taken := set(table.columns) & set(predictions.classes):
+        raise UserError(f"{path}: a class is named like a column of the file: {', '.join(sorted(taken))}")
+    texts = [*predictions.ids, *predictions.classes]
+    if awkward := [text for text in texts if not text.isprintable() or text != text.strip() or not text]:
+        raise UserError(f"{path}: the name {awkward[0]!r} cannot stand in a tab-separated file; rename it")
+    probabilities = pd.DataFrame(predictions.probabilities, columns=list(predictions.classes))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        pd.concat([table, probabilities], axis=1).to_csv(
+            temporary, sep="\t", index=False, float_format=f"%.{DECIMALS}f", quoting=csv.QUOTE_NONE
+        )
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """The file as text cells, with its header as columns, none of which repeats."""
+    if not path.is_file():
+        raise UserError(f"{path.resolve()}: no such file; expected predictions as tab-separated values")
+    try:
+        cells = pd.read_csv(
+            path, sep="\t", header=None, dtype=str, keep_default_na=False, quoting=csv.QUOTE_NONE,
+            encoding="utf-8-sig", skip_blank_lines=True,
+        )  # fmt: skip
+    except ValueError as error:  # pandas' parser errors and undecodable text are all ValueErrors
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path}: not a tab-separated table ({reason}); expected predictions") from error
+    header = [str(name) for name in cells.iloc[0]]
+    if repeated := sorted({name for name in header if header.count(name) > 1}):
+        raise UserError(f"{path}: column {repeated[0]!r} repeats; each column must occur once")
+    table = cells.iloc[1:].reset_index(drop=True).fillna("")  # cells that a short line lacks
+    table.columns = pd.Index(header)
+    if table.empty:
+        raise UserError(f"{path}: has a header and no clip; at least one row is needed")
+    return table
+
+
+def _require(path: Path, table: pd.DataFrame, columns: tuple[str, ...]) -> None:
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise UserError(
+            f"{path}: no column {', '.join(missing)}; found {', '.join(table.columns)}; "
+            f"expected {', '.join(columns)} and one column per class, separated by tabs"
+        )
+    if len(table.columns) == len(columns):
+        raise UserError(f"{path}: no class columns; expected one column of probabilities per class")
+
+
+def _indices(path: Path, what: str, names: pd.Series, classes: tuple[str, ...]) -> NDArray[np.int64]:
+    """[N] index into `classes` of each name."""
+    index = {name: position for position, name in enumerate(classes)}
+    strange = sorted({str(name) for name in names if name not in index})
+    if strange:
+        raise UserError(f"{path}: {what} {strange[0]!r} has no column; the classes are {', '.join(classes)}")
+    return np.array([index[name] for name in names], dtype=np.int64)
+
+
+def _predictions(
+    path: Path,
+    table: pd.DataFrame,
+    ids: "pd.Series[str]",
+    decided: str,
+    classes: tuple[str, ...],
+    labels: NDArray[np.int64],
+    floor: float | None,
+) -> Predictions:
+    if repeated := ids[ids.duplicated()].tolist():
+        raise UserError(
+            f"{path}: {len(set(repeated))} clip(s) repeat, for instance {repeated[0]!r}; "
+            "each clip must stand on one line"
+        )
+    cells = table[list(classes)]
+    as_read = _probabilities(path, cells, ids)
+    decimals = int(cells.apply(lambda column: column.str.partition(".")[2].str.len()).to_numpy().max())
+    if floor is None:
+        floor = FLOOR if decimals < FEW_DECIMALS else 0.0
+    floored = np.maximum(as_read, floor)
+    zeros = int((np.take_along_axis(as_read, labels[:, None], axis=1) == 0).sum())
+    note = f"{path.name}: {decimals} decimals; {zeros} of {len(table)} true-class probabilities are 0; " + (
+        f"floor {floor:g}, rows renormalised" if floor else "no floor, rows renormalised"
+    )
+    logger.info(note)
+    return Predictions(
+        ids=tuple(ids),
+        classes=classes,
+        labels=labels,
+        probabilities=floored / floored.sum(axis=1, keepdims=True),
+        decisions=_indices(path, decided, table[decided], classes),
+        as_read=as_read,
+        notes=(note,),
+    )
+
+
+def _probabilities(path: Path, cells: pd.DataFrame, ids: "pd.Series[str]") -> NDArray[np.float64]:
+    """[N, C] the printed numbers, checked to be probabilities up to rounding."""
+    values: NDArray[np.float64] = cells.apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
+    bad = ~np.isfinite(values) | (values < 0)
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        raise UserError(
+            f"{path}: clip {ids[row]!r} has {cells.iat[row, column]!r} as probability of {cells.columns[column]!r}; "
+            "expected a number from 0 to 1"
+        )
+    sums = values.sum(axis=1)
+    row = int(np.abs(sums - 1).argmax())
+    if abs(sums[row] - 1) > ROUNDING_TOLERANCE:
+        raise UserError(
+            f"{path}: the class columns of clip {ids[row]!r} sum to {sums[row]:.4g}; expected probabilities that "
+            "sum to 1 (scores must pass a softmax first)"
+        )
+    return values
