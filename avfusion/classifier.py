@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from avfusion.errors import UserError
 from avfusion.fusion import FusionNetwork, Shape, build, variants
+from avfusion.fusion.base import to_length
 from avfusion.hyperparameters import Value
 from avfusion.standardize import Standardize
 
@@ -46,8 +47,20 @@ class SceneClassifier(nn.Module):
 
     def forward(self, audio: Tensor, video: Tensor) -> Tensor:
         """Class scores [B, C] (unnormalised log-probabilities) of features as the embedder gives them."""
-        scores: Tensor = self.network(self.standardize_audio(audio), self.standardize_video(video))
+        scores: Tensor = self.network(*self._prepared(audio, video))
         return scores
+
+    def answers(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probabilities [B, C] and decided classes [B] of features as the embedder gives them."""
+        return self.network.answers(*self._prepared(audio, video))
+
+    def _prepared(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
+        """Standardised, and of the length that the variant needs."""
+        audio, video = self.standardize_audio(audio), self.standardize_video(video)
+        if self.network.any_length:
+            return audio, video
+        n_frames = self.description.shape.n_frames
+        return to_length(audio, n_frames), to_length(video, n_frames)
 
     def save(self, folder: Path) -> None:
         """Write both files into `folder`, which is made if it is missing."""

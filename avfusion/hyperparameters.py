@@ -5,11 +5,11 @@ the training recipe declares those that all variants share. Users write `alpha=0
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from avfusion.errors import UserError
 
-Value = float | int | bool
+Value = float | int | bool | str
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,32 @@ class Switch:
         return words[text.lower()]
 
 
-Hyperparameter = Real | Whole | Switch
+@dataclass(frozen=True)
+class Choice:
+    """One of a few words; a search tries them all."""
+
+    default: str
+    search: tuple[str, ...]
+
+    @property
+    def expected(self) -> str:
+        """The legal values in words."""
+        return f"one of {', '.join(self.search)}"
+
+    def parse(self, text: str) -> str:
+        """The value that `text` writes; ValueError where it is not legal."""
+        if text not in self.search:
+            raise ValueError(text)
+        return text
+
+
+Hyperparameter = Real | Whole | Switch | Choice
 Table = Mapping[str, Hyperparameter]
+
+
+def with_default(entry: Hyperparameter, value: Value) -> Hyperparameter:
+    """The same hyperparameter with another default, which must be legal."""
+    return replace(entry, default=entry.parse(str(value)))  # type: ignore[arg-type]
 
 
 def parse_params(text: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from avfusion.errors import UserError
+from avfusion.fusion import FusionNetwork
 from avfusion.hyperparameters import Hyperparameter, Real, Value, Whole
 from avfusion.seeds import derive_seed
 
@@ -47,11 +48,19 @@ class Examples:
         """The same on `device`."""
         return Examples(self.audio.to(device), self.video.to(device), self.labels.to(device))
 
+    def single_frames(self) -> "Examples":
+        """Every frame as a clip of its own: [N * T, 1, D], with the label of its clip."""
+        n_frames = self.audio.shape[1]
+        audio, video = (features.flatten(0, 1)[:, None] for features in (self.audio, self.video))
+        return Examples(audio, video, self.labels.repeat_interleave(n_frames))
+
 
 @dataclass(frozen=True)
 class Epoch:
     """What one epoch came to. Losses are mean cross-entropies in nats, accuracies shares in [0, 1]."""
 
+    stage: str
+    """Stage of the variant's training, see `avfusion.fusion.base.Stage`."""
     epoch: int
     learning_rate: float
     train_loss: float
@@ -61,6 +70,16 @@ class Epoch:
     best: bool
     """Whether its validation loss is the lowest so far."""
     seconds: float
+
+
+def fit_stages(
+    network: FusionNetwork, train: Examples, validation: Examples, recipe: Mapping[str, Value], seed: int
+) -> Iterator[Epoch]:
+    """Train `network` in place, stage after stage, then calibrate it; yields an `Epoch` after each epoch of each."""
+    for stage in network.stages():
+        training, held_out = (s.single_frames() if stage.single_frames else s for s in (train, validation))
+        yield from fit(stage.network, training, held_out, recipe, derive_seed(seed, stage.name), stage.name)
+    network.calibrate(validation.audio, validation.video, validation.labels)
 
 
 @torch.no_grad()
@@ -75,7 +94,12 @@ def scores(network: nn.Module, examples: Examples, batch_size: int = 1024) -> Te
 
 
 def fit(
-    network: nn.Module, train: Examples, validation: Examples, recipe: Mapping[str, Value], seed: int
+    network: nn.Module,
+    train: Examples,
+    validation: Examples,
+    recipe: Mapping[str, Value],
+    seed: int,
+    stage: str = "",
 ) -> Iterator[Epoch]:
     """Train `network` in place, yielding an `Epoch` after each; at the end it holds its best epoch's weights.
 
@@ -83,8 +107,9 @@ def fit(
     as it was. The caller may stop early by closing the iterator: the best weights so far are then restored too.
     """
     device = next(network.parameters()).device
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(
-        network.parameters(), lr=float(recipe["learning_rate"]), weight_decay=float(recipe["weight_decay"]), fused=True
+        trained, lr=float(recipe["learning_rate"]), weight_decay=float(recipe["weight_decay"]), fused=True
     )
     scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimizer, factor=PLATEAU_FACTOR, patience=PLATEAU_PATIENCE, threshold=PLATEAU_THRESHOLD
@@ -110,7 +135,7 @@ def fit(
                 best_loss, best_epoch, best_state = val_loss, epoch, _copy(network)
             scheduler.step(val_loss)
             seconds = time.perf_counter() - started
-            yield Epoch(epoch, learning_rate, train_loss, train_accuracy, val_loss, val_accuracy, best, seconds)
+            yield Epoch(stage, epoch, learning_rate, train_loss, train_accuracy, val_loss, val_accuracy, best, seconds)
             if epoch - best_epoch >= int(recipe["patience"]):
                 break
     finally:

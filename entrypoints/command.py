@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable
 
 import click
@@ -17,6 +18,8 @@ OPTIONS: dict[str, tuple[str, str]] = {
     "device": ("auto", "Where to compute: auto, cpu or cuda."),
     "variants": ("quick", "Fusion variants: quick, all, or ids with commas."),
     "seeds": ("0", "Seeds with commas; several are averaged."),
+    "alphas": ("study", "Values of alpha with commas; `study` takes its 17, from 0.10 to 0.90."),
+    "workers": ("2", "Processes of one thread each."),
     "params": ("none", "Hyperparameters as name=value,name=value; `none` takes the study's."),
 }
 """Name -> (default, help) of every option; all are strings, because MLflow checks no other type well."""
@@ -57,5 +60,7 @@ def _quiet() -> None:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_DISABLE_AGENT_HINT", "true")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"mlflow\.")
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("avfusion").setLevel(logging.INFO)

@@ -3,13 +3,14 @@
 Shapes: B clips, T frames, Da and Dv feature dimensions (512 in the study), C classes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
-from avfusion.hyperparameters import Hyperparameter
+from avfusion.hyperparameters import Hyperparameter, Value
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,18 @@ class Shape:
     video_dim: int
     n_frames: int
     n_classes: int
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One fit in a variant's training: what is trained, and on whole clips or on single frames."""
+
+    name: str
+    """Prefix of its curves; empty where there is only one stage."""
+    network: nn.Module
+    """Takes (audio, video) like a variant; those of its parameters that require a gradient are trained."""
+    single_frames: bool = False
+    """Whether every frame is an example of its own, a clip with T = 1."""
 
 
 class FusionNetwork(nn.Module):
@@ -42,9 +55,31 @@ class FusionNetwork(nn.Module):
     """The inputs that it listens to; the other is ignored."""
     pools_time: ClassVar[bool] = True
     """Whether it sees only the mean over time, so that features may be averaged once, before training."""
+    any_length: ClassVar[bool] = True
+    """Whether it takes clips of any number of frames; otherwise exactly `Shape.n_frames`."""
     hyperparameters: ClassVar[Mapping[str, Hyperparameter]] = {}
-    """Its own knobs: exactly the keyword-only arguments of its constructor."""
+    """Its own knobs: exactly the keyword arguments that its constructor takes beside the shape."""
+    recipe: ClassVar[Mapping[str, Value]] = {}
+    """Defaults of the training recipe that differ for this variant."""
 
     def forward(self, audio: Tensor, video: Tensor) -> Tensor:
         """Class scores [B, C] (unnormalised log-probabilities) of audio [B, T, Da] and video [B, T, Dv]."""
         raise NotImplementedError
+
+    def stages(self) -> Iterator[Stage]:
+        """What is trained, in order; code after a `yield` runs when that stage is done."""
+        yield Stage("", self)
+
+    def calibrate(self, audio: Tensor, video: Tensor, labels: Tensor) -> None:
+        """Fit on the validation clips, after all stages, what needs no gradient; nothing by default."""
+
+    def answers(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probabilities [B, C] and decided classes [B]; by default softmax and the largest of the scores."""
+        scores = self(audio, video)
+        return torch.log_softmax(scores, 1), scores.argmax(1)
+
+
+def to_length(frames: Tensor, n_frames: int) -> Tensor:
+    """Frames [..., T, D] cut at the end, or continued with the last one, to [..., n_frames, D]."""
+    kept = torch.arange(n_frames, device=frames.device).clamp(max=frames.shape[-2] - 1)
+    return frames.index_select(-2, kept)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from avfusion.fusion.base import FusionNetwork, Shape
-from avfusion.fusion.blocks import DROPOUT, EMBEDDING, HIDDEN, OUTPUT_RELU, block, output_network
+from avfusion.fusion.blocks import EMBED_AND_CLASSIFY, block, output_network
 
 
 class Baseline(FusionNetwork):
@@ -17,12 +17,7 @@ class Baseline(FusionNetwork):
     source = "the study, Table 5"
     order = 3
     quick = True
-    hyperparameters: ClassVar = {
-        "dropout": DROPOUT,
-        "hidden": HIDDEN,
-        "embedding": EMBEDDING,
-        "output_relu": OUTPUT_RELU,
-    }
+    hyperparameters: ClassVar = EMBED_AND_CLASSIFY
 
     def __init__(self, shape: Shape, *, dropout: float, hidden: int, embedding: int, output_relu: bool) -> None:
         super().__init__()

@@ -1,13 +1,28 @@
 """The two building blocks that the study's variants share, and the knobs that go with them."""
 
+from collections.abc import Mapping
+
 from torch import nn
 
-from avfusion.hyperparameters import Real, Switch, Whole
+from avfusion.hyperparameters import Hyperparameter, Real, Switch, Whole
 
 DROPOUT = Real(0.2, low=0.0, high=0.95, search=(0.0, 0.6))
 HIDDEN = Whole(512, low=1, high=8192, search=(128, 256, 512, 1024))
 EMBEDDING = Whole(128, low=1, high=8192, search=(64, 128, 256))
+OUTPUT_HIDDEN = Whole(256, low=1, high=8192, search=(64, 128, 256, 512))
 OUTPUT_RELU = Switch(False)
+BRANCH: Mapping[str, Hyperparameter] = {
+    "dropout": DROPOUT,
+    "hidden": HIDDEN,
+    "embedding": EMBEDDING,
+    "output_hidden": OUTPUT_HIDDEN,
+    "output_relu": OUTPUT_RELU,
+}
+"""The knobs of `scoring_branch`."""
+EMBED_AND_CLASSIFY: Mapping[str, Hyperparameter] = {
+    name: BRANCH[name] for name in ("dropout", "hidden", "embedding", "output_relu")
+}
+"""The knobs of a network of Blocks followed by an output network as wide as one embedding."""
 
 
 def block(n_in: int, n_out: int, *, hidden: int, dropout: float) -> nn.Sequential:
@@ -28,3 +43,13 @@ def output_network(n_in: int, hidden: int, n_classes: int, *, relu: bool) -> nn.
     """
     between = [nn.ReLU()] if relu else []
     return nn.Sequential(nn.Linear(n_in, hidden), *between, nn.Linear(hidden, n_classes))
+
+
+def scoring_branch(
+    n_in: int, n_classes: int, *, dropout: float, hidden: int, embedding: int, output_hidden: int, output_relu: bool
+) -> nn.Sequential:
+    """Block(embedding), then an output network: one modality's class scores, as late fusion mixes them."""
+    return nn.Sequential(
+        block(n_in, embedding, hidden=hidden, dropout=dropout),
+        output_network(embedding, output_hidden, n_classes, relu=output_relu),
+    )

@@ -1,12 +1,12 @@
 """Late fusion: each modality scores the classes, and a fixed weight mixes the scores."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from avfusion.fusion.base import FusionNetwork, Shape
-from avfusion.fusion.blocks import DROPOUT, EMBEDDING, HIDDEN, OUTPUT_RELU, block, output_network
-from avfusion.hyperparameters import Real, Whole
+from avfusion.fusion.blocks import BRANCH, scoring_branch
+from avfusion.hyperparameters import Real
 
 
 class LateFusion(FusionNetwork):
@@ -22,35 +22,14 @@ class LateFusion(FusionNetwork):
     quick = True
     hyperparameters: ClassVar = {
         "alpha": Real(0.5, low=0.0, high=1.0, search=(0.1, 0.9)),
-        "dropout": DROPOUT,
-        "hidden": HIDDEN,
-        "embedding": EMBEDDING,
-        "output_hidden": Whole(256, low=1, high=8192, search=(64, 128, 256, 512)),
-        "output_relu": OUTPUT_RELU,
+        **BRANCH,
     }
 
-    def __init__(
-        self,
-        shape: Shape,
-        *,
-        alpha: float,
-        dropout: float,
-        hidden: int,
-        embedding: int,
-        output_hidden: int,
-        output_relu: bool,
-    ) -> None:
+    def __init__(self, shape: Shape, *, alpha: float, **branch: Any) -> None:
         super().__init__()
         self.alpha = alpha
-
-        def branch(n_in: int) -> nn.Sequential:
-            return nn.Sequential(
-                block(n_in, embedding, hidden=hidden, dropout=dropout),
-                output_network(embedding, output_hidden, shape.n_classes, relu=output_relu),
-            )
-
-        self.audio = branch(shape.audio_dim)
-        self.video = branch(shape.video_dim)
+        self.audio = scoring_branch(shape.audio_dim, shape.n_classes, **branch)
+        self.video = scoring_branch(shape.video_dim, shape.n_classes, **branch)
 
     def forward(self, audio: Tensor, video: Tensor) -> Tensor:
         """Class scores [B, C]; see `FusionNetwork.forward`."""

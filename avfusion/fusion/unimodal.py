@@ -5,7 +5,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from avfusion.fusion.base import FusionNetwork, Shape
-from avfusion.fusion.blocks import DROPOUT, EMBEDDING, HIDDEN, OUTPUT_RELU, block, output_network
+from avfusion.fusion.blocks import EMBED_AND_CLASSIFY, block, output_network
 
 
 class AudioOnly(FusionNetwork):
@@ -17,12 +17,7 @@ class AudioOnly(FusionNetwork):
     order = 1
     quick = True
     modalities: ClassVar[tuple[str, ...]] = ("audio",)
-    hyperparameters: ClassVar = {
-        "dropout": DROPOUT,
-        "hidden": HIDDEN,
-        "embedding": EMBEDDING,
-        "output_relu": OUTPUT_RELU,
-    }
+    hyperparameters: ClassVar = EMBED_AND_CLASSIFY
 
     def __init__(self, shape: Shape, *, dropout: float, hidden: int, embedding: int, output_relu: bool) -> None:
         super().__init__()

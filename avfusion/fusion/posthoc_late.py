@@ -1,0 +1,70 @@
+"""Late fusion without retraining: two unimodal models, calibrated, and their probabilities combined."""
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from scipy.optimize import minimize_scalar
+from torch import Tensor
+
+from avfusion.fusion.base import FusionNetwork, Shape, Stage
+from avfusion.fusion.blocks import EMBED_AND_CLASSIFY
+from avfusion.fusion.unimodal import AudioOnly, VideoOnly
+from avfusion.hyperparameters import Choice, Real
+
+
+class PosthocLate(FusionNetwork):
+    """`audio_only` and `video_only`, each temperature-scaled on validation (Guo et al., On Calibration, ICML 2017).
+
+    `rule` combines the distributions: `product` (renormalised), `mean`, or `alpha`: (1 - alpha) audio + alpha video.
+    """
+
+    id = "posthoc_late"
+    title = "post-hoc late fusion"
+    source = "combination of classifiers after training; temperatures: Guo et al. 2017"
+    order = 10
+    hyperparameters: ClassVar = {
+        **EMBED_AND_CLASSIFY,
+        "rule": Choice("product", search=("product", "mean", "alpha")),
+        "alpha": Real(0.5, low=0.0, high=1.0, search=(0.1, 0.9)),
+    }
+    temperatures: Tensor
+
+    def __init__(self, shape: Shape, *, rule: str, alpha: float, **unimodal: Any) -> None:
+        super().__init__()
+        self.rule = rule
+        self.alpha = {"mean": 0.5}.get(rule, alpha)
+        self.audio = AudioOnly(shape, **unimodal)
+        self.video = VideoOnly(shape, **unimodal)
+        self.register_buffer("temperatures", torch.ones(2))
+
+    def stages(self) -> Iterator[Stage]:
+        """Each unimodal network by itself; there is no stage in which both are trained."""
+        yield Stage("audio", self.audio)
+        yield Stage("video", self.video)
+
+    @torch.no_grad()
+    def calibrate(self, audio: Tensor, video: Tensor, labels: Tensor) -> None:
+        """Temperatures with the lowest validation log loss."""
+        self.eval()
+        for position, network in enumerate((self.audio, self.video)):
+            self.temperatures[position] = best_temperature(network(audio, video), labels)
+
+    def forward(self, audio: Tensor, video: Tensor) -> Tensor:
+        """Log-probabilities [B, C], up to a constant per clip for `product`; see `FusionNetwork.forward`."""
+        sound = torch.log_softmax(self.audio(audio, video) / self.temperatures[0], 1)
+        picture = torch.log_softmax(self.video(audio, video) / self.temperatures[1], 1)
+        if self.rule == "product":
+            return sound + picture
+        weights = torch.tensor([1 - self.alpha, self.alpha], device=sound.device).log()
+        return torch.logaddexp(sound + weights[0], picture + weights[1])
+
+
+def best_temperature(scores: Tensor, labels: Tensor) -> float:
+    """The t in [0.05, 20] with the lowest cross-entropy of scores [N, C] / t, given labels [N]."""
+
+    def loss(log_temperature: float) -> float:
+        return float(torch.nn.functional.cross_entropy(scores.double() / np.exp(log_temperature), labels))
+
+    return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method="bounded").x))

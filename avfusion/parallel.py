@@ -1,0 +1,59 @@
+"""Many small trainings at once: processes of one thread each, which on a CPU beat one process of many threads."""
+
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from avfusion.experiment import Result, score_test, train
+from avfusion.features import FeatureStore
+from avfusion.fusion import FusionNetwork
+from avfusion.hyperparameters import Value
+from avfusion.task import Task
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training to do."""
+
+    variant: type[FusionNetwork]
+    params: dict[str, Value]
+    seed: int
+
+
+def train_many(features: Path, trainings: Sequence[Training], device: torch.device, workers: int) -> Iterator[Result]:
+    """The results of `trainings` on the feature store `features`, in their order, made by `workers` processes.
+
+    Each process reads the features once. The numbers are those of one process of one thread.
+    """
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(trainings)), context, _start, (features, device)) as pool:
+        try:
+            yield from pool.map(_train, trainings)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@dataclass
+class _Worker:
+    """What a process keeps from one training to the next."""
+
+    task: Task
+    device: torch.device
+
+
+_worker: list[_Worker] = []
+
+
+def _start(features: Path, device: torch.device) -> None:
+    torch.set_num_threads(1)
+    _worker[:] = [_Worker(Task(FeatureStore.open(features)), device)]
+
+
+def _train(training: Training) -> Result:
+    (worker,) = _worker
+    trained = train(worker.task, training.variant, training.params, training.seed, worker.device)
+    return score_test(worker.task, trained)

@@ -1,0 +1,126 @@
+"""What one trained variant leaves in MLflow: configuration, curves, scores, tables, figures, predictions, model."""
+
+import json
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+from matplotlib.figure import Figure
+from mlflow.data.dataset_source_registry import resolve_dataset_source
+from mlflow.data.meta_dataset import MetaDataset
+
+from avfusion.evaluation import confusion, per_class
+from avfusion.experiment import Result, best_epoch
+from avfusion.features import FeatureStore
+from avfusion.figures import confusion_heatmap, loss_curves
+from avfusion.provenance import embedder_in_words, note
+from avfusion.tracking.models import log_model
+from avfusion.tracking.runs import log_batch
+from avfusion.tsv import write_course_tsv
+
+CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")
+DPI = 200
+
+
+def log_result(result: Result, store: FeatureStore, *, with_model: bool) -> None:
+    """Everything of `result` into the active run; its model too if `with_model`."""
+    log_scores(result, store)
+    log_features(store)
+    log_table(per_class(result.test).reset_index(), "per_class")
+    _log_files(result, store)
+    if with_model:
+        log_model(result.trained.classifier)
+
+
+def log_scores(result: Result, store: FeatureStore) -> None:
+    """The numbers of `result` into the active run: parameters, curves, final metrics, metrics per class."""
+    trained, table = result.trained, per_class(result.test)
+    history = {
+        f"{stage}/{name}".lstrip("/"): [float(getattr(epoch, name)) for epoch in epochs]
+        for stage, epochs in trained.stages.items()
+        for name in CURVES
+    }
+    class_metrics = {
+        f"test/{column}/{scene}": float(value)
+        for column in ("precision", "recall", "f1")
+        for scene, value in table[column].items()
+    }
+    parameters = sum(p.numel() for p in trained.classifier.network.parameters())
+    log_batch(
+        {
+            "variant": trained.variant.id,
+            "seed": trained.seed,
+            **trained.params,
+            "embedder": embedder_in_words(store.provenance),
+        },
+        {**result.metrics, **class_metrics, "parameters": parameters, "recut_clips": trained.recut_clips},
+        history,
+    )
+
+
+def log_seeds(results: list[Result], store: FeatureStore) -> None:
+    """Several seeds of one variant into their common run: means, standard deviations and a table."""
+    trained, metrics = results[0].trained, pd.DataFrame([result.metrics for result in results])
+    seeds = [result.trained.seed for result in results]
+    means = {str(name): float(value) for name, value in metrics.mean().items()}
+    spreads = {f"{name}_std": float(value) for name, value in metrics.std().items() if "/" in str(name)}
+    log_batch(
+        {"variant": trained.variant.id, "seeds": ",".join(map(str, seeds)), **trained.params}, {**means, **spreads}
+    )
+    log_features(store)
+    log_table(metrics.assign(seed=seeds), "seeds")
+
+
+def log_features(store: FeatureStore) -> None:
+    """The feature store as the dataset input of the active run."""
+    dataset = MetaDataset(  # type: ignore[abstract]  # MLflow itself makes instances of it
+        resolve_dataset_source(str(store.path.resolve())), name=store.path.name, digest=store.digest[:36]
+    )
+    mlflow.log_input(dataset, context="training")
+
+
+def log_table(table: pd.DataFrame, name: str) -> None:
+    """A table as the artifact `name`.json of the active run, which the UI compares side by side."""
+    mlflow.log_table(table, f"{name}.json")
+
+
+def log_figure(figure: Figure, name: str) -> None:
+    """A figure as the artifact figures/`name`.png of the active run."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{name}.png"
+        save_figure(figure, path)
+        mlflow.log_artifact(str(path), "figures")
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write `figure` as a PNG that is sharp in print."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=DPI)
+
+
+def _log_files(result: Result, store: FeatureStore) -> None:
+    trained = result.trained
+    title = f"{trained.variant.title}, test clips"
+    configuration = {
+        "variant": trained.variant.id,
+        "source": trained.variant.source,
+        "seed": trained.seed,
+        "params": trained.params,
+        "features": {"path": str(store.path), "digest": store.digest, "provenance": store.provenance},
+    }
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        (folder / "config.json").write_text(json.dumps(configuration, indent=2), encoding="utf-8")
+        for split, predictions in (("val", trained.validation), ("test", result.test)):
+            (folder / "predictions").mkdir(exist_ok=True)
+            write_course_tsv(folder / "predictions" / f"{split}.tsv", predictions)
+        heatmap = confusion_heatmap(confusion(result.test), result.test.classes, title, note=note(store.provenance))
+        save_figure(heatmap, folder / "figures" / "confusion.png")
+        for stage, epochs in trained.stages.items():
+            records = pd.DataFrame([asdict(epoch) for epoch in epochs])
+            name = f"{trained.variant.title}, loss by epoch" + (f", stage {stage}" if stage else "")
+            curves = loss_curves(records, best_epoch(epochs).epoch, name, note=note(store.provenance))
+            save_figure(curves, folder / "figures" / (f"loss_{stage}.png" if stage else "loss.png"))
+        mlflow.log_artifacts(str(folder))

@@ -1,0 +1,75 @@
+"""Opening, filling and closing runs."""
+
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.tracking.context.registry import resolve_tags
+
+BATCH = 1000
+"""Most metrics that MLflow takes in one call."""
+
+RANDOM_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")
+"""The names that MLflow gives to runs that nobody named."""
+
+
+@contextmanager
+def job_run(name: str) -> Iterator[mlflow.ActiveRun]:
+    """The run of this job: the one that `mlflow run` made, else a new one named `name`."""
+    adopted = os.environ.get("MLFLOW_RUN_ID")
+    with mlflow.start_run(run_name=None if adopted else name) as run:
+        if adopted and RANDOM_NAME.fullmatch(run.info.run_name or ""):
+            MlflowClient().update_run(run.info.run_id, name=name)
+        mlflow.set_tag("avfusion.kind", "job")
+        yield run
+
+
+@contextmanager
+def experiment_run(name: str, tags: Mapping[str, str], parent: str | None = None) -> Iterator[mlflow.ActiveRun]:
+    """A new run beside the job's, which must be active (or under the run `parent`); active inside the block.
+
+    Variants are runs of the top level, because the runs table hides what is nested and charts leave it out.
+    """
+    all_tags = {**resolve_tags(), **tags}
+    if parent is not None:
+        all_tags["mlflow.parentRunId"] = parent
+    created = MlflowClient().create_run(_active().info.experiment_id, tags=all_tags, run_name=name)
+    with mlflow.start_run(run_id=created.info.run_id, nested=True) as run:
+        yield run
+
+
+def log_batch(
+    params: Mapping[str, object], metrics: Mapping[str, float], history: Mapping[str, list[float]] | None = None
+) -> None:
+    """Parameters, final metrics, and metrics per epoch (from step 1) into the active run, in as few calls as can be."""
+    run_id = _active().info.run_id
+    now = int(time.time() * 1000)
+    entries = [Metric(name, value, now, 0) for name, value in metrics.items()]
+    for name, values in (history or {}).items():
+        entries += [Metric(name, value, now, step) for step, value in enumerate(values, start=1)]
+    client = MlflowClient()
+    client.log_batch(run_id, params=[Param(name, str(value)) for name, value in params.items()])
+    for start in range(0, len(entries), BATCH):
+        client.log_batch(run_id, metrics=entries[start : start + BATCH])
+
+
+def set_tags(tags: Mapping[str, str]) -> None:
+    """Tags on the active run."""
+    MlflowClient().log_batch(_active().info.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+
+def log_file(path: Path) -> None:
+    """A file as an artifact of the active run."""
+    mlflow.log_artifact(str(path))
+
+
+def _active() -> mlflow.ActiveRun:
+    run = mlflow.active_run()
+    assert run is not None, "nothing is logged outside a run"
+    return run

@@ -1,0 +1,71 @@
+"""One experiment: same seed, same result; what is chosen does not depend on the test split."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from avfusion.experiment import Result, best_epoch, resolve_params, score_test, train
+from avfusion.fusion import FusionNetwork, variants
+from avfusion.task import TEST, Task
+from avfusion.training import Epoch
+from tests.stores import make_store
+
+CPU = torch.device("cpu")
+ALL = list(variants().values())
+GIVEN = {"epochs": "3", "batch_size": "16", "hidden": "16", "lstm_hidden": "8", "embedding": "8"}
+
+
+def run(task: Task, variant: type[FusionNetwork], seed: int = 0) -> Result:
+    own = {name: value for name, value in GIVEN.items() if name in resolve_params([variant], {})[0]}
+    return score_test(task, train(task, variant, resolve_params([variant], own)[0], seed, CPU))
+
+
+@pytest.mark.parametrize("variant", ALL, ids=[variant.id for variant in ALL])
+def test_same_seed_same_result(variant: type[FusionNetwork], tmp_path: Path) -> None:
+    task = Task(make_store(tmp_path / "store"))
+    first, again, other = run(task, variant), run(task, variant), run(task, variant, seed=1)
+    timeless = [{**result.metrics, "seconds": 0.0} for result in (first, again, other)]
+    assert timeless[0] == timeless[1] != timeless[2]
+    np.testing.assert_array_equal(first.test.probabilities, again.test.probabilities)
+
+
+@pytest.mark.parametrize("variant", ALL, ids=[variant.id for variant in ALL])
+def test_the_classifier_answers_raw_features_as_the_experiment_did(
+    variant: type[FusionNetwork], tmp_path: Path
+) -> None:
+    task = Task(make_store(tmp_path / "store", lengths=(5, 4, 5)))
+    result = run(task, variant)
+    for position, row in enumerate(task.rows(TEST)):
+        audio, video = (torch.tensor(task.store.frames(m, int(row)))[None] for m in ("audio", "video"))
+        with torch.no_grad():
+            log_probabilities, decision = result.trained.classifier.answers(audio, video)
+        expected = result.test.probabilities[position]
+        np.testing.assert_allclose(torch.softmax(log_probabilities, 1)[0], expected, rtol=2e-4, atol=1e-5)
+        assert int(decision) == result.test.decisions[position]
+
+
+def test_nothing_before_scoring_reads_the_test_split(tmp_path: Path) -> None:
+    """Other test clips, same training clips: everything that training chose stays the same."""
+    late = variants()["late"]
+    task, spoiled = (Task(make_store(tmp_path / name)) for name in ("store", "spoiled"))
+    rows = spoiled.rows(TEST)
+    frames = {int(row): np.full_like(spoiled.store.frames("audio", int(row)), 1e3) for row in rows}
+    read = spoiled.store.frames
+    spoiled.store.frames = lambda modality, index: frames.get(index, read(modality, index))  # type: ignore[method-assign]
+    params = resolve_params([late], {"epochs": "3"})[0]
+    first, second = (train(t, late, params, 0, CPU) for t in (task, spoiled))
+    assert [e.val_loss for e in first.history] == [e.val_loss for e in second.history]
+    assert score_test(task, first).metrics["test/log_loss"] != score_test(spoiled, second).metrics["test/log_loss"]
+
+
+def test_the_chosen_epoch_is_the_first_with_the_lowest_validation_loss() -> None:
+    history = [Epoch("", n, 1e-4, 0.0, 0.0, loss, 0.0, False, 0.0) for n, loss in enumerate([3.0, 1.0, 2.0, 1.0], 1)]
+    assert best_epoch(history).epoch == 2
+
+
+def test_variants_keep_their_own_recipe() -> None:
+    two_stage, late = resolve_params([variants()["two_stage"], variants()["late"]], {"dropout": "0.3"})
+    assert (two_stage["batch_size"], two_stage["epochs"], late["batch_size"]) == (64, 200, 128)
+    assert two_stage["dropout"] == late["dropout"] == 0.3
