@@ -1,5 +1,30 @@
-"""One thread: tests are small, and several processes share the processor."""
+"""What tests share: one thread each, and one MLflow database for all (making one takes seconds)."""
 
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 import torch
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tracking_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An MLflow database in a temporary folder, in force while the tests run."""
+    folder: Path = tmp_path_factory.mktemp("mlflow")
+    before = {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")}
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    here = Path.cwd()
+    os.chdir(folder)  # artifacts go to mlruns/ in the working directory
+    from avfusion.tracking.session import connect
+
+    connect()
+    os.chdir(here)
+    yield os.environ["MLFLOW_TRACKING_URI"]
+    for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
+        del os.environ[name]
+    os.environ.update(before)

@@ -11,6 +11,7 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.tracking.context.registry import resolve_tags
+from mlflow.utils.git_utils import get_git_commit
 
 BATCH = 1000
 """Most metrics that MLflow takes in one call."""
@@ -36,7 +37,7 @@ def experiment_run(name: str, tags: Mapping[str, str], parent: str | None = None
 
     Variants are runs of the top level, because the runs table hides what is nested and charts leave it out.
     """
-    all_tags = {**resolve_tags(), **tags}
+    all_tags = {**resolve_tags(), **_commit(), **tags}
     if parent is not None:
         all_tags["mlflow.parentRunId"] = parent
     created = MlflowClient().create_run(_active().info.experiment_id, tags=all_tags, run_name=name)
@@ -67,6 +68,15 @@ def set_tags(tags: Mapping[str, str]) -> None:
 def log_file(path: Path) -> None:
     """A file as an artifact of the active run."""
     mlflow.log_artifact(str(path))
+
+
+def _commit() -> dict[str, str]:
+    """The tag of this code's git commit; nothing where it runs outside a repository.
+
+    MLflow itself looks where the started script lies, which is elsewhere for an installed command.
+    """
+    commit = get_git_commit(str(Path(__file__).parent))
+    return {"mlflow.source.git.commit": commit} if commit else {}
 
 
 def _active() -> mlflow.ActiveRun:

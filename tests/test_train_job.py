@@ -1,0 +1,211 @@
+"""The jobs `train` and `sweep`, on small stores: what they leave in MLflow, and what they say to mistakes."""
+
+import json
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+from avfusion.errors import UserError
+from avfusion.jobs.sweep import sweep_job
+from avfusion.jobs.train import parse_seeds, train_job
+from avfusion.sweep import STUDY_ALPHAS, VALIDATION_COLUMNS, choose_alpha, parse_alphas
+from avfusion.tsv import read_course_tsv
+from tests.stores import CLASSES, make_store
+
+FAST = "epochs=3,batch_size=16"
+
+
+def runs(kind: str, store: Path) -> list[Run]:
+    """The runs of this kind whose features are `store`, oldest first."""
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name("avfusion")
+    assert experiment is not None
+    found = client.search_runs([experiment.experiment_id], f"tags.`avfusion.kind` = '{kind}'")
+    digest = json.loads((store / "store.json").read_text())["digest"]
+    return [run for run in reversed(found) if any(i.dataset.digest == digest[:36] for i in run.inputs.dataset_inputs)]
+
+
+def artifact(run: Run, name: str) -> Path:
+    return Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path=name))
+
+
+@pytest.fixture(scope="module")
+def trained(tracking_uri: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], list[Run]]:
+    store = tmp_path_factory.mktemp("train") / "store"
+    make_store(store, seed=1)
+    lines = train_job(features=str(store), variants="audio_only,late", seeds="0", params=FAST, device="cpu")
+    return store, lines, runs("variant", store)
+
+
+Trained = tuple[Path, list[str], list[Run]]
+
+
+def test_each_variant_is_a_finished_run_of_the_top_level(trained: Trained) -> None:
+    _, _, found = trained
+    assert [run.info.run_name for run in found] == ["audio_only", "late"]
+    for run in found:
+        assert run.info.status == "FINISHED"
+        assert "mlflow.parentRunId" not in run.data.tags
+        assert run.data.tags["data"] == "toys (synthetic)"
+        assert run.data.tags["embedder"] == "toy (untrained)"
+        assert len(run.data.tags["mlflow.source.git.commit"]) == 40
+
+
+def test_a_run_holds_configuration_curves_and_scores(trained: Trained) -> None:
+    _, _, (_, late) = trained
+    assert late.data.params["alpha"] == "0.5"
+    assert late.data.params["learning_rate"] == "0.0001"
+    assert late.data.params["epochs"] == "3"
+    for name in ("accuracy", "log_loss", "macro_f1", "class_accuracy", "class_log_loss"):
+        assert {f"val/{name}", f"test/{name}"} <= set(late.data.metrics)
+    assert {f"test/f1/{scene}" for scene in CLASSES} <= set(late.data.metrics)
+    curve = MlflowClient().get_metric_history(late.info.run_id, "val_loss")
+    assert sorted(point.step for point in curve) == [1, 2, 3]
+    config = json.loads(artifact(late, "config.json").read_text())
+    assert config["params"]["dropout"] == 0.2
+    assert config["features"]["provenance"]["embedder"]["name"] == "toy"
+
+
+def test_a_run_holds_tables_figures_and_predictions(trained: Trained) -> None:
+    _, _, (_, late) = trained
+    table = json.loads(artifact(late, "per_class.json").read_text())
+    assert table["columns"] == ["class", "precision", "recall", "f1", "support"]
+    for name in ("figures/confusion.png", "figures/loss.png"):
+        assert artifact(late, name).read_bytes().startswith(b"\x89PNG")
+    predictions = read_course_tsv(artifact(late, "predictions/test.tsv"))
+    assert np.mean(predictions.right) == late.data.metrics["test/accuracy"]
+    assert artifact(late, "predictions/val.tsv").is_file()
+
+
+def test_the_summary_names_variants_scores_and_the_ui(trained: Trained) -> None:
+    _, lines, found = trained
+    text = "\n".join(lines)
+    assert "toys (synthetic), features: toy (untrained)" in text
+    assert f"{found[1].data.metrics['test/accuracy']:.3f}" in text
+    assert "mlflow ui --backend-store-uri sqlite:///" in text
+    experiment = MlflowClient().get_experiment_by_name("avfusion")
+    assert experiment is not None and "| late |" in experiment.tags["mlflow.note.content"]
+
+
+def test_the_logged_model_answers_like_the_run(trained: Trained) -> None:
+    store, _, (audio_only, late) = trained
+    from avfusion.features import FeatureStore
+
+    features = FeatureStore.open(store)
+    predictions = read_course_tsv(artifact(late, "predictions/test.tsv"))
+    rows = [features.clips["id"].tolist().index(name) for name in predictions.ids]
+    request = pd.DataFrame(
+        {m: [features.frames(m, row).astype(float).tolist() for row in rows] for m in ("audio", "video")}
+    )
+    answers = mlflow.pyfunc.load_model(f"runs:/{late.info.run_id}/model").predict(request)
+    assert answers["scene"].tolist() == [predictions.classes[d] for d in predictions.decisions]
+    np.testing.assert_allclose(answers[list(predictions.classes)], predictions.probabilities, atol=1e-4)
+    alone = mlflow.pyfunc.load_model(f"runs:/{audio_only.info.run_id}/model").predict(request[["audio"]])
+    assert len(alone) == len(rows)
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        ({"audio": [[[0.0] * 8]]}, r"no `video` given; late needs an array \[T, 8\]"),
+        ({"audio": [[[0.0] * 8]], "video": [[[0.0] * 7]]}, r"`video` has shape \[1, 7\]; expected .*\[T, 8\]"),
+        ({"audio": [[[0.0] * 8]], "video": [[[float("nan")] * 8]]}, "expected finite numbers"),
+    ],
+)
+def test_the_logged_model_refuses_what_it_cannot_use(
+    trained: Trained, request_: dict[str, object], message: str
+) -> None:
+    model = mlflow.pyfunc.load_model(f"runs:/{trained[2][1].info.run_id}/model")
+    with pytest.raises(MlflowException, match=message) as caught:
+        model.predict(pd.DataFrame(request_))
+    assert caught.value.error_code == "INVALID_PARAMETER_VALUE"  # which the scoring server answers with 400
+
+
+def test_several_seeds_are_nested_and_averaged(tracking_uri: str, tmp_path: Path) -> None:
+    make_store(tmp_path / "store", seed=2)
+    train_job(features=str(tmp_path / "store"), variants="early", seeds="3,4", params=FAST, device="cpu")
+    (parent,), seeds = runs("variant", tmp_path / "store"), runs("seed", tmp_path / "store")
+    assert [run.data.tags["mlflow.parentRunId"] for run in seeds] == [parent.info.run_id] * 2
+    values = [run.data.metrics["test/log_loss"] for run in seeds]
+    assert parent.data.metrics["test/log_loss"] == pytest.approx(np.mean(values))
+    assert parent.data.metrics["test/log_loss_std"] == pytest.approx(np.std(values, ddof=1))
+
+
+def test_a_sweep_trains_each_alpha_and_chooses_on_validation(tracking_uri: str, tmp_path: Path) -> None:
+    make_store(tmp_path / "store", seed=3)
+    lines = sweep_job(
+        features=str(tmp_path / "store"), alphas="0.2,0.8", seeds="0,1", params=FAST, workers="2", device="cpu"
+    )
+    (sweep,) = runs("sweep", tmp_path / "store")
+    table = json.loads(artifact(sweep, "sweep.json").read_text())
+    frame = pd.DataFrame(table["data"], columns=table["columns"])
+    assert frame[["alpha", "seed"]].to_numpy().tolist() == [[0.2, 0], [0.2, 1], [0.8, 0], [0.8, 1]]
+    best = choose_alpha(frame[VALIDATION_COLUMNS])
+    assert sweep.data.tags["best_alpha"] == f"{best:g}"
+    assert f"best alpha on validation: {best:g}" in "\n".join(lines)
+    assert artifact(sweep, "figures/alpha.png").is_file() and artifact(sweep, "figures/confusion.png").is_file()
+    single = train_job(
+        features=str(tmp_path / "store"), variants="late", seeds="0", params=f"{FAST},alpha=0.2", device="cpu"
+    )
+    assert single
+    (late,) = runs("variant", tmp_path / "store")
+    assert late.data.metrics["test/log_loss"] == pytest.approx(frame["test_log_loss"][0], rel=1e-4)
+
+
+def test_alpha_is_chosen_from_validation_alone() -> None:
+    table = pd.DataFrame(
+        {
+            "alpha": [0.1, 0.1, 0.5, 0.5, 0.9, 0.9],
+            "seed": [0, 1] * 3,
+            "val_accuracy": [0.8, 0.6, 0.7, 0.7, 0.5, 0.5],
+            "val_log_loss": [0.6, 0.6, 0.5, 0.5, 0.1, 0.1],
+        }
+    )
+    assert choose_alpha(table) == 0.5
+    with pytest.raises(ValueError, match=r"from .* alone"):
+        choose_alpha(table.assign(test_accuracy=1.0))
+
+
+def test_the_study_alphas() -> None:
+    assert len(STUDY_ALPHAS) == 17
+    np.testing.assert_allclose(STUDY_ALPHAS, np.arange(10, 91, 5) / 100)
+    assert parse_alphas("0.5,0.1") == (0.1, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"features": "none"}, "name the feature store that extract wrote"),
+        ({"features": "missing"}, "feature store not found: /.*missing"),
+        ({"variants": "latte"}, "unknown variant 'latte'; choose from: all, audio_only"),
+        ({"params": "alpha=1.5"}, r"alpha=1.5: expected a number in \[0, 1\]"),
+        ({"params": "alfa=0.5"}, "unknown hyperparameter 'alfa'; choose from: alpha, batch_size"),
+        ({"seeds": "0,0"}, "seeds=0,0: expected different whole numbers"),
+        ({"device": "tpu"}, "unknown device 'tpu'; choose from: auto, cpu, cuda"),
+    ],
+)
+def test_mistakes_get_one_clear_line(tmp_path: Path, changes: dict[str, str], message: str) -> None:
+    make_store(tmp_path / "store")
+    given = {"features": str(tmp_path / "store"), "variants": "late", "seeds": "0", "params": "none", "device": "cpu"}
+    with pytest.raises(UserError, match=message) as caught:
+        train_job(**{**given, **changes})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("alphas", ["0.5,1.5", "x", "", "0.5,0.5", "nan"])
+def test_bad_alphas(alphas: str) -> None:
+    with pytest.raises(UserError, match="expected `study` or different numbers"):
+        parse_alphas(alphas)
+
+
+def test_seeds() -> None:
+    assert parse_seeds("0,1,2") == [0, 1, 2]
+    for text in ("", "-1", "1.5", "a"):
+        with pytest.raises(UserError, match="expected different whole numbers"):
+            parse_seeds(text)
