@@ -1,0 +1,4 @@
+"""Training L3-Net on the AVC task, from unlabelled clips.
+
+`material` prepares what the network sees and hears, `learning` trains it and survives a kill.
+"""

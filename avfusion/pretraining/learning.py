@@ -1,0 +1,159 @@
+"""Learning the AVC task: step after step, from a checkpoint if there is one.
+
+What a step does follows from the seed and its number alone, so a run that was killed and continued gives the same
+weights as one that was not (on the same machine).
+"""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from avfusion.atomic import replacing
+from avfusion.errors import UserError
+from avfusion.l3.avc import AVCNetwork, avc_accuracy, avc_loss
+from avfusion.l3.frontend import Frontend
+from avfusion.l3.presets import L3Config
+from avfusion.pretraining.material import Material
+from avfusion.seeds import derive_seed
+
+LEARNING_RATE, WEIGHT_DECAY = 1e-3, 1e-5
+BATCH = 64
+HELD_OUT_SHARE = 8
+"""One location in this many is held out."""
+CHECKPOINT_STEPS = 50
+CHECKPOINT = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """After a step: its number (from 1), training loss (nats) and accuracy; held-out accuracy where it was measured."""
+
+    step: int
+    loss: float
+    accuracy: float
+    held_out_accuracy: float | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What fixes a pretraining besides its material."""
+
+    preset: str
+    steps: int
+    seed: int
+    clips: str
+    """Digest of the clip list."""
+
+
+def split_locations(material: Material, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Row numbers of the clips to learn from and of those held out, no location in both."""
+    locations = sorted({entry.location for entry in material.entries})
+    n_held_out = max(1, len(locations) // HELD_OUT_SHARE)
+    if len(locations) < 2:
+        raise UserError("all clips are of one location; AVC pretraining holds locations out and needs at least 2")
+    chosen = np.random.default_rng(derive_seed("avc", "held out", seed)).permutation(locations)[:n_held_out]
+    held_out = np.array([entry.location in set(chosen) for entry in material.entries])
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+class Learner:
+    """One pretraining: network, optimiser, step; `run` carries it to the end."""
+
+    def __init__(self, material: Material, config: L3Config, plan: Plan, folder: Path, device: torch.device) -> None:
+        self.material, self.plan, self.folder, self.device = material, plan, folder, device
+        self.train_clips, self.held_out_clips = split_locations(material, plan.seed)
+        self.network = AVCNetwork(config, plan.seed).to(device)
+        self.frontend = Frontend(config.frontend).to(device)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True
+        )
+        self.step = 0
+        self._resume()
+
+    def run(self, on_step: Callable[[Progress], None]) -> None:
+        """All remaining steps; `on_step` hears of each."""
+        while self.step < self.plan.steps:
+            self.step += 1
+            loss, accuracy = self._learn()
+            measured = self.step % CHECKPOINT_STEPS == 0 or self.step == self.plan.steps
+            on_step(Progress(self.step, loss, accuracy, self.held_out_accuracy(rounds=1) if measured else None))
+            if measured:
+                self._save()
+
+    @torch.no_grad()
+    def held_out_accuracy(self, rounds: int) -> float:
+        """AVC accuracy on the clips of held-out locations, mean over `rounds` draws of pairs; chance is 0.5."""
+        self.network.eval()
+        generator = np.random.default_rng(derive_seed("avc", "measure", self.plan.seed))
+        values, weights = [], []
+        for _ in range(rounds):
+            order = generator.permutation(self.held_out_clips)
+            for batch in np.array_split(order, math.ceil(len(order) / BATCH)):
+                if len(batch) > 1:
+                    values.append(avc_accuracy(self._scores(batch, generator)))
+                    weights.append(len(batch))
+        return float(np.average(values, weights=weights))
+
+    def _learn(self) -> tuple[float, float]:
+        generator = np.random.default_rng(derive_seed("avc", "step", self.plan.seed, self.step))
+        batch = generator.permutation(self.train_clips)[:BATCH]
+        for group in self.optimizer.param_groups:
+            group["lr"] = LEARNING_RATE * (1 + math.cos(math.pi * (self.step - 1) / self.plan.steps)) / 2
+        self.network.train()
+        scores = self._scores(batch, generator, mirror=True)
+        loss = avc_loss(scores)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return float(loss.detach()), avc_accuracy(scores.detach())
+
+    def _scores(self, clips: NDArray[np.intp], generator: np.random.Generator, mirror: bool = False) -> Tensor:
+        """Scores [B, B, 2] of one pair per clip; `mirror` flips half of the pictures left to right."""
+        windows, pictures = self.material.pairs(clips, generator)
+        seen = torch.from_numpy(pictures.astype(np.float32)).to(self.device)
+        if mirror:
+            flipped = torch.from_numpy(generator.random(len(clips)) < 0.5).to(self.device)
+            seen = torch.where(flipped[:, None, None, None], seen.flip(3), seen)
+        with torch.no_grad():
+            heard = self.frontend(torch.from_numpy(windows).to(self.device))
+        scores: Tensor = self.network(heard, seen)
+        return scores
+
+    def _save(self) -> None:
+        """Everything that the next step depends on, whole or not at all."""
+        tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        for number, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in state.items()}
+        metadata = {"plan": json.dumps(asdict(self.plan)), "step": str(self.step)}
+        with replacing(self.folder / CHECKPOINT) as temporary:
+            save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, temporary, metadata)
+
+    def _resume(self) -> None:
+        path = self.folder / CHECKPOINT
+        if not path.is_file():
+            return
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+            if json.loads(metadata["plan"]) != asdict(self.plan):
+                raise UserError(
+                    f"{self.folder.absolute()} holds another pretraining ({metadata['plan']}); choose another output"
+                )
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no iterator
+        network = {name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")}
+        self.network.load_state_dict(network)
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("optimizer."):
+                _, number, key = name.split(".")
+                state.setdefault(int(number), {})[key] = tensor
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+        self.step = int(metadata["step"])
