@@ -1,0 +1,86 @@
+"""Embedders: what turns the sound and the pictures of a clip into features.
+
+Each module in this package offers `EMBEDDERS`, a mapping from name to loader; a new embedder is one
+new file.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from avfusion.errors import unknown
+
+JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]
+Option = str | int | float | bool
+
+
+class Embedder(Protocol):
+    """Turns media into features. Shapes: T windows, N frames, D values.
+
+    Attributes:
+        name: as in `load_embedder`.
+        hop: seconds between audio windows.
+        provenance: what fixes the features: name, preset, weights (sha256 or `untrained`), trained,
+            precision, device, hop, centred, content type, embedding sizes.
+    """
+
+    name: str
+    hop: float
+    provenance: dict[str, JsonValue]
+
+    def embed_audio(self, samples: npt.NDArray[np.float32], sample_rate: int) -> npt.NDArray[np.float32]:
+        """Samples [n, channels] (full scale +-1) at `sample_rate` Hz -> [T, D]."""
+        ...
+
+    def embed_video(self, frames: Iterable[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
+        """The frames of one clip, each [H, W, 3] RGB -> [N, D]; memory does not grow with N."""
+        ...
+
+    def n_windows(self, n_samples: int, sample_rate: int) -> int:
+        """The T that `embed_audio` will give."""
+        ...
+
+
+class Loader(Protocol):
+    """Builds an embedder; raises UserError for options and choices that it does not know."""
+
+    def __call__(self, *, weights: str, precision: str, device: str, options: Mapping[str, Option]) -> Embedder:
+        """An embedder with these weights, number format, device and options of its own."""
+        ...
+
+
+def embedder_names() -> list[str]:
+    """The names that `load_embedder` knows."""
+    return sorted(_loaders())
+
+
+def load_embedder(
+    name: str, *, weights: str = "none", precision: str = "float32", device: str = "auto", **options: Option
+) -> Embedder:
+    """The embedder called `name`.
+
+    Args:
+        weights: `none` for the embedder's own, or a path (see the embedder's module).
+        precision: `float32`, `bf16` or `auto`.
+        device: `auto`, `cpu` or `cuda`.
+        options: the embedder's own, for instance hop=0.1; text is converted to the option's type.
+
+    Raises:
+        UserError: an unknown name, option or choice; the line lists the known ones.
+    """
+    loaders = _loaders()
+    if name not in loaders:
+        raise unknown("embedder", name, list(loaders))
+    return loaders[name](weights=weights, precision=precision, device=device, options=options)
+
+
+def _loaders() -> dict[str, Loader]:
+    loaders: dict[str, Loader] = {}
+    for module in pkgutil.iter_modules(__path__):
+        offered = getattr(importlib.import_module(f"{__name__}.{module.name}"), "EMBEDDERS", {})
+        loaders.update(offered)
+    return loaders

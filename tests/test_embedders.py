@@ -1,0 +1,139 @@
+import sys
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from avfusion.embedders import Embedder, embedder_names, load_embedder
+from avfusion.errors import UserError
+
+SOUND = (0.1 * np.random.RandomState(0).standard_normal((60_000, 2))).astype(np.float32)
+FRAMES = np.random.RandomState(1).randint(0, 256, (3, 240, 320, 3)).astype(np.uint8)
+
+
+def check_contract(embedder: Embedder, name: str) -> None:
+    assert embedder.name == name
+    audio = embedder.embed_audio(SOUND, 48000)
+    assert audio.shape == (embedder.n_windows(len(SOUND), 48000), 512)
+    video = embedder.embed_video(iter(FRAMES))
+    assert video.shape == (3, 512)
+    assert audio.dtype == video.dtype == np.float32
+    expected = {"name", "preset", "weights", "trained", "precision", "device", "hop", "centred", "content_type"}
+    assert expected <= set(embedder.provenance)
+    assert embedder.provenance["name"] == name
+    assert embedder.provenance["hop"] == embedder.hop
+
+
+def test_names() -> None:
+    assert embedder_names() == ["demo", "openl3", "openl3-original"]
+
+
+def test_demo() -> None:
+    embedder = load_embedder("demo", weights="untrained", device="cpu")
+    check_contract(embedder, "demo")
+    assert embedder.hop == 0.2
+    assert embedder.provenance["trained"] is False
+    assert embedder.provenance["weights"] == "untrained"
+    assert embedder.n_windows(480_000, 48000) == 49
+    again = load_embedder("demo", weights="untrained", device="cpu")
+    assert np.array_equal(again.embed_audio(SOUND, 48000), embedder.embed_audio(SOUND, 48000))
+
+
+def test_openl3_follows_the_dcase_recipe() -> None:
+    embedder = load_embedder("openl3", weights="untrained", device="cpu", hop=1.0)
+    check_contract(embedder, "openl3")
+    assert embedder.provenance["content_type"] == "env"
+    assert "224" in str(embedder.provenance["small_frames"])
+
+
+def test_options_may_come_as_text() -> None:
+    embedder = load_embedder("demo", weights="untrained", device="cpu", hop="0.5", centred="false")
+    assert embedder.n_windows(480_000, 48000) == 19
+    assert embedder.provenance["centred"] is False
+
+
+@pytest.mark.parametrize(
+    ("name", "choices", "message"),
+    [
+        ("vggish", {}, "unknown embedder 'vggish'; choose from: demo, openl3, openl3-original"),
+        ("demo", {"hopp": 1}, "unknown embedder option 'hopp'; choose from: centred, hop"),
+        ("demo", {"hop": "fast"}, "embedder option hop=fast; expected a number"),
+        ("demo", {"hop": 0.0}, r"embedder option hop=0.0; expected seconds above 0"),
+        ("demo", {"hop": "nan"}, "embedder option hop=nan; expected seconds above 0"),
+        ("demo", {"centred": "maybe"}, "embedder option centred=maybe; expected true or false"),
+        ("openl3", {"audio_size": "many"}, "embedder option audio_size=many; expected a whole number"),
+        ("openl3", {"audio_size": 100}, "unknown audio_size '100'; choose from: 512, 6144"),
+        ("demo", {"device": "tpu"}, "unknown device 'tpu'; choose from: auto, cpu, cuda"),
+        ("demo", {"precision": "int8"}, "unknown precision 'int8'; choose from: auto, bf16, float32"),
+        ("openl3-original", {"precision": "bf16"}, "openl3-original runs with its own weights"),
+        ("openl3-original", {"content_type": "x"}, "unknown content_type 'x'; choose from: env, music"),
+    ],
+)
+def test_mistakes_get_one_line(name: str, choices: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        load_embedder(name, **choices)
+    assert "\n" not in str(caught.value)
+
+
+class OpenL3Error(Exception):
+    """Named like the original's."""
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Installs a module `openl3` that checks how it is called, with the original's signatures."""
+    calls: list[str] = []
+
+    def load_audio(input_repr: str, content_type: str, embedding_size: int) -> SimpleNamespace:
+        calls.append("load audio")
+        assert (input_repr, content_type) == ("mel256", "music")
+        return SimpleNamespace(kind="audio", size=embedding_size)
+
+    def load_image(input_repr: str, content_type: str, embedding_size: int) -> SimpleNamespace:
+        calls.append("load image")
+        assert (input_repr, content_type) == ("mel256", "music")
+        return SimpleNamespace(kind="image", size=embedding_size)
+
+    def get_audio_embedding(
+        audio: Any, sr: int, *, model: Any, center: bool, hop_size: float, batch_size: int, verbose: bool
+    ) -> tuple[Any, Any]:
+        assert isinstance(audio, np.ndarray) and audio.ndim == 2 and audio.dtype == np.float32
+        assert isinstance(sr, int) and isinstance(hop_size, float) and isinstance(batch_size, int)
+        assert model.kind == "audio" and center is True and verbose is False
+        length = int(len(audio) * 48000 / sr) + 24000
+        n_windows = 1 + max(0, int(np.ceil((length - 48000) / int(hop_size * 48000))))
+        return np.ones((n_windows, model.size), np.float32), np.arange(n_windows) * hop_size
+
+    def get_image_embedding(image: Any, *, model: Any, batch_size: int, verbose: bool) -> Any:
+        assert isinstance(image, np.ndarray) and image.dtype == np.uint8
+        assert image.ndim == 4 and image.shape[-1] == 3
+        assert model.kind == "image" and isinstance(batch_size, int) and verbose is False
+        if min(image.shape[1:3]) < 224:
+            raise OpenL3Error("Image(s) must be at\nleast as large as 224x224 px.")
+        return np.ones((len(image), model.size))
+
+    module: Any = ModuleType("openl3")
+    module.get_audio_embedding, module.get_image_embedding = get_audio_embedding, get_image_embedding
+    module.models = SimpleNamespace(load_audio_embedding_model=load_audio, load_image_embedding_model=load_image)
+    monkeypatch.setitem(sys.modules, "openl3", module)
+    return calls
+
+
+def test_the_original_is_called_as_it_wants(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = stand_in(monkeypatch)
+    embedder = load_embedder("openl3-original", content_type="music", hop="0.1")
+    check_contract(embedder, "openl3-original")
+    check_contract(embedder, "openl3-original")
+    assert calls == ["load audio", "load image"]  # once, not for every clip
+    with pytest.raises(UserError, match=r"openl3-original: Image\(s\) must be at least as large as 224x224 px\."):
+        embedder.embed_video(iter(FRAMES[:, :100]))
+    with pytest.raises(UserError, match="no frames, or its frame size changes"):
+        embedder.embed_video([FRAMES[0], FRAMES[0][:230]])
+    with pytest.raises(UserError, match="no frames, or its frame size changes"):
+        embedder.embed_video([])
+
+
+def test_without_the_original_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openl3", None)
+    with pytest.raises(UserError, match=r"pip install 'avfusion\[openl3\]'"):
+        load_embedder("openl3-original")
