@@ -1,0 +1,130 @@
+"""Train, validation and test without a location in two of them.
+
+Clips of one location are alike in ways that have nothing to do with their class (a room's echo, a
+view), so a location seen in training makes its test clips too easy (Wang et al., ICASSP 2021).
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from avfusion.datasets.clips import SPLITS
+from avfusion.errors import UserError
+from avfusion.seeds import derive_seed
+
+# Aims, as shares of the clips of each class; whole locations are taken, and at least one.
+TEST_SHARE = 0.25
+VALIDATION_SHARE = 0.15
+_ATTEMPTS = 50  # for locations with several classes: a draw can leave one class without a split
+
+Splits = NDArray[np.str_]
+
+
+def assign_splits(clips: pd.DataFrame) -> Splits:
+    """The split of each clip: those given are kept, and missing ones are drawn by location.
+
+    A split that no clip is given is drawn from the clips with split ""; if there are none, from
+    those with "train". Of them, VALIDATION_SHARE and TEST_SHARE of the clips of each class are
+    taken, in whole locations, and the others are for training. A clip with split "" whose location
+    has a given split follows it. The draw depends on the clips alone: every run and every seed of a
+    study sees the same splits, whatever the order of the rows.
+
+    Args:
+        clips: columns id, label, location and split (as in a dataset's table or a feature store).
+
+    Returns:
+        "train", "val" or "test" for each row.
+
+    Raises:
+        UserError: a class has too few locations, no draw gives each class a place in each split, or
+            the given splits leak (see `guard`).
+    """
+    table = clips[["label", "location", "split"]].reset_index(drop=True)
+    followed = {row.location: row.split for row in table.itertuples() if row.split}
+    named = [row.split or followed.get(row.location, "") for row in table.itertuples()]
+    splits = pd.Series(named, table.index, dtype=object)
+    shares = {
+        name: share for name, share in (("test", TEST_SHARE), ("val", VALIDATION_SHARE)) if not (splits == name).any()
+    }
+    pool = splits == "" if (splits == "").any() else splits == "train"
+    if shares:
+        drawn = _draw(table[pool], shares)
+        splits = splits.where(~pool, table["location"].map(drawn))
+    assigned = splits.replace("", "train").to_numpy(dtype=np.str_)
+    guard(clips, assigned)
+    return assigned
+
+
+def guard(clips: pd.DataFrame, splits: Splits) -> None:
+    """Stops a run whose splits share a clip or a location.
+
+    Args:
+        clips: columns id and location; the files in audio and video are compared too, if given.
+        splits: the split of each row.
+
+    Raises:
+        UserError: something is in two splits (a leak), or a split is empty or unknown.
+    """
+    unknown = sorted(set(splits.tolist()) - set(SPLITS))
+    if unknown:
+        raise UserError(f"unknown split {unknown[0]!r}; expected {', '.join(SPLITS)}")
+    empty = [name for name in SPLITS if name not in splits]
+    if empty:
+        raise UserError(f"no clip is in the {empty[0]} split; each of {', '.join(SPLITS)} needs clips")
+    frame = clips.assign(split=splits)
+    for column in ("location", "id", "audio", "video"):
+        if column in frame:
+            named = frame[frame[column] != ""]
+            counts = named.groupby(column)["split"].nunique()
+            leaking = sorted(counts.index[counts > 1])
+            if leaking:
+                found = sorted(set(named.loc[named[column] == leaking[0], "split"]))
+                raise UserError(
+                    f"leak: the {column} {leaking[0]!r} is in the splits {' and '.join(found)} "
+                    f"({len(leaking)} such in all); keep each {column} in one split"
+                )
+
+
+def _draw(pool: pd.DataFrame, shares: Mapping[str, float]) -> dict[str, str]:
+    """Location -> split, for every location of `pool`."""
+    sizes = {
+        str(label): {str(location): int(size) for location, size in group["location"].value_counts().items()}
+        for label, group in pool.groupby("label", sort=True)
+    }
+    needed = len(shares) + 1
+    for label, locations in sizes.items():
+        if len(locations) < needed:
+            names = [*shares, "train"]
+            raise UserError(
+                f"class {label!r} has {len(locations)} location{'s' * (len(locations) != 1)}; splitting it into "
+                f"{', '.join(sorted(names, key=SPLITS.index))} without a shared location takes at least {needed}"
+            )
+    for attempt in range(_ATTEMPTS):
+        drawn = _one_draw(sizes, shares, attempt)
+        if all(len({drawn[location] for location in locations}) == needed for locations in sizes.values()):
+            return drawn
+    raise UserError(
+        "the classes share locations in a way that leaves no split by location with every class in each of "
+        f"{', '.join([*shares, 'train'])}; give the splits in the column split"
+    )
+
+
+def _one_draw(sizes: dict[str, dict[str, int]], shares: Mapping[str, float], attempt: int) -> dict[str, str]:
+    """Takes locations class by class, those with the fewest locations first."""
+    drawn: dict[str, str] = {}
+    for label in sorted(sizes, key=lambda name: (len(sizes[name]), name)):
+        order = sorted(sizes[label])
+        np.random.default_rng(derive_seed("splits", label, attempt)).shuffle(order)
+        total = sum(sizes[label].values())
+        for n_after, (split, share) in zip(range(len(shares), 0, -1), shares.items(), strict=True):
+            taken = sum(size for location, size in sizes[label].items() if drawn.get(location) == split)
+            for location in order:
+                free = sum(other not in drawn for other in order)
+                size = sizes[label][location]
+                closer = abs(taken + size - share * total) < abs(taken - share * total)
+                if location not in drawn and free > n_after and (closer or not taken):
+                    drawn[location] = split
+                    taken += size
+    return {location: drawn.get(location, "train") for locations in sizes.values() for location in locations}

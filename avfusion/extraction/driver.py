@@ -1,0 +1,171 @@
+"""Extraction: every clip of a dataset through the embedder, into one feature store."""
+
+import hashlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from avfusion.datasets import Dataset
+from avfusion.errors import UserError, unknown
+from avfusion.extraction.clip import MODALITIES, Modalities
+from avfusion.extraction.pool import WorkerPool
+from avfusion.extraction.worker import Settings, Task
+from avfusion.features import FeatureStore
+from avfusion.features.layout import Json
+from avfusion.features.parts import Part, write_part
+from avfusion.features.writer import StoreWriter, writing
+from avfusion.media import DEFAULT_LIMITS, Limits
+
+if TYPE_CHECKING:
+    from avfusion.embedders import Embedder
+
+DECODE_TIMEOUT = 600.0  # seconds of decoding per clip; half an hour of 720p video takes about 150
+
+_log = logging.getLogger(__name__)
+
+
+def extract(
+    dataset: Dataset,
+    load: "Callable[[], Embedder]",
+    output: str | Path,
+    *,
+    workers: int | None = None,
+    threads: int = 1,
+    modalities: Modalities = "both",
+    timeout: float = DECODE_TIMEOUT,
+    limits: Limits = DEFAULT_LIMITS,
+    strict: bool = False,
+    progress: bool = True,
+) -> FeatureStore:
+    """Writes the features of `dataset` to the folder `output`, or continues where an earlier run stopped.
+
+    The store is the same to the bit for any number of workers, and whether or not runs were killed
+    in between. A clip that cannot be used is listed in failures.csv with a reason; a finished store
+    is returned as it is, its failures included.
+
+    Args:
+        dataset: the clips.
+        load: makes the embedder; called once in each worker process, so it must be picklable and not
+            from the main module, for instance `functools.partial(load_embedder, "demo", weights="none", ...)`.
+        output: the feature store's folder; made if need be.
+        workers: processes; by default one per core.
+        threads: of each process. Results may differ in the last bits with another number.
+        modalities: "both" needs sound and pictures of each clip; "any" accepts one of them.
+        timeout: seconds that decoding one clip may take; embedding it is not counted.
+        limits: what files to refuse.
+        strict: raise if any clip failed (after the store is finished).
+        progress: show a progress bar.
+
+    Raises:
+        UserError: the folder holds something else or cannot be written, another extraction is at
+            work in it, no clip can be used, or one failed and `strict` is set.
+    """
+    if modalities not in MODALITIES:
+        raise unknown("modalities", modalities, list(MODALITIES))
+    folder = Path(output)
+    with writing(folder) as writer:
+        settings = Settings(load, writer.parts.absolute(), modalities, limits)
+        count = 1 if writer.complete else min(workers or available_cores(), len(dataset.clips))
+        with WorkerPool(settings, count, threads=threads, timeout=timeout) as pool:
+            plan = _plan(dataset, pool.provenance(), modalities=modalities, threads=threads)
+            writer.begin(plan)
+            if not writer.complete:
+                _run(dataset, writer, pool, progress=progress)
+        if writer.complete:
+            writer.tidy()
+        else:
+            writer.finish(dataset, plan)
+    store = FeatureStore.open(folder)
+    _report(store, strict=strict)
+    return store
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _plan(dataset: Dataset, embedder: Json, *, modalities: str, threads: int) -> Json:
+    """Everything that decides what the store will hold."""
+    return {
+        "embedder": embedder,
+        "dataset": {
+            "name": dataset.name,
+            "synthetic": dataset.synthetic,
+            "clips": len(dataset.clips),
+            "digest": dataset.digest,
+            "media": _media_digest(dataset),
+        },
+        "parameters": {"modalities": modalities, "threads": threads},
+    }
+
+
+def _media_digest(dataset: Dataset) -> str:
+    """SHA-256 of the media files' sizes: clips that were rendered or cut anew are other clips.
+
+    The content would be better, and reading it would take as long as the extraction.
+    """
+    sizes = []
+    for clip in dataset.clips:
+        for path in (clip.audio, clip.video):
+            try:
+                sizes.append(-1 if path is None else path.stat().st_size)
+            except OSError:
+                sizes.append(-1)
+    return hashlib.sha256(json.dumps(sizes).encode()).hexdigest()
+
+
+def _run(dataset: Dataset, writer: StoreWriter, pool: WorkerPool, *, progress: bool) -> None:
+    """Makes the parts that are still missing."""
+    done = writer.done(len(dataset.clips))
+    if done:
+        _log.info("%d of %d clips were extracted before; continuing", len(done), len(dataset.clips))
+    tasks = [
+        Task(index, clip.id, clip.audio, clip.video) for index, clip in enumerate(dataset.clips) if index not in done
+    ]
+    n_failed = 0
+    with tqdm(
+        total=len(dataset.clips),
+        initial=len(done),
+        desc="extracting",
+        unit="clip",
+        disable=not progress,
+        mininterval=0.5 if sys.stderr.isatty() else 15.0,  # a log file needs no more
+    ) as bar:
+        for outcome in pool.run(tasks):
+            if not outcome.written:
+                write_part(writer.parts, outcome.task.index, Part(outcome.task.clip_id, reason=outcome.reason))
+            if outcome.reason:
+                n_failed += 1
+                bar.set_postfix(failed=n_failed)
+            bar.update()
+
+
+def _report(store: FeatureStore, *, strict: bool) -> None:
+    """Logs what came of it.
+
+    Raises:
+        UserError: a clip failed and `strict` is set.
+    """
+    n_failed, n_notes = len(store.failures), int((store.clips["note"] != "").sum())
+    _log.info(
+        "feature store %s: %d clips, %d failed, %d with a note; digest %s",
+        store.path,
+        len(store.clips),
+        n_failed,
+        n_notes,
+        store.digest[:12],
+    )
+    if n_failed:
+        first = store.failures.iloc[0]
+        summary = f"{n_failed} of {n_failed + len(store.clips)} clips failed (see {store.path / 'failures.csv'})"
+        summary += f"; the first is {first['id']}: {first['reason']}"
+        if strict:
+            raise UserError(summary)
+        _log.warning("%s", summary)

@@ -1,0 +1,206 @@
+"""Worker processes that may crash, hang or be replaced without losing the others' work.
+
+`concurrent.futures` gives up the whole pool when one process dies, and cannot end one that hangs;
+decoders of damaged files do both.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import wait
+from multiprocessing.sharedctypes import RawArray
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from avfusion.errors import UserError
+from avfusion.extraction.worker import DecodeClock, Done, Ready, Settings, Stopped, Task, work
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+_LOOK_EVERY = 0.25  # seconds between two looks at the clocks
+
+
+class Outcome(NamedTuple):
+    """What became of a task: `reason` is "" or why the clip cannot be used.
+
+    `written` is False if the worker was lost, so that nobody has written the part yet.
+    """
+
+    task: Task
+    reason: str
+    written: bool
+
+
+class _Worker:
+    """One process, with the task that it has in hand."""
+
+    def __init__(self, settings: Settings, threads: int) -> None:
+        # spawn: a forked copy of a process with threads (torch, the progress bar) may deadlock
+        context = multiprocessing.get_context("spawn")
+        self.connection, other = context.Pipe()
+        cells = RawArray("d", 2)
+        self.clock = DecodeClock(cells)
+        self.process = context.Process(target=work, args=(other, cells, settings), daemon=True)
+        with _threads(threads), _without_main():
+            self.process.start()
+        other.close()
+        self.ready = False
+        self.task: Task | None = None
+
+    def give(self, task: Task) -> None:
+        """Hands over a task."""
+        self.task = task
+        self.clock.reset()
+        with suppress(OSError):  # it died while idle: reading from it will say so
+            self.connection.send(task)
+
+    def end(self, grace: float = 0.0) -> str:
+        """Kills the process after `grace` seconds in which it may end itself; says how it ended."""
+        self.process.join(grace)
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+        code = self.process.exitcode or 0
+        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+
+class WorkerPool:
+    """Runs tasks in `count` processes of `threads` threads each. Use it as a context manager."""
+
+    def __init__(self, settings: Settings, count: int, *, threads: int, timeout: float) -> None:
+        """Starts the processes.
+
+        Args:
+            settings: for every worker.
+            count: processes.
+            threads: of each process, for the embedder.
+            timeout: seconds that decoding one clip may take.
+        """
+        self._settings, self._threads, self._timeout = settings, threads, timeout
+        self._count = count
+        self._workers: list[_Worker] = []
+        self._provenance: dict[str, Any] | None = None
+        self._fill(count)
+
+    def __enter__(self) -> "WorkerPool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            worker.end()
+        self._workers.clear()
+
+    def provenance(self) -> dict[str, Any]:
+        """What the embedder says of itself; waits until a worker has loaded it.
+
+        Raises:
+            UserError: it cannot be loaded, and the user can mend that.
+            RuntimeError: it cannot be loaded.
+        """
+        while self._provenance is None:
+            for worker in self._heard():
+                self._receive(worker)
+        return self._provenance
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
+        """The outcome of each task, as they come.
+
+        A worker that dies is replaced and its task tried once more: the first death may have come
+        from outside (memory ran out, the session ended).
+
+        Raises:
+            UserError: a worker cannot write.
+            RuntimeError: the embedder cannot be loaded any more.
+        """
+        waiting = deque(tasks)
+        tried: set[int] = set()
+        while waiting or any(worker.task for worker in self._workers):
+            self._fill(len(waiting))
+            for worker in self._workers:
+                if worker.ready and worker.task is None and waiting:
+                    worker.give(waiting.popleft())
+            for worker in self._heard():
+                task = worker.task
+                message = self._receive(worker)
+                if isinstance(message, Done) and task is not None:
+                    yield Outcome(task, message.reason, written=True)
+                elif isinstance(message, str) and task is not None:
+                    if task.index not in tried:
+                        tried.add(task.index)
+                        waiting.append(task)
+                    else:
+                        yield Outcome(task, f"decoding ended the process ({message})", written=False)
+            yield from self._late()
+
+    def _late(self) -> Iterator[Outcome]:
+        """Ends the workers whose decoding takes too long."""
+        for worker in list(self._workers):
+            if worker.task is not None and worker.clock.spent() > self._timeout and not worker.connection.poll():
+                self._remove(worker, grace=0.0)
+                yield Outcome(worker.task, f"decoding took more than {self._timeout:g} s", written=False)
+
+    def _heard(self) -> list[_Worker]:
+        """The workers that have something to say or have died, after a short wait for one."""
+        ready = wait([worker.connection for worker in self._workers], timeout=_LOOK_EVERY)
+        return [worker for worker in self._workers if worker.connection in ready]
+
+    def _receive(self, worker: _Worker) -> Done | Ready | str:
+        """One message of a worker; if it has died, how it ended, as text."""
+        try:
+            message: Done | Ready | Stopped = worker.connection.recv()
+        except (EOFError, OSError):
+            ended = self._remove(worker, grace=5.0)
+            if not worker.ready:
+                raise RuntimeError(f"a worker process ended while it loaded the embedder ({ended})") from None
+            return ended
+        if isinstance(message, Stopped):
+            raise UserError(message.message) if message.mendable else RuntimeError(message.message)
+        if isinstance(message, Ready):
+            worker.ready = True
+            self._provenance = self._provenance or message.provenance
+        else:
+            worker.task = None
+        return message
+
+    def _remove(self, worker: _Worker, grace: float) -> str:
+        self._workers.remove(worker)
+        return worker.end(grace)
+
+    def _fill(self, wanted: int) -> None:
+        """Starts processes in place of those that were lost, but no more than are `wanted`."""
+        n_busy = sum(worker.task is not None for worker in self._workers)
+        while len(self._workers) < min(self._count, wanted + n_busy):
+            self._workers.append(_Worker(self._settings, self._threads))
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Numeric libraries that a child loads will use `count` threads: they read this at their start."""
+    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(count)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """A child started inside does not import the program's main module again.
+
+    `spawn` would do so for functions defined there; in ours it would load a tracking client and
+    more into every worker: seconds, and hundreds of megabytes.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main

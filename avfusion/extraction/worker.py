@@ -1,0 +1,148 @@
+"""A worker process: loads the embedder once, then turns clips into part files.
+
+The driver hears only names and outcomes through the pipe; features go straight to the disk.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, MutableSequence
+from dataclasses import dataclass
+from multiprocessing import parent_process
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from avfusion.errors import UserError
+from avfusion.extraction.clip import Modalities, clip_features
+from avfusion.features.layout import cannot_write
+from avfusion.features.parts import Part, write_part
+from avfusion.media import Limits
+from avfusion.media.container import one_line
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+    from avfusion.embedders import Embedder
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every worker of an extraction shares.
+
+    Attributes:
+        load: makes the embedder, in the worker; must be picklable (a partial of a public function).
+        parts: the folder for part files.
+        modalities: "both" or "any".
+        limits: what files to refuse.
+    """
+
+    load: "Callable[[], Embedder]"
+    parts: Path
+    modalities: Modalities
+    limits: Limits
+
+
+@dataclass(frozen=True)
+class Task:
+    """One clip for a worker."""
+
+    index: int
+    clip_id: str
+    audio: Path | None
+    video: Path | None
+
+
+class Ready(NamedTuple):
+    """The embedder is loaded."""
+
+    provenance: dict[str, Any]
+
+
+class Done(NamedTuple):
+    """The part of a clip is on the disk."""
+
+    reason: str
+
+
+class Stopped(NamedTuple):
+    """The worker cannot go on; `mendable` if the user can do something about it."""
+
+    message: str
+    mendable: bool
+
+
+class DecodeClock:
+    """Seconds that decoding took of the current clip, readable from another process.
+
+    Only decoding is timed: a decoder may hang, while an embedder may rightly need an hour for a
+    long clip. `cells` are two shared floats: seconds so far, and when the running piece began.
+    """
+
+    def __init__(self, cells: MutableSequence[float]) -> None:
+        """`cells` is shared memory of two floats."""
+        self._cells = cells
+
+    def reset(self) -> None:
+        """Begins a new clip."""
+        self._cells[0] = self._cells[1] = 0.0
+
+    def spent(self) -> float:
+        """Seconds of decoding since `reset`."""
+        so_far, began = self._cells[0], self._cells[1]
+        return so_far + (time.monotonic() - began if began else 0.0)
+
+    def __enter__(self) -> None:
+        self._cells[1] = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self._cells[0], self._cells[1] = self.spent(), 0.0
+
+
+def work(connection: "Connection[Any, Any]", cells: MutableSequence[float], settings: Settings) -> None:
+    """The process: says Ready, then Done for each Task; Stopped when it cannot go on."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the driver, which ends the workers
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        embedder = settings.load()
+        connection.send(Ready(dict(embedder.provenance)))
+    except Exception as error:
+        mendable = isinstance(error, UserError)
+        connection.send(Stopped(str(error) if mendable else one_line(error), mendable))
+        return
+    clock = DecodeClock(cells)
+    while True:
+        task: Task = connection.recv()
+        clock.reset()
+        part = _outcome(embedder, task, settings, clock)
+        try:
+            write_part(settings.parts, task.index, part)
+        except OSError as error:
+            connection.send(Stopped(cannot_write(settings.parts.parent, error), mendable=True))
+            return
+        connection.send(Done(part.reason))
+
+
+def _outcome(embedder: "Embedder", task: Task, settings: Settings, clock: DecodeClock) -> Part:
+    """The part of a clip, whatever the embedder makes of it."""
+    try:
+        return clip_features(
+            embedder,
+            task.clip_id,
+            task.audio,
+            task.video,
+            modalities=settings.modalities,
+            limits=settings.limits,
+            decoding=clock,
+        )
+    except Exception as error:  # one odd clip must not end a run of many hours
+        return Part(task.clip_id, reason=f"the embedder failed: {one_line(error)}")
+
+
+def _end_with_parent() -> None:
+    """Ends this process with the driver, so that a killed run leaves no one writing."""
+    driver = parent_process()
+    if driver is not None:
+        wait([driver.sentinel])
+        os._exit(1)

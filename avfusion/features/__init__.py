@@ -1,0 +1,10 @@
+"""The feature store: what extraction writes and training reads.
+
+A store is a folder: audio.npy and video.npy (float32, the frames of all clips one after another),
+clips.csv and failures.csv, and store.json, which is written last: a folder without it is unfinished.
+Nothing in it is a pickle.
+"""
+
+from avfusion.features.store import FeatureStore, Modality
+
+__all__ = ["FeatureStore", "Modality"]

@@ -1,0 +1,192 @@
+"""Writing a feature store so that a kill at any moment loses no more than the clips in work.
+
+    plan.json    first: what is extracted, so that another extraction does not mix with it
+    parts/       one file per clip, in any order
+    arrays, clips.csv, failures.csv, store.json    at the end, from the parts in the order of the clips
+    (then plan.json and parts/ go)
+
+Every file appears whole by a rename, and packing depends on nothing but plan and parts: a run that
+is killed and repeated gives the same bytes as one that is not. No file holds a date.
+"""
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import filelock
+import numpy as np
+
+from avfusion import __version__
+from avfusion.atomic import remove_temporaries, replacing, write_atomically
+from avfusion.datasets import Clip, Dataset
+from avfusion.errors import UserError
+from avfusion.features.layout import (
+    ARRAYS,
+    CLIP_COLUMNS,
+    CLIPS,
+    FAILURE_COLUMNS,
+    FAILURES,
+    FORMAT,
+    LOCK,
+    PARTS,
+    PLAN,
+    STORE,
+    Json,
+    cannot_write,
+    content_digest,
+)
+from avfusion.features.parts import Part, part_name, read_part
+
+
+class StoreWriter:
+    """One folder's extraction; made by `writing`, which holds the lock."""
+
+    def __init__(self, folder: Path) -> None:
+        """Use `writing`."""
+        self.folder = folder
+        self.parts = folder / PARTS
+
+    @property
+    def complete(self) -> bool:
+        """Whether the store is finished."""
+        return (self.folder / STORE).is_file()
+
+    def begin(self, plan: Json) -> None:
+        """Declares what will be extracted, or checks that it is what was declared before.
+
+        Raises:
+            UserError: the folder holds another extraction, finished or not.
+        """
+        file = self.folder / (STORE if self.complete else PLAN)
+        if not file.is_file():
+            write_atomically(file, _json(plan))
+        earlier = json.loads(file.read_text(encoding="utf-8"))
+        earlier = earlier.get("provenance", earlier)
+        differing = _differences(earlier, json.loads(_json(plan)))
+        if differing:
+            raise UserError(
+                f"{self.folder.absolute()} holds another extraction (other {', '.join(differing)}); "
+                "choose another output folder, or delete this one"
+            )
+        if not self.complete:
+            self.parts.mkdir(exist_ok=True)
+            remove_temporaries(self.parts)
+
+    def done(self, n_clips: int) -> set[int]:
+        """The numbers of the clips that have a part."""
+        present = {path.name for path in self.parts.iterdir()}
+        return {index for index in range(n_clips) if part_name(index) in present}
+
+    def finish(self, dataset: Dataset, plan: Json) -> None:
+        """Packs the parts into the store.
+
+        Raises:
+            UserError: not one clip can be used, or a part is damaged.
+        """
+        usable: dict[int, tuple[str | int, ...]] = {}
+        failures = []
+        widths = dict.fromkeys(ARRAYS, 0)
+        for index, clip in enumerate(dataset.clips):
+            part = read_part(self.parts, index, clip.id)
+            if part.reason:
+                failures.append((clip.id, part.reason))
+                continue
+            usable[index] = _row(dataset, clip, part)
+            widths = {name: max(width, getattr(part, name).shape[1]) for name, width in widths.items()}
+        if not usable:
+            self.tidy()
+            raise UserError(
+                f"not one of the {len(dataset.clips)} clips can be used, so there is no feature store; "
+                f"the first is {failures[0][0]}: {failures[0][1]}"
+            )
+        for name, file in ARRAYS.items():
+            self._pack(dataset.clips, list(usable), name, widths[name], self.folder / file)
+        write_atomically(self.folder / CLIPS, _csv(CLIP_COLUMNS, list(usable.values())))
+        write_atomically(self.folder / FAILURES, _csv(FAILURE_COLUMNS, failures))
+        provenance = plan | {"root": str(dataset.root), "avfusion": __version__}
+        header = {"format": FORMAT, "digest": content_digest(self.folder), "provenance": provenance}
+        write_atomically(self.folder / STORE, _json(header))
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Removes what only an unfinished store needs."""
+        shutil.rmtree(self.parts, ignore_errors=True)
+        (self.folder / PLAN).unlink(missing_ok=True)
+
+    def _pack(self, clips: Sequence[Clip], usable: list[int], name: str, width: int, file: Path) -> None:
+        """Writes one array [sum of frames, width], a part at a time."""
+        n_rows = 0
+        with replacing(file) as temporary, temporary.open("wb") as stream:
+            _npy_header(stream, 0, width)
+            start = stream.tell()
+            for index in usable:
+                array = getattr(read_part(self.parts, index, clips[index].id), name)
+                if len(array) and array.shape[1] != width:
+                    raise ValueError(f"{clips[index].id}: {name} has width {array.shape[1]}, others have {width}")
+                stream.write(array.astype("<f4", copy=False).tobytes())
+                n_rows += len(array)
+            stream.seek(0)
+            _npy_header(stream, n_rows, width)
+            if stream.tell() != start:
+                raise ValueError("the header of a .npy file changed its length with the number of rows")
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[StoreWriter]:
+    """Makes `folder` if need be, and holds it: the lock goes with the process, however it ends.
+
+    Raises:
+        UserError: another process holds it, it holds something else, or it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        foreign = not any((folder / name).exists() for name in (STORE, PLAN, LOCK)) and any(folder.iterdir())
+        if foreign:
+            raise UserError(f"{folder.absolute()} holds other files; a feature store needs a new or empty folder")
+        lock = filelock.FileLock(folder / LOCK, timeout=0)
+        with lock:
+            remove_temporaries(folder)
+            yield StoreWriter(folder)
+    except filelock.Timeout as error:
+        raise UserError(f"another extraction is writing to {folder.absolute()}; wait until it ends") from error
+    except OSError as error:
+        raise UserError(cannot_write(folder, error)) from error
+
+
+def _row(dataset: Dataset, clip: Clip, part: Part) -> tuple[str | int, ...]:
+    """The row of clips.csv, in the order of CLIP_COLUMNS."""
+    files = (dataset.relative(clip.audio), dataset.relative(clip.video))
+    return (clip.id, clip.label, clip.location, clip.split, *files, len(part.audio), len(part.video), part.note)
+
+
+def _npy_header(stream: BinaryIO, n_rows: int, width: int) -> None:
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": (n_rows, width)})
+
+
+def _json(content: Json) -> bytes:
+    return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
+
+
+def _csv(columns: Sequence[str], rows: Sequence[Sequence[str | int]]) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def _differences(earlier: Json, now: Json, prefix: str = "") -> list[str]:
+    """Dotted names of the values of `now` that `earlier` does not have."""
+    found = []
+    for name, value in now.items():
+        other = earlier.get(name)
+        if isinstance(value, dict) and isinstance(other, dict):
+            found += _differences(other, value, f"{prefix}{name}.")
+        elif value != other:
+            found.append(f"{prefix}{name}")
+    return found

@@ -1,0 +1,142 @@
+"""Embedders for tests of extraction, some of which end their process; workers import this file."""
+
+import os
+import signal
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avfusion.atomic import write_atomically
+from avfusion.embedders import JsonValue
+from avfusion.errors import UserError
+from avfusion.extraction import clip as clip_module
+from avfusion.media import read_sound as decode
+
+
+class FakeEmbedder:
+    """Features that a test can foresee: the loudness and brightness of each moment, twice."""
+
+    name = "fake"
+    hop = 0.1
+
+    def __init__(self) -> None:
+        self.provenance: dict[str, JsonValue] = {"name": "fake", "weights": "untrained"}
+
+    def n_windows(self, n_samples: int, sample_rate: int) -> int:
+        return max(1, round(n_samples / sample_rate / self.hop))
+
+    def embed_audio(self, samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
+        blocks = np.array_split(np.abs(samples[:, 0]), self.n_windows(len(samples), sample_rate))
+        return np.array([[block.mean()] * 2 for block in blocks], np.float32)
+
+    def embed_video(self, frames: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        return np.array([[frame.mean()] * 2 for frame in frames], np.float32)
+
+
+class NotFinite(FakeEmbedder):
+    """Gives infinite features for loud clips."""
+
+    def embed_audio(self, samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
+        features = super().embed_audio(samples, sample_rate)
+        return np.where(features > 0.3, np.float32(np.inf), features)
+
+
+class Failing(FakeEmbedder):
+    """Fails on loud clips."""
+
+    def embed_audio(self, samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
+        if np.abs(samples).mean() > 0.3:
+            raise ArithmeticError("too\nloud")
+        return super().embed_audio(samples, sample_rate)
+
+
+def refuse() -> FakeEmbedder:
+    """A loader with a mistake of the user's."""
+    raise UserError("weights not found: nowhere.h5")
+
+
+def break_down() -> FakeEmbedder:
+    """A loader with a mistake of ours."""
+    raise KeyError("layer 3")
+
+
+@dataclass(frozen=True)
+class OddDecoders:
+    """A loader in a process whose decoders crash on `crash*`, once on `once*`, and hang on `hang*`."""
+
+    folder: Path
+
+    def __call__(self) -> FakeEmbedder:
+        def read_sound(path: Path, *rest: Any) -> tuple[NDArray[np.float32], int]:
+            mark = self.folder / f"{path.stem}.crashed"
+            if path.stem.startswith("crash") or (path.stem.startswith("once") and not mark.exists()):
+                mark.touch()
+                os.kill(os.getpid(), signal.SIGSEGV)
+            if path.stem.startswith("hang"):
+                time.sleep(60)
+            return decode(path, *rest)
+
+        setattr(clip_module, "read_sound", read_sound)  # noqa: B010
+        return FakeEmbedder()
+
+
+@dataclass(frozen=True)
+class Endless:
+    """A loader whose embedder never ends; it leaves the worker's process id in a file."""
+
+    file: Path
+
+    def __call__(self) -> FakeEmbedder:
+        write_atomically(self.file, str(os.getpid()).encode())
+        time.sleep(600)
+        return FakeEmbedder()
+
+
+@dataclass(frozen=True)
+class FullDisk:
+    """A loader in a process that cannot write files of more than `n_bytes`."""
+
+    n_bytes: int
+
+    def __call__(self) -> FakeEmbedder:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (self.n_bytes, self.n_bytes))
+        return FakeEmbedder()
+
+
+@dataclass(frozen=True)
+class KillAtRename:
+    """Ends a process and `also` its parent, before or after it renames the file called `name`.
+
+    As a loader it does so to a worker and its driver; `arm` does it to the process that calls it.
+    """
+
+    name: str
+    before: bool
+    also_parent: bool = False
+
+    def __call__(self) -> FakeEmbedder:
+        self.arm()
+        return FakeEmbedder()
+
+    def arm(self) -> None:
+        """From now on."""
+        rename = os.replace
+
+        def replace(source: Path, target: Path) -> None:
+            if not self.before:
+                rename(source, target)
+            if Path(target).name == self.name:
+                if self.also_parent:
+                    os.kill(os.getppid(), signal.SIGKILL)
+                os.kill(os.getpid(), signal.SIGKILL)
+            if self.before:
+                rename(source, target)
+
+        os.replace = replace  # type: ignore[assignment]

@@ -1,0 +1,243 @@
+"""Extraction with an embedder that can be foreseen: pairing, failures, resuming, kills, a full disk."""
+
+import multiprocessing
+import re
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avfusion.datasets import Dataset, read_dataset
+from avfusion.errors import UserError
+from avfusion.extraction import extract
+from avfusion.extraction.clip import Modalities, clip_features
+from avfusion.features import FeatureStore
+from avfusion.seeds import derive_seed
+from tests.fakes import (
+    Endless,
+    Failing,
+    FakeEmbedder,
+    FullDisk,
+    KillAtRename,
+    NotFinite,
+    OddDecoders,
+    break_down,
+    refuse,
+)
+from tests.media_files import greys, make_clip, tone, write_sound, write_video
+
+N_KILLS = 20
+
+
+def make_dataset(folder: Path, *lines: str) -> Dataset:
+    (folder / "clips.csv").write_text("\n".join(["audio,video,label,location", *lines]) + "\n")
+    return read_dataset(folder / "clips.csv")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Eight pairs, one of them without a file and one without pictures."""
+    folder = tmp_path_factory.mktemp("data")
+    lines = [make_clip(folder, f"clip{i}", seconds=0.3 + 0.1 * i, frames=3 + i) for i in range(6)]
+    lines.insert(2, "missing.wav,missing.avi,a,m")
+    lines.insert(5, make_clip(folder, "blind", frames=0))
+    return make_dataset(folder, *lines)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file below `folder`."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def run(
+    data: Dataset, output: Path, load: Callable[[], FakeEmbedder] = FakeEmbedder, *, workers: int = 1,
+    modalities: Modalities = "both", timeout: float = 60, strict: bool = False,
+) -> FeatureStore:  # fmt: skip
+    return extract(
+        data, load, output, workers=workers, modalities=modalities, timeout=timeout, strict=strict, progress=False
+    )
+
+
+@pytest.fixture(scope="module")
+def expected(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The store of `data`, made without disturbance."""
+    folder = tmp_path_factory.mktemp("expected") / "store"
+    run(data, folder)
+    return content(folder)
+
+
+def test_pairs(data: Dataset, tmp_path: Path, expected: dict[str, bytes]) -> None:
+    store = run(data, tmp_path / "store", workers=3)
+    assert store.clips["id"].tolist() == [f"clip{i}" for i in range(6)]
+    assert store.clips["audio_frames"].tolist() == store.clips["video_frames"].tolist() == [3, 4, 5, 6, 7, 8]
+    assert store.failures.to_dict("list") == {"id": ["missing", "blind"], "reason": ["no such file"] * 2}
+    for index in range(6):
+        n_frames, count = 3 + index, 3 + index
+        levels = [8 + 240 * int(i) // n_frames for i in np.linspace(0, n_frames - 1, count)]
+        np.testing.assert_allclose(store.frames("video", index)[:, 0], levels)
+    store.verify()
+    assert store.provenance["dataset"]["digest"] == data.digest
+    assert store.provenance["embedder"]["weights"] == "untrained"
+    assert content(store.path) == expected
+
+
+def test_a_finished_store_is_returned(data: Dataset, tmp_path: Path, expected: dict[str, bytes]) -> None:
+    for _ in range(2):
+        run(data, tmp_path / "store")
+        assert content(tmp_path / "store") == expected
+
+
+def test_any_modality(data: Dataset, tmp_path: Path) -> None:
+    lines = [
+        make_clip(tmp_path, "deaf", seconds=0),
+        make_clip(tmp_path, "full"),
+        make_clip(tmp_path, "blind", frames=0),
+    ]
+    lines += ["gone.wav,gone.avi,a,l3"]
+    store = run(make_dataset(tmp_path, *lines), tmp_path / "store", modalities="any")
+    columns = ["id", "audio_frames", "video_frames", "note"]
+    assert store.clips[columns].to_numpy().tolist() == [
+        ["deaf", 0, 6, "no such file"],
+        ["full", 5, 5, ""],
+        ["blind", 5, 0, "no such file"],
+    ]
+    assert store.failures.to_dict("list") == {"id": ["gone"], "reason": ["no such file"]}
+
+
+def test_pictures_without_sound_decide_the_number_of_moments(tmp_path: Path) -> None:
+    write_video(tmp_path / "x.mp4", greys(40))  # 4 s at 10 frames per second; the hop is 0.1 s
+    part = clip_features(FakeEmbedder(), "x", None, tmp_path / "x.mp4", modalities="any")
+    assert (part.audio.shape, part.video.shape) == ((0, 0), (40, 2))
+    write_video(tmp_path / "x.mp4", greys(2))
+    assert clip_features(FakeEmbedder(), "x", None, tmp_path / "x.mp4", modalities="any").video.shape == (2, 2)
+
+
+def test_frames_that_stand_for_several_moments(tmp_path: Path) -> None:
+    write_sound(tmp_path / "x.wav", tone(1, 48_000), "pcm_s16le", "s16", "mono")
+    write_video(tmp_path / "x.avi", greys(2, 16, 16), codec="rawvideo", pixels="bgr24")
+    part = clip_features(FakeEmbedder(), "x", tmp_path / "x.wav", tmp_path / "x.avi")
+    assert part.video[:, 0].tolist() == [8.0] * 9 + [128.0]
+
+
+@pytest.mark.parametrize(
+    ("load", "reason"),
+    [
+        (NotFinite, "the embedder gave features that are not finite"),
+        (Failing, "the embedder failed: ArithmeticError: too loud"),
+    ],
+)
+def test_clips_that_the_embedder_cannot_take(tmp_path: Path, load: Callable[[], FakeEmbedder], reason: str) -> None:
+    data = make_dataset(tmp_path, make_clip(tmp_path, "loud", loudness=1.0), make_clip(tmp_path, "quiet", loudness=0.1))
+    store = run(data, tmp_path / "store", load)
+    assert store.failures.to_dict("list") == {"id": ["loud"], "reason": [reason]}
+    assert np.isfinite(store.audio).all()
+
+
+def test_strict(data: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"2 of 8 clips failed .*failures.csv\); the first is missing: no such file"):
+        run(data, tmp_path / "store", strict=True)
+    FeatureStore.open(tmp_path / "store").verify()
+
+
+def test_no_clip_can_be_used(tmp_path: Path) -> None:
+    data = make_dataset(tmp_path, "x.wav,x.avi,a,l", "y.wav,y.avi,a,l")
+    with pytest.raises(UserError, match=r"not one of the 2 clips can be used.*x: no such file"):
+        run(data, tmp_path / "store")
+    make_clip(tmp_path, "x")
+    assert len(run(data, tmp_path / "store").clips) == 1  # the same command works once the files are there
+
+
+def test_loaders_that_fail(data: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^weights not found: nowhere\.h5$"):
+        run(data, tmp_path / "store", refuse)
+    with pytest.raises(RuntimeError, match="KeyError: 'layer 3'"):
+        run(data, tmp_path / "store", break_down)
+    with pytest.raises(UserError, match="unknown modalities 'sound'; choose from: any, both"):
+        run(data, tmp_path / "store", modalities="sound")  # type: ignore[arg-type]
+
+
+def test_crashes_and_hangs(tmp_path: Path) -> None:
+    names = ["crash", "fine", "hang", "once", "well"]
+    data = make_dataset(tmp_path, *[make_clip(tmp_path, name) for name in names])
+    store = run(data, tmp_path / "store", OddDecoders(tmp_path), workers=2, timeout=0.6)
+    assert store.clips["id"].tolist() == ["fine", "once", "well"]
+    assert store.failures.to_dict("list") == {
+        "id": ["crash", "hang"],
+        "reason": ["decoding ended the process (SIGSEGV)", "decoding took more than 0.6 s"],
+    }
+
+
+def test_changed_media_are_another_extraction(tmp_path: Path) -> None:
+    data = make_dataset(tmp_path, make_clip(tmp_path, "x"))
+    run(data, tmp_path / "store")
+    make_clip(tmp_path, "x", seconds=0.8)
+    with pytest.raises(UserError, match=re.escape("another extraction (other dataset.media)")):
+        run(data, tmp_path / "store")
+    with pytest.raises(UserError, match=r"other dataset\.media, parameters\.modalities"):
+        run(data, tmp_path / "store", modalities="any")
+
+
+def test_full_disk(data: Dataset, tmp_path: Path, expected: dict[str, bytes]) -> None:
+    with pytest.raises(UserError, match=r"cannot write to .*store: File too large; .*the same command again"):
+        run(data, tmp_path / "store", FullDisk(100), workers=2)
+    run(data, tmp_path / "store")
+    assert content(tmp_path / "store") == expected
+
+
+def extract_and_die(data: Dataset, folder: Path, driver: KillAtRename | None, load: Callable[[], FakeEmbedder]) -> None:
+    if driver is not None:
+        driver.arm()
+    run(data, folder, load)
+
+
+def killed(
+    data: Dataset,
+    folder: Path,
+    *,
+    driver: KillAtRename | None = None,
+    worker: Callable[[], FakeEmbedder] = FakeEmbedder,
+    when: Callable[[], object] | None = None,
+) -> int:
+    """Extracts in another process that is killed, by itself or once `when` returns; returns its exit code."""
+    process = multiprocessing.get_context("fork").Process(target=extract_and_die, args=(data, folder, driver, worker))
+    process.start()
+    if when is not None:
+        when()
+        process.kill()
+    process.join(60)
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+@pytest.mark.parametrize("number", range(N_KILLS))
+def test_kill(data: Dataset, tmp_path: Path, expected: dict[str, bytes], number: int) -> None:
+    random = np.random.default_rng(derive_seed("kill", number))
+    folder = tmp_path / "store"
+    before = bool(random.integers(2))
+    if number % 3 == 0:
+        names = ["plan.json", "audio.npy", "video.npy", "clips.csv", "failures.csv", "store.json"]
+        assert killed(data, folder, driver=KillAtRename(names[number // 3 % 6], before)) == -signal.SIGKILL
+    elif number % 3 == 1:
+        name = f"{random.integers(len(data.clips)):07d}.safetensors"
+        assert killed(data, folder, worker=KillAtRename(name, before, also_parent=True)) == -signal.SIGKILL
+    else:
+        killed(data, folder, when=lambda: time.sleep(random.uniform(0.0, 0.8)))
+    run(data, folder)
+    assert content(folder) == expected
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_workers_end_with_a_killed_driver(data: Dataset, tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    assert killed(data, tmp_path / "store", worker=Endless(pid), when=lambda: wait_until(pid.exists)) == -signal.SIGKILL
+    process = Path("/proc") / pid.read_text()
+    wait_until(lambda: not process.exists())
