@@ -71,7 +71,7 @@ class Learner:
     def __init__(self, material: Material, config: L3Config, plan: Plan, folder: Path, device: torch.device) -> None:
         self.material, self.plan, self.folder, self.device = material, plan, folder, device
         self.train_clips, self.held_out_clips = split_locations(material, plan.seed)
-        self.network = AVCNetwork(config, plan.seed).to(device)
+        self.network = AVCNetwork(config, plan.seed).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.frontend = Frontend(config.frontend).to(device)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True

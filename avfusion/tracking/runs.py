@@ -37,7 +37,7 @@ def experiment_run(name: str, tags: Mapping[str, str], parent: str | None = None
 
     Variants are runs of the top level, because the runs table hides what is nested and charts leave it out.
     """
-    all_tags = {**resolve_tags(), **_commit(), **tags}
+    all_tags = {**resolve_tags(), "mlflow.source.git.commit": commit(), **tags}
     if parent is not None:
         all_tags["mlflow.parentRunId"] = parent
     created = MlflowClient().create_run(_active().info.experiment_id, tags=all_tags, run_name=name)
@@ -46,14 +46,18 @@ def experiment_run(name: str, tags: Mapping[str, str], parent: str | None = None
 
 
 def log_batch(
-    params: Mapping[str, object], metrics: Mapping[str, float], history: Mapping[str, list[float]] | None = None
+    params: Mapping[str, object],
+    metrics: Mapping[str, float],
+    history: Mapping[str, list[float]] | None = None,
+    *,
+    first_step: int = 1,
 ) -> None:
-    """Parameters, final metrics, and metrics per epoch (from step 1) into the active run, in as few calls as can be."""
+    """Parameters, final metrics, and metrics per step (from `first_step`) into the active run, in few calls."""
     run_id = _active().info.run_id
     now = int(time.time() * 1000)
     entries = [Metric(name, value, now, 0) for name, value in metrics.items()]
     for name, values in (history or {}).items():
-        entries += [Metric(name, value, now, step) for step, value in enumerate(values, start=1)]
+        entries += [Metric(name, value, now, step) for step, value in enumerate(values, first_step)]
     client = MlflowClient()
     client.log_batch(run_id, params=[Param(name, str(value)) for name, value in params.items()])
     for start in range(0, len(entries), BATCH):
@@ -70,13 +74,17 @@ def log_file(path: Path) -> None:
     mlflow.log_artifact(str(path))
 
 
-def _commit() -> dict[str, str]:
-    """The tag of this code's git commit; nothing where it runs outside a repository.
+def log_folder(folder: Path, name: str) -> None:
+    """Everything in a folder as artifacts under `name` of the active run."""
+    mlflow.log_artifacts(str(folder), name)
+
+
+def commit() -> str:
+    """This code's git commit; "" where it runs outside a repository.
 
     MLflow itself looks where the started script lies, which is elsewhere for an installed command.
     """
-    commit = get_git_commit(str(Path(__file__).parent))
-    return {"mlflow.source.git.commit": commit} if commit else {}
+    return get_git_commit(str(Path(__file__).parent)) or ""
 
 
 def _active() -> mlflow.ActiveRun:

@@ -1,0 +1,116 @@
+"""The job `pretrain`: L3-Net learns the AVC task from unlabelled clips."""
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from tqdm import tqdm
+
+from avfusion import __version__
+from avfusion.atomic import write_atomically
+from avfusion.datasets import Dataset, read_dataset
+from avfusion.datasets.scenes import render_scenes
+from avfusion.device import choose_device
+from avfusion.errors import UserError
+from avfusion.figures import l3_net
+from avfusion.jobs.extract import RUNS
+from avfusion.l3.presets import preset_config
+from avfusion.l3.weights import save_weights, weights_digest
+from avfusion.pretraining.learning import Learner, Plan, Progress
+from avfusion.pretraining.material import prepare
+from avfusion.tracking.records import log_figure
+from avfusion.tracking.runs import commit, job_run, log_batch, log_file
+from avfusion.tracking.session import connect, ui_lines
+
+SCENES = {"seed": 1001, "locations": 40, "test_locations": 4, "segments": 4}
+"""The synthetic scenes of `data=none`: another seed, and so other locations, than the demo's."""
+
+MEASURING_ROUNDS = 8
+
+
+def pretrain_job(*, data: str, output: str, preset: str, steps: str, seed: str, device: str) -> list[str]:
+    """Train both subnetworks of `preset` on `data`; weights and their card go to `output`.
+
+    `data=none` renders synthetic scenes that the demo does not use. The same command continues a run that was stopped.
+    Raises `UserError` for input that cannot be used.
+    """
+    for name, text, least in (("steps", steps, 1), ("seed", seed, 0)):
+        if not text.isdigit() or int(text) < least:
+            raise UserError(f"{name}={text}: expected a whole number of at least {least}")
+    config, target = preset_config(preset), choose_device(device)
+    dataset = read_dataset(render_scenes(RUNS / "pretrain-scenes", **SCENES) if data == "none" else Path(data))
+    folder = RUNS / "pretrain" / f"{dataset.name}-{preset}-{seed}" if output == "none" else Path(output)
+    folder.mkdir(parents=True, exist_ok=True)
+    connect()
+    with job_run("pretrain") as job:
+        log_figure(l3_net(config), "l3_net")
+        plan = Plan(preset, int(steps), int(seed), dataset.digest)
+        learner = Learner(prepare(dataset, config, folder / "material"), config, plan, folder, target)
+        log_batch({**{f"pretrain/{k}": v for k, v in asdict(plan).items()}, "device_used": target.type}, {})
+        started, resumed_at = time.perf_counter(), learner.step
+        _learn(learner)
+        accuracy = learner.held_out_accuracy(MEASURING_ROUNDS)
+        card = _card(learner, dataset, accuracy, time.perf_counter() - started, resumed_at)
+        weights = folder / "weights.safetensors"
+        save_weights(weights, learner.network.subnetworks, {"card": json.dumps(card)})
+        write_atomically(folder / "weights.json", (json.dumps(card, indent=2) + "\n").encode())
+        log_batch({}, {"held_out_avc_accuracy": accuracy})
+        log_file(weights)
+        log_file(folder / "weights.json")
+        return [
+            "",
+            f"AVC accuracy on held-out locations: {accuracy:.3f} (chance 0.5); {plan.steps} steps, "
+            f"{len(learner.train_clips)} clips to learn from, {len(learner.held_out_clips)} held out",
+            f"weights  {weights}",
+            f"next     python -m entrypoints.extract --embedder {preset} --weights {weights}",
+            "compare  " + ui_lines(job.info.experiment_id)[0],
+        ]
+
+
+def _learn(learner: Learner) -> None:
+    """All steps, on a progress bar, their curves into MLflow at the end and at every measurement."""
+    pending: list[Progress] = []
+    with tqdm(total=learner.plan.steps, initial=learner.step, desc="AVC", unit="step") as bar:
+
+        def hear(progress: Progress) -> None:
+            pending.append(progress)
+            bar.update()
+            if progress.held_out_accuracy is not None:
+                bar.set_postfix(
+                    loss=f"{progress.loss:.3f}", held_out=f"{progress.held_out_accuracy:.3f}", refresh=False
+                )
+                first = pending[0].step
+                log_batch(
+                    {},
+                    {"avc_held_out_accuracy": progress.held_out_accuracy},
+                    {
+                        "avc_loss": [entry.loss for entry in pending],
+                        "avc_accuracy": [entry.accuracy for entry in pending],
+                    },
+                    first_step=first,
+                )
+                pending.clear()
+
+        learner.run(hear)
+
+
+def _card(learner: Learner, dataset: Dataset, accuracy: float, seconds: float, resumed_at: int) -> dict[str, object]:
+    """What someone who uses the weights should know of them."""
+    return {
+        "preset": learner.plan.preset,
+        "task": "audio-visual correspondence (Arandjelovic & Zisserman 2017)",
+        "data": dataset.name + (" (synthetic scenes, rendered by rule)" if dataset.synthetic else ""),
+        "synthetic": dataset.synthetic,
+        "clips": len(learner.train_clips),
+        "held_out_clips": len(learner.held_out_clips),
+        "clip_list_digest": dataset.digest,
+        "steps": learner.plan.steps,
+        "seed": learner.plan.seed,
+        "seconds": round(seconds, 1),
+        "resumed_at_step": resumed_at,
+        "held_out_avc_accuracy": round(accuracy, 4),
+        "weights_digest": weights_digest(learner.network.subnetworks),
+        "avfusion": __version__,
+        "commit": commit(),
+    }
