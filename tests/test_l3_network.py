@@ -97,8 +97,8 @@ def test_openl3_sizes(representation: str, audio_size: int, grid: tuple[int, int
 
 def test_demo_sizes() -> None:
     config = demo_config()
-    assert (config.audio.input_size, config.audio.grid, config.audio.embedding_size) == ((64, 50), (4, 2), 512)
-    assert (config.image.input_size, config.image.grid, config.image.embedding_size) == ((64, 64), (4, 2), 512)
+    assert (config.audio.input_size, config.audio.grid, config.audio.embedding_size) == ((64, 50), (2, 2), 512)
+    assert (config.image.input_size, config.image.grid, config.image.embedding_size) == ((64, 64), (2, 2), 512)
 
 
 def test_every_weight_learns() -> None:

@@ -28,13 +28,14 @@ CONFIG = preset_config("demo")
 
 
 def toy(n_clips: int = 12) -> Material:
-    """Clips whose pitch and brightness go together."""
+    """Clips whose pitch goes with the number of bars in their pictures."""
     generator = np.random.default_rng(0)
     seconds = np.arange(WINDOW) / WINDOW
     tones = 400 * 2.0 ** np.linspace(0, 4, n_clips)
     sound = np.concatenate([0.3 * np.sin(2 * np.pi * tone * seconds) for tone in tones]).astype(np.float16)
-    level = np.linspace(0.1, 0.9, n_clips)[:, None, None, None, None]
-    pictures = np.clip(level + 0.02 * generator.standard_normal((n_clips, PICTURES, 3, 64, 64)), 0, 1)
+    bars = 0.5 + 0.4 * np.sin(np.outer(np.linspace(1, 16, n_clips), np.arange(64)) * 2 * np.pi / 64)
+    noise = 0.02 * generator.standard_normal((n_clips, PICTURES, 3, 64, 64))
+    pictures = np.clip(bars[:, None, None, :, None] + noise, 0, 1)
     entries = [Entry(str(n), f"place {n // 2}", n * WINDOW, WINDOW, 1.0) for n in range(n_clips)]
     return Material(entries, sound, pictures.astype(np.float16))
 

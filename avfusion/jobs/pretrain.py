@@ -23,7 +23,7 @@ from avfusion.tracking.records import log_figure
 from avfusion.tracking.runs import commit, job_run, log_batch, log_file
 from avfusion.tracking.session import connect, ui_lines
 
-SCENES = {"seed": 1001, "locations": 40, "test_locations": 4, "segments": 4}
+SCENES = {"seed": 1001, "locations": 80, "test_locations": 4, "segments": 3}
 """The synthetic scenes of `data=none`: another seed, and so other locations, than the demo's."""
 
 MEASURING_ROUNDS = 8
@@ -50,10 +50,12 @@ def pretrain_job(*, data: str, output: str, preset: str, steps: str, seed: str, 
         log_batch({**{f"pretrain/{k}": v for k, v in asdict(plan).items()}, "device_used": target.type}, {})
         started, resumed_at = time.perf_counter(), learner.step
         _learn(learner)
+        learner.network.half().float()  # the numbers that the file will hold
         accuracy = learner.held_out_accuracy(MEASURING_ROUNDS)
         card = _card(learner, dataset, accuracy, time.perf_counter() - started, resumed_at)
         weights = folder / "weights.safetensors"
-        save_weights(weights, learner.network.subnetworks, {"card": json.dumps(card)})
+        halves = {modality: network.half() for modality, network in learner.network.subnetworks.items()}
+        save_weights(weights, halves, {"card": json.dumps(card)})
         write_atomically(folder / "weights.json", (json.dumps(card, indent=2) + "\n").encode())
         log_batch({}, {"held_out_avc_accuracy": accuracy})
         log_file(weights)

@@ -94,7 +94,7 @@ _OPENL3_AUDIO_POOLS = {
 }
 _OPENL3_IMAGE_POOLS = {512: (28, 28), 8192: (7, 7)}
 _OPENL3_CHANNELS = (64, 128, 256, 512)
-_DEMO_CHANNELS = (16, 32, 64, 64)
+_DEMO_CHANNELS = (16, 32, 64, 128)
 
 
 def _one_of(kind: str, given: object, choices: Mapping[str, object] | Mapping[int, object]) -> None:
@@ -129,15 +129,15 @@ def openl3_config(
 def demo_config() -> L3Config:
     """The small preset: 64 mel bands, 64x64 pictures, 512 values per window and per frame.
 
-    The last pooling leaves 4 frequencies x 2 times and 4 rows x 2 columns, so that an embedding
+    The last pooling leaves 2 frequencies x 2 times and 2 rows x 2 columns, so that an embedding
     still tells low from high and sky from ground.
     """
     frontend = FrontendConfig(n_fft=2048, hop_length=960, pad_end=True, n_mels=64)
     return L3Config(
         preset="demo",
         frontend=frontend,
-        audio=SubnetworkConfig(1, frontend.shape, _DEMO_CHANNELS, (2, 3)),
-        image=SubnetworkConfig(3, (64, 64), _DEMO_CHANNELS, (2, 4)),
+        audio=SubnetworkConfig(1, frontend.shape, _DEMO_CHANNELS, (4, 3)),
+        image=SubnetworkConfig(3, (64, 64), _DEMO_CHANNELS, (4, 4)),
         hop=0.2,
         pictures="area",
         input_repr="mel64",

@@ -25,7 +25,7 @@ from avfusion.l3.presets import L3Config
 from avfusion.pretraining.material import Material
 from avfusion.seeds import derive_seed
 
-LEARNING_RATE, WEIGHT_DECAY = 1e-3, 1e-5
+LEARNING_RATE, WEIGHT_DECAY = 1e-3, 1e-2
 BATCH = 64
 HELD_OUT_SHARE = 8
 """One location in this many is held out."""
@@ -109,22 +109,21 @@ class Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = LEARNING_RATE * (1 + math.cos(math.pi * (self.step - 1) / self.plan.steps)) / 2
         self.network.train()
-        scores = self._scores(batch, generator, mirror=True)
+        scores = self._scores(batch, generator, vary=True)
         loss = avc_loss(scores)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         return float(loss.detach()), avc_accuracy(scores.detach())
 
-    def _scores(self, clips: NDArray[np.intp], generator: np.random.Generator, mirror: bool = False) -> Tensor:
-        """Scores [B, B, 2] of one pair per clip; `mirror` flips half of the pictures left to right."""
+    def _scores(self, clips: NDArray[np.intp], generator: np.random.Generator, vary: bool = False) -> Tensor:
+        """Scores [B, B, 2] of one pair per clip; `vary` changes what does not change the scene."""
         windows, pictures = self.material.pairs(clips, generator)
         seen = torch.from_numpy(pictures.astype(np.float32)).to(self.device)
-        if mirror:
-            flipped = torch.from_numpy(generator.random(len(clips)) < 0.5).to(self.device)
-            seen = torch.where(flipped[:, None, None, None], seen.flip(3), seen)
         with torch.no_grad():
             heard = self.frontend(torch.from_numpy(windows).to(self.device))
+        if vary:
+            seen, heard = vary_pictures(seen, generator), vary_spectrograms(heard, generator)
         scores: Tensor = self.network(heard, seen)
         return scores
 
@@ -161,3 +160,25 @@ class Learner:
                 state.setdefault(int(number), {})[key] = laid_out
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
         self.step = int(metadata["step"])
+
+
+def vary_pictures(pictures: Tensor, generator: np.random.Generator) -> Tensor:
+    """Pictures [B, 3, H, W], half of them flipped left to right, each with its own brightness and saturation."""
+    flipped, brightness, saturation = (
+        torch.from_numpy(draw.astype(np.float32)).to(pictures.device)[:, None, None, None]
+        for draw in (
+            generator.random(len(pictures)) < 0.5,
+            generator.uniform(0.7, 1.3, len(pictures)),
+            generator.uniform(0.7, 1.3, len(pictures)),
+        )
+    )
+    pictures = torch.where(flipped.bool(), pictures.flip(3), pictures)
+    grey = pictures.mean(1, keepdim=True)
+    return (grey + saturation * (pictures - grey)) * brightness
+
+
+def vary_spectrograms(decibels: Tensor, generator: np.random.Generator) -> Tensor:
+    """Spectrograms [B, 1, F, T] as through other microphones: each with its own slope over frequency, up to 10 dB."""
+    slope = torch.from_numpy(generator.uniform(-10, 10, len(decibels)).astype(np.float32)).to(decibels.device)
+    ramp = torch.linspace(-0.5, 0.5, decibels.shape[2], device=decibels.device)
+    return decibels + slope[:, None, None, None] * ramp[:, None]
