@@ -1,0 +1,155 @@
+"""The study's claims (a) to (f): what our numbers say about each.
+
+(a) and (b) describe clips, and are decided on these as they are. A comparison of two models holds, or does not, where
+the 95 % interval of the difference in accuracy over the same test clips lies on one side of zero; otherwise these
+clips cannot tell.
+"""
+
+from collections.abc import Callable
+from enum import StrEnum
+
+import numpy as np
+
+from avfusion.conflict import cell_table, error_distribution
+from avfusion.report import published
+from avfusion.report.certainty import Estimate, gain
+from avfusion.report.document import Cell, Section, Table, label, listed, ours
+from avfusion.report.material import Material
+
+Judged = tuple[str, "Verdict"]
+
+
+class Verdict(StrEnum):
+    """What became of a claim."""
+
+    HOLDS = "holds"
+    FAILS = "does not"
+    OPEN = "cannot tell"
+
+
+def claims_section(material: Material) -> Section:
+    """The table of claims, evidence and verdicts."""
+    rows = []
+    for letter, text in published.CLAIMS.items():
+        evidence, verdict = JUDGES[letter](material)
+        found = label(evidence) if evidence.startswith("not in ") else ours(evidence)
+        rows.append((label(f"({letter}) {text}"), found, Cell(verdict.value, "verdict")))
+    notes = [
+        "(a) and (b) describe clips and are decided on these as they are. (c), (d) and (f) compare models: differences "
+        "are in accuracy over the same test clips, with 95 % intervals in parentheses, and are decided only where the "
+        "interval leaves out zero. (e) cannot be told where 0.25 is within one standard error of the best."
+    ]
+    if material.not_tau:
+        notes.insert(0, "These are not the study's data: the verdicts are about these data, not about the study.")
+    table = Table("Claims", "what the study's text claims", ("claim", "evidence", "verdict"), tuple(rows), tuple(notes))
+    return Section("The study's claims", (table,))
+
+
+def strongest_conflict(material: Material) -> Judged:
+    """(a): the three classes named are the three of most conflict."""
+    if reason := _missing(material, ["audio_only", "video_only"], published.CONFLICT_CLASSES):
+        return reason, Verdict.OPEN
+    audio, video = (material.models[name].answers for name in ("audio_only", "video_only"))
+    conflict = cell_table(audio, video)["conflict"]
+    ranks = {str(scene): rank for rank, scene in enumerate(conflict.index, start=1)}
+    named = ", ".join(f"{scene} is no. {ranks[scene]}" for scene in published.CONFLICT_CLASSES)
+    shares = ", ".join(f"{scene} {share:.3f}" for scene, share in conflict.items())
+    holds = set(conflict.index[: len(published.CONFLICT_CLASSES)]) == set(published.CONFLICT_CLASSES)
+    return f"{named}. Share of clips that exactly one model gets right: {shares}.", _verdict(holds)
+
+
+def taken_for(material: Material) -> Judged:
+    """(b): the commonest wrong answers of the video-only model on airport and on bus."""
+    if reason := _missing(material, ["video_only"], ("airport", "bus", "shopping_mall", "metro_station", "tram")):
+        return reason, Verdict.OPEN
+    answers = material.models["video_only"].answers
+    evidence, holds = [], True
+    for true_class, expected in (("airport", {"shopping_mall", "metro_station"}), ("bus", {"tram"})):
+        shares = error_distribution(answers, true_class)["share"]
+        found = ", ".join(f"{scene} {share:.3f}" for scene, share in shares.iloc[:3].items())
+        evidence.append(f"{true_class} is taken for {found or 'nothing'}")
+        holds &= set(shares.index[: len(expected)]) == expected
+    return "; ".join(evidence) + ".", _verdict(holds)
+
+
+def both_beat_baseline(material: Material) -> Judged:
+    """(c)."""
+    return _ordered(material, [("early", "baseline"), ("late", "baseline")])
+
+
+def late_beats_early(material: Material) -> Judged:
+    """(d)."""
+    return _ordered(material, [("late", "early")])
+
+
+def best_alpha(material: Material) -> Judged:
+    """(e): cannot tell where 0.25 is within one standard error of a validation accuracy of the chosen alpha."""
+    sweep = material.sweep
+    if sweep is None:
+        return f"not in {material.place}: an alpha sweep", Verdict.OPEN
+    validation = sweep.means["val_accuracy"]
+    top = float(validation.loc[sweep.best_alpha])
+    evidence = f"validation chooses {sweep.best_alpha:g} (accuracy {top:.3f})"
+    if published.BEST_ALPHA not in validation.index:
+        return f"{evidence}; 0.25 was not tried.", Verdict.OPEN
+    there = float(validation.loc[published.BEST_ALPHA])
+    evidence += f"; at 0.25 it is {there:.3f}"
+    if material.n_validation is None:
+        return evidence + ".", Verdict.HOLDS if sweep.best_alpha == published.BEST_ALPHA else Verdict.OPEN
+    error = float(np.sqrt(top * (1 - top) / material.n_validation))
+    near = int((validation >= top - error).sum())
+    evidence += f"; {near} of {len(validation)} alphas lie within one standard error ({error:.3f}) of the best."
+    if sweep.best_alpha == published.BEST_ALPHA:
+        return evidence, Verdict.HOLDS
+    return evidence, Verdict.OPEN if there >= top - error else Verdict.FAILS
+
+
+def averaging_wins(material: Material) -> Judged:
+    """(f): the baseline averages over time."""
+    return _ordered(material, [("baseline", "flatten"), ("baseline", "lstm")])
+
+
+JUDGES: dict[str, Callable[[Material], Judged]] = {
+    "a": strongest_conflict,
+    "b": taken_for,
+    "c": both_beat_baseline,
+    "d": late_beats_early,
+    "e": best_alpha,
+    "f": averaging_wins,
+}
+
+
+def _ordered(material: Material, pairs: list[tuple[str, str]]) -> Judged:
+    """Whether the first model of every pair is better than the second."""
+    names = list(dict.fromkeys(name for pair in pairs for name in pair))
+    if reason := _missing(material, names, ()):
+        return reason, Verdict.OPEN
+    gains: list[Estimate] = []
+    evidence = []
+    for better, worse in pairs:
+        first, second = material.models[better], material.models[worse]
+        gains.append(gain(first, second, material))
+        losses = first.metrics["log_loss"], second.metrics["log_loss"]
+        evidence.append(
+            f"{first.title} minus {second.title}: {gains[-1]} (log loss {losses[0]:.3f} and {losses[1]:.3f})"
+        )
+    if any(estimate.high < 0 for estimate in gains):
+        verdict = Verdict.FAILS
+    else:
+        verdict = Verdict.HOLDS if all(estimate.low > 0 for estimate in gains) else Verdict.OPEN
+    return "; ".join(evidence) + ".", verdict
+
+
+def _missing(material: Material, models: list[str], classes: tuple[str, ...]) -> str:
+    """What the evidence lacks; empty if nothing."""
+    if absent := [material.absent(name) for name in models if name not in material.models]:
+        return f"not in {material.place}: " + "; ".join(
+            text.removeprefix(f"not in {material.place}: ") for text in absent
+        )
+    if unknown := [scene for scene in classes if scene not in material.first.classes]:
+        return f"not in these data: the class {listed(unknown)}"
+    return ""
+
+
+def _verdict(holds: bool) -> Verdict:
+    return Verdict.HOLDS if holds else Verdict.FAILS

@@ -1,0 +1,16 @@
+"""Entry point `report`."""
+
+from entrypoints.command import Job, command
+
+
+def load() -> Job:
+    """Every table and figure of the study, published beside ours, as one page."""
+    from avfusion.jobs.report import report_job
+
+    return report_job
+
+
+cli = command("report", ["experiment", "predictions", "output"], load)
+
+if __name__ == "__main__":
+    cli()

@@ -1,0 +1,108 @@
+"""The commands that users type: mistakes get one line and exit code 2, success its summary."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from avfusion.datasets.scenes import render_scenes
+from tests.stores import make_store
+
+ROOT = Path(__file__).parents[1]
+
+
+def call(name: str, *arguments: str) -> Result:
+    return CliRunner().invoke(import_module(f"entrypoints.{name}").cli, list(arguments))
+
+
+def mistake(result: Result) -> str:
+    """The one line of a user's mistake."""
+    assert result.exit_code == 2, result.output
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: "), result.stderr
+    return lines[0]
+
+
+def test_missing_data_names_the_absolute_path() -> None:
+    line = mistake(call("main", "--data", "no/such/folder"))
+    assert f"data not found: {Path.cwd() / 'no/such/folder'}" in line
+
+
+def test_a_manifest_without_a_needed_column(tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("clip,scene\na.mp4,park\n")
+    line = mistake(call("extract", "--data", str(manifest)))
+    assert "label" in line and "scene" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--variants", "latte"], "unknown variant 'latte'; choose from: all, audio_only, baseline"),
+        (["--params", "alpha=2"], "alpha=2: expected a number in [0, 1]"),
+        (["--seeds", "x"], "seeds=x: expected different whole numbers"),
+        (["--embedder", "clip"], "unknown embedder 'clip'; choose from: demo, openl3"),
+        (["--device", "tpu"], "unknown device 'tpu'; choose from: auto, cpu, cuda"),
+        (["--params", "nothing"], "params: cannot read 'nothing'"),
+    ],
+)
+def test_main_checks_everything_before_it_reads_a_clip(arguments: list[str], message: str) -> None:
+    assert message in mistake(call("main", "--data", "not/read", *arguments))
+
+
+def test_an_empty_store(tmp_path: Path) -> None:
+    assert "is not a feature store" in mistake(call("train", "--features", str(tmp_path)))
+
+
+def test_too_few_locations_names_the_class(tmp_path: Path) -> None:
+    make_store(tmp_path / "store", locations=2)
+    line = mistake(call("train", "--features", str(tmp_path / "store")))
+    assert "class 'airport' has 2 locations" in line
+
+
+def test_a_tracking_server_that_does_not_answer(tmp_path: Path) -> None:
+    """One that refuses, and one that accepts and stays silent."""
+    make_store(tmp_path / "store")
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        for port in (silent.getsockname()[1], 1):
+            environment = {**os.environ, "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}"}
+            started = time.monotonic()
+            done = subprocess.run(
+                [sys.executable, "-m", "entrypoints.train", "--features", str(tmp_path / "store")],
+                cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False,
+            )  # fmt: skip
+            assert done.returncode == 2
+            assert f"the tracking server at http://127.0.0.1:{port} does not answer" in done.stderr
+            assert "Traceback" not in done.stderr
+            assert time.monotonic() - started < 30  # 5 s of waiting, and Python's imports on a busy machine
+
+
+def test_main_goes_from_clips_to_a_comparison(
+    tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenes = render_scenes(tmp_path / "scenes", seed=5, locations=3, test_locations=1, segments=1, seconds=1.0)
+    monkeypatch.chdir(tmp_path)
+    result = call("main", "--data", str(scenes), "--variants", "audio_only,late", "--params", "epochs=2")
+    assert result.exit_code == 0, result.output + result.stderr
+    for expected in ("scenes (synthetic)", "30 clips, failed_clips=0", "audio_only", "late", "mlflow ui --backend"):
+        assert expected in result.stdout
+    again = call("extract", "--data", str(scenes))
+    assert again.exit_code == 0 and "python -m entrypoints.train --features" in again.stdout
+
+
+def test_help_answers_without_the_heavy_imports() -> None:
+    code = (
+        "import sys; from entrypoints.main import cli; cli(['--help'], standalone_mode=False);"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'mlflow', 'numpy')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "--variants" in done.stdout

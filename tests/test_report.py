@@ -1,0 +1,373 @@
+import re
+from dataclasses import replace
+from functools import cache
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from scipy import stats
+from sklearn.metrics import accuracy_score, log_loss, precision_recall_fscore_support
+
+from avfusion.errors import UserError
+from avfusion.predictions import Predictions
+from avfusion.report import published
+from avfusion.report.certainty import mean_over_clips
+from avfusion.report.claims import JUDGES, Verdict
+from avfusion.report.contents import build_document
+from avfusion.report.document import Absent, Cell, Document, Table, difference, signed
+from avfusion.report.from_files import locations_by_name, material_of_folder
+from avfusion.report.fusion_section import best_alpha_table, score_table
+from avfusion.report.material import STUDY_MODELS, Material, Model, Sweep, over_same_clips
+from avfusion.report.writing import write_report
+from avfusion.tsv import write_course_tsv
+
+PLACES = ("lisbon-1", "milan-2", "paris-3", "vienna-4")
+SEGMENTS = 40
+IDS = tuple(f"{s}-{place}-{k}" for s in published.CLASSES for place in PLACES for k in range(SEGMENTS))
+LABELS = np.repeat(np.arange(len(published.CLASSES)), len(PLACES) * SEGMENTS)
+SKILL = {"audio_only": 1.6, "video_only": 1.3, "baseline": 2.2, "early": 2.4, "late": 2.8, "flatten": 1.9, "lstm": 1.5}
+ALPHAS = (0.1, 0.25, 0.5)
+
+
+@cache
+def answers(skill: float, seed: int, shuffled: bool = False) -> Predictions:
+    """Noisy scores in which the true class stands out by `skill`; `shuffled` gives each clip another clip's answer."""
+    generator = np.random.default_rng(seed)
+    scores = generator.normal(size=(len(IDS), len(published.CLASSES)))
+    scores[np.arange(len(IDS)), LABELS] += skill
+    if shuffled:
+        scores = scores[np.random.default_rng(seed + 2).permutation(len(IDS))]
+    made = Predictions.from_scores(IDS, published.CLASSES, LABELS, 2 * scores)
+    return replace(made, as_read=made.probabilities.round(3))
+
+
+def sweep(shuffled: bool = False) -> Sweep:
+    rows = []
+    for alpha in ALPHAS:
+        for seed in (0, 1):
+            sets = {part: answers(2 - (alpha - 0.3) ** 2, 50 + seed + place, shuffled)
+                    for place, part in enumerate(("val", "test"))}  # fmt: skip
+            scores = {f"{part}_accuracy": float(p.right.mean()) for part, p in sets.items()}
+            losses = {f"{part}_log_loss": log_loss(p.labels, p.probabilities) for part, p in sets.items()}
+            rows.append({"alpha": alpha, "seed": seed, **scores, **losses})
+    losses_by_epoch = [1.0, 0.8, 0.9] if not shuffled else [2.0, 1.9, 2.1]
+    history = pd.DataFrame({"epoch": [1, 2, 3], "train_loss": losses_by_epoch, "val_loss": losses_by_epoch})
+    chosen = 0.1 if shuffled else 0.25
+    return Sweep("run sweep", pd.DataFrame(rows), chosen, answers(2.0, 50, shuffled), history)
+
+
+def material(shuffled: bool = False, **changes: Any) -> Material:
+    models = {
+        name: Model(name, STUDY_MODELS[name], f"{name}.tsv", (answers(skill, number, shuffled),))
+        for number, (name, skill) in enumerate(SKILL.items())
+    }
+    made = Material("some runs", "this experiment", models, sweep(shuffled), locations=locations_by_name(IDS))
+    return replace(made, n_validation=len(IDS), **changes)
+
+
+@pytest.fixture(scope="module")
+def whole() -> Document:
+    return coarse(build_document(material()))
+
+
+def coarse(document: Document) -> Document:
+    """The same with small pictures, which take less time."""
+    for picture in document.pictures:
+        picture.figure.set_dpi(40)
+    return document
+
+
+@pytest.fixture(scope="module")
+def written(whole: Document, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return write_report(whole, tmp_path_factory.mktemp("report") / "deep" / "report")
+
+
+def shown(figure: Figure) -> tuple[list[str], list[list[float]]]:
+    """What a figure says: its texts and its lines."""
+    lines = [list(map(float, np.ravel(line.get_ydata()))) for axes in figure.axes for line in axes.lines]
+    return [text.get_text() for axes in figure.axes for text in axes.texts], lines
+
+
+def table(document: Document, key: str) -> Table:
+    (found,) = [block for block in document.blocks() if isinstance(block, Table) and block.key == key]
+    return found
+
+
+def texts(document: Document, key: str, row: str, kind: str = "ours") -> list[str]:
+    (cells,) = [cells for cells in table(document, key).rows if cells[0].text == row]
+    return [cell.text for cell in cells if cell.kind == kind]
+
+
+def test_every_table_and_figure_of_the_study_is_there_once(whole: Document) -> None:
+    keys = [block.key for block in whole.blocks() if not isinstance(block, str)]
+    assert len(set(keys)) == len(keys)
+    assert {*(f"Table {n}" for n in range(1, 10)), *(f"Figure {n}" for n in range(1, 9))} <= set(keys)
+    assert not [block for block in whole.blocks() if isinstance(block, Absent)]
+
+
+def test_other_predictions_change_every_cell_of_ours_and_every_figure(whole: Document) -> None:
+    other = build_document(material(shuffled=True))
+    before, after = whole.cells("ours"), other.cells("ours")
+    assert len(before) > 340
+    same = [address for address, text in before.items() if after.get(address) == text]
+    assert same == []
+    assert whole.cells("published") == other.cells("published")
+    pairs = zip(whole.pictures, other.pictures, strict=True)
+    unchanged = [one.key for one, two in pairs if shown(one.figure) == shown(two.figure)]
+    assert unchanged == ["Figure 1"]
+
+
+def test_per_class_tables_agree_with_scikit_learn(whole: Document) -> None:
+    for key, name in (("Table 1", "video_only"), ("Table 2", "audio_only")):
+        model = material().models[name].answers
+        expected = np.array(precision_recall_fscore_support(LABELS, model.decisions)[:3]).T
+        for scene, scores in zip(published.CLASSES, expected, strict=True):
+            assert texts(whole, key, scene) == [f"{score:.2f}" for score in scores]
+            theirs = published.PER_CLASS[name][scene]
+            gaps = [round(score, 2) - other for score, other in zip(scores, theirs, strict=True)]
+            assert texts(whole, key, scene, "difference") == [signed(gap, 2) for gap in gaps]
+
+
+def test_error_tables_agree_with_a_crosstab(whole: Document) -> None:
+    video = material().models["video_only"].answers
+    names = np.array(published.CLASSES)
+    for key, scene in (("Table 3", "airport"), ("Table 4", "bus")):
+        wrong = (names[LABELS] == scene) & ~video.right
+        counts = pd.Series(names[video.decisions[wrong]]).value_counts()
+        for answer in published.CLASSES:
+            if answer != scene:
+                assert texts(whole, key, answer) == [f"{counts[answer] / wrong.sum():.3f}", str(counts[answer])]
+        assert texts(whole, key, f"all errors, of the clips of {scene}") == [f"{wrong.sum()} of 160"]
+        assert table(whole, key).notes == (published.MISPRINTS[scene],)
+
+
+def test_scores_agree_with_scikit_learn(whole: Document) -> None:
+    for key, name in (("Table 5", "baseline"), ("Table 6", "late"), ("Table 8", "flatten"), ("Table 9", "lstm")):
+        model = material().models[name].answers
+        accuracy, loss = accuracy_score(LABELS, model.decisions), log_loss(LABELS, model.probabilities)
+        assert texts(whole, key, STUDY_MODELS[name]) == [f"{accuracy:.3f}", f"{loss:.3f}"]
+        assert texts(whole, key, STUDY_MODELS[name], "published") == [f"{x:.3f}" for x in published.SCORES[name]]
+
+
+def test_the_test_chosen_alpha_is_a_row_beside_the_chosen_one() -> None:
+    records = pd.DataFrame(
+        {"alpha": [0.25, 0.5], "seed": [0, 0], "val_accuracy": [0.8, 0.7], "val_log_loss": [0.5, 0.6],
+         "test_accuracy": [0.71, 0.79], "test_log_loss": [0.55, 0.45]}
+    )  # fmt: skip
+    found = best_alpha_table(replace(sweep(), records=records), material())
+    ours = {row[0].text: [cell.text for cell in row if cell.kind == "ours"] for row in found.rows}
+    assert ours == {
+        "alpha chosen on validation": ["0.710", "0.550", "0.25"],
+        "alpha favoured by the test clips": ["0.790", "0.450", "0.50"],
+    }
+
+
+def test_seeds_are_averaged_and_said() -> None:
+    first, second = answers(2.0, 1), answers(1.0, 2)
+    model = Model("baseline", STUDY_MODELS["baseline"], "run baseline", (first, second))
+    found = score_table("Table 5", "baseline", ["baseline"], material(models={"baseline": model}))
+    assert isinstance(found, Table)
+    mean = (first.right.mean() + second.right.mean()) / 2
+    assert found.rows[0][3].text == f"{mean:.3f}"
+    assert found.notes == ("baseline (mid-level): mean over 2 seeds.",)
+
+
+def test_misprints_are_as_the_notes_say() -> None:
+    sums = {scene: sum(map(float, row.values())) for scene, row in published.VIDEO_ERRORS.items()}
+    assert {scene: f"{total:.2f}" for scene, total in sums.items()} == {"airport": "0.90", "bus": "1.34"}
+    assert "sums to 0.90" in published.MISPRINTS["airport"] and "sums to 1.34" in published.MISPRINTS["bus"]
+    for name, rows in published.PER_CLASS.items():
+        assert tuple(rows) == published.CLASSES
+        for precision, recall, f1 in rows.values():  # the printed F1 follows from printed precision and recall
+            assert 2 * precision * recall / (precision + recall) == pytest.approx(f1, abs=0.012), name
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("synthetic", "the scenes are synthetic"),
+        ("renamed", "the clips are not named as TAU's are"),
+        ("other classes", "the classes are not TAU's ten"),
+    ],
+)
+def test_on_other_data_published_values_are_reference_only(change: str, reason: str) -> None:
+    made = answers(2.0, 1)
+    if change == "renamed":
+        made = replace(made, ids=tuple(f"clip{n}" for n in range(len(IDS))))
+    if change == "other classes":
+        made = replace(made, classes=(*made.classes[:-1], "zoo"))
+    models = {"baseline": Model("baseline", "b", "o", (made,))}
+    document = build_document(material(models=models, locations=None, sweep=None, synthetic=change == "synthetic"))
+    assert reason in document.warning and "reference only" in document.warning
+    assert ("published (reference only)", 2) in table(document, "Table 5").spans
+    assert "about these data, not about the study" in table(document, "Claims").notes[0]
+
+
+def test_on_tau_nothing_is_reference_only(whole: Document) -> None:
+    assert whole.warning == ""
+    assert ("published", 2) in table(whole, "Table 5").spans
+
+
+def test_claims_follow_the_evidence() -> None:
+    made = material()
+    verdicts = {letter: judge(made)[1] for letter, judge in JUDGES.items()}
+    assert verdicts["c"] == verdicts["d"] == verdicts["e"] == verdicts["f"] == Verdict.HOLDS
+    swapped = {**made.models, "late": made.models["lstm"], "lstm": made.models["late"]}
+    reverse = replace(made, models=swapped)
+    assert [JUDGES[letter](reverse)[1] for letter in "cdf"] == [Verdict.FAILS] * 3
+    equal = replace(made, models={**made.models, "late": made.models["early"]})
+    assert JUDGES["d"](equal)[1] == Verdict.OPEN
+    assert "+" not in JUDGES["d"](equal)[0].split(":")[1].split("(log")[0]
+
+
+def test_claims_on_conflict() -> None:
+    right = dict.fromkeys(published.CLASSES, 0.95)
+    worst = {**right, "airport": 0.1, "bus": 0.2, "shopping_mall": 0.3}
+    taken = {"airport": ("shopping_mall", "metro_station"), "bus": ("tram",), "shopping_mall": ("airport",)}
+    video = _decided(worst, taken)
+    audio = _decided(dict.fromkeys(published.CLASSES, 1.0), {})
+    models = {name: Model(name, name, name, (p,)) for name, p in (("audio_only", audio), ("video_only", video))}
+    made = material(models=models)
+    assert [JUDGES[letter](made)[1] for letter in "ab"] == [Verdict.HOLDS, Verdict.HOLDS]
+    other = replace(made, models={**models, "video_only": models["audio_only"], "audio_only": models["video_only"]})
+    assert [JUDGES[letter](other)[1] for letter in "ab"] == [Verdict.HOLDS, Verdict.FAILS]
+    assert JUDGES["c"](made) == ("not in this experiment: early fusion; baseline (mid-level); late fusion, alpha = 0.5",
+                                 Verdict.OPEN)  # fmt: skip
+
+
+def _decided(share_right: dict[str, float], taken: dict[str, tuple[str, ...]]) -> Predictions:
+    """Of each class the first clips right, the others taken in turn for the classes named (else for the next class)."""
+    per_class = len(IDS) // len(published.CLASSES)
+    decisions = LABELS.copy()
+    for label, scene in enumerate(published.CLASSES):
+        wrong = range(round(share_right[scene] * per_class), per_class)
+        others = taken.get(scene, (published.CLASSES[(label + 1) % 10],))
+        for place in wrong:
+            decisions[label * per_class + place] = published.CLASSES.index(others[place % len(others)])
+    return Predictions(IDS, published.CLASSES, LABELS, np.eye(10)[decisions], decisions)
+
+
+@pytest.mark.parametrize(
+    ("best", "there", "verdict"), [(0.25, 0.8, "holds"), (0.5, 0.799, "cannot tell"), (0.5, 0.6, "does not")]
+)
+def test_the_claim_on_alpha(best: float, there: float, verdict: str) -> None:
+    records = pd.DataFrame(
+        {"alpha": [0.25, 0.5], "seed": [0, 0], "val_accuracy": [there, 0.8 if best == 0.5 else 0.7],
+         "val_log_loss": [0.5, 0.6], "test_accuracy": [0.7, 0.7], "test_log_loss": [0.5, 0.5]}
+    )  # fmt: skip
+    evidence, found = JUDGES["e"](material(sweep=replace(sweep(), records=records, best_alpha=best)))
+    assert found == verdict
+    assert f"validation chooses {best:g} (accuracy 0.800); at 0.25 it is {there:.3f}" in evidence
+
+
+def test_intervals_of_single_clips_are_students() -> None:
+    values = np.random.default_rng(0).normal(size=30)
+    found = mean_over_clips(values, np.arange(30))
+    low, high = stats.t.interval(0.95, 29, loc=values.mean(), scale=stats.sem(values))
+    assert (found.low, found.high) == pytest.approx((low, high))
+
+
+def test_copies_of_a_clip_in_its_group_add_no_certainty() -> None:
+    values = np.random.default_rng(0).normal(size=30)
+    once, thrice = (
+        mean_over_clips(values, np.arange(30)),
+        mean_over_clips(np.repeat(values, 3), np.repeat(range(30), 3)),
+    )
+    assert (once.low, once.high) == pytest.approx((thrice.low, thrice.high))
+    assert str(mean_over_clips(values, np.zeros(30, np.int64))).endswith("(interval not known)")
+
+
+def test_a_folder_of_files_gives_what_follows_from_predictions(tmp_path: Path) -> None:
+    names = {"audio_only": 1, "video_only": 2, "baseline": 3, "early_fusion": 4, "late": 5, "my_own": 6}
+    for name, seed in names.items():
+        write_course_tsv(tmp_path / f"{name}.tsv", answers(2.0, seed))
+    write_course_tsv(tmp_path / "other.tsv", answers(2.0, 1).take(np.arange(9)))
+    made = material_of_folder(tmp_path)
+    assert list(made.models) == ["audio_only", "video_only", "baseline", "early", "late", "my_own"]
+    assert made.remarks == ("Left out: other.tsv, which is over other clips or classes than audio_only.tsv.",)
+    document = build_document(made)
+    absent = {block.key: block.reason for block in document.blocks() if isinstance(block, Absent)}
+    assert set(absent) == {"Figure 6", "Table 7", "Figure 7", "Figure 8", "Table 8", "Table 9"}
+    assert absent["Table 7"] == "not in these files: an alpha sweep (entry point `sweep`)"
+    assert absent["Table 9"] == "not in these files: LSTM"
+    assert texts(document, "Models", "late fusion, alpha = 0.5", "fact")[2] == "the file does not say which alpha"
+    assert any(row[0].text == "my_own" for row in table(document, "Table F").rows)
+    assert made.not_tau == () and made.locations is not None
+
+
+def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no \*.tsv here"):
+        material_of_folder(tmp_path)
+    write_course_tsv(tmp_path / "early.tsv", answers(2.0, 1))
+    write_course_tsv(tmp_path / "early_fusion.tsv", answers(2.0, 1))
+    with pytest.raises(UserError, match=r"early.tsv and early_fusion.tsv are the same model; keep one"):
+        material_of_folder(tmp_path)
+    part = Model("late", "late", "late.tsv", (answers(2.0, 1).take(np.arange(9)),))
+    with pytest.raises(UserError, match=r"late.tsv beside baseline.tsv: .* not over the same clips: 1591 only in the"):
+        over_same_clips([Model("baseline", "b", "baseline.tsv", (answers(2.0, 1),)), part])
+
+
+class Page(HTMLParser):
+    """Collects what a page refers to, and whether its tags close."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.sources: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.tags.append(tag)
+        self.ids += [values["id"] or ""] if "id" in values else []
+        self.sources += [value or "" for name, value in attrs if name in ("src", "href")]
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_needs_nothing_else_and_shows_every_cell(whole: Document, written: tuple[Path, Path]) -> None:
+    html, markdown = written
+    text = html.read_text()
+    page = Page(text)
+    assert page.open == [] and len(set(page.ids)) == len(page.ids)
+    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
+    assert len(page.sources) == len(whole.pictures) == 11
+    assert "url(" not in text and "@import" not in text and "@media print" in text and "break-inside: avoid" in text
+    assert text.count('<td class="ours') == len(whole.cells("ours"))
+    pictures = re.findall(r"!\[.*?\]\((.*?)\)", markdown.read_text())
+    assert len(pictures) == 11 and all((markdown.parent / name).is_file() for name in pictures)
+    lines = [line for line in markdown.read_text().splitlines() if line.startswith("|")]
+    n_rows = sum(len(block.rows) + 2 for block in whole.blocks() if isinstance(block, Table))
+    assert len(lines) == n_rows
+    assert not list(html.parent.rglob("*.tmp"))
+
+
+def test_names_from_outside_cannot_become_markup(tmp_path: Path) -> None:
+    hostile = "<script>alert(1)</script> | [x](y)"
+    model = Model(hostile, hostile, hostile, (answers(2.0, 1),))
+    html, markdown = write_report(build_document(material(models={hostile: model}, sweep=None)), tmp_path)
+    assert "script" not in Page(html.read_text()).tags
+    assert "<script" not in html.read_text().replace("&lt;script", "")
+    assert "\\<script\\>alert(1)\\</script\\> \\| \\[x\\](y)" in markdown.read_text()
+
+
+def test_a_folder_that_cannot_be_written(whole: Document, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"output=.*file/report: cannot be written .*name a folder that can"):
+        write_report(whole, tmp_path / "file" / "report")
+
+
+def test_differences_agree_with_a_readers_subtraction() -> None:
+    assert difference(0.06435, 0.06, 2) == Cell("0.00", "difference")
+    assert difference(0.8238, 0.8094).text == "+0.015"  # not 0.0144: 0.824 and 0.809 stand there
+    assert difference(0.8064, 0.809).text == "−0.003"
+    assert difference(0.80904, 0.809).text == "0.000"
