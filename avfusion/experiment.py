@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from avfusion.classifier import Description, SceneClassifier
-from avfusion.evaluation import evaluate
+from avfusion.evaluation import evaluate, per_second
 from avfusion.fusion import FusionNetwork, build
 from avfusion.hyperparameters import Hyperparameter, Value, check_known, resolve, with_default
 from avfusion.predictions import Predictions
@@ -50,13 +50,17 @@ class Result:
 
     trained: Trained
     test: Predictions
+    test_seconds: Predictions | None
+    """Ten answers per clip (the 1-s protocol of DCASE); None for a variant that needs whole clips."""
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Every metric on both held-out splits, as `val/accuracy`, `test/log_loss` ..., and what training took."""
+        """Every metric, as `val/accuracy`, `test/log_loss`, `test_1s/class_log_loss` ..., and what training took."""
+        answered = {"val": self.trained.validation, "test": self.test, "test_1s": self.test_seconds}
         scores = {
             f"{split}/{name}": value
-            for split, predictions in (("val", self.trained.validation), ("test", self.test))
+            for split, predictions in answered.items()
+            if predictions is not None
             for name, value in evaluate(predictions).items()
         }
         return {
@@ -101,9 +105,11 @@ def train(
 ) -> Trained:
     """Train `variant` on the training split, keeping the epoch with the lowest validation loss.
 
-    `on_epoch` is called after each epoch and may raise to give up.
+    `on_epoch` is called after each epoch and may raise to give up. Clips that lack a modality that the variant
+    listens to are left out.
     """
     started = time.perf_counter()
+    task = task.needing(variant.modalities)
     task.check_trainable()
     (training, recut_training), (validation, recut_validation) = (
         _examples(task, variant, split) for split in (TRAIN, VALIDATION)
@@ -131,7 +137,9 @@ def train(
 
 def score_test(task: Task, trained: Trained) -> Result:
     """`trained` with its answers on the test split; call it once, after every choice is made."""
-    return Result(trained, _predictions(task, TEST, trained.classifier))
+    task = task.needing(trained.variant.modalities)
+    seconds = _seconds(task, TEST, trained.classifier) if trained.variant.any_length else None
+    return Result(trained, _predictions(task, TEST, trained.classifier), seconds)
 
 
 def _examples(task: Task, variant: type[FusionNetwork], split: str) -> tuple[Examples, int]:
@@ -148,6 +156,16 @@ def _predictions(task: Task, split: str, classifier: SceneClassifier) -> Predict
         task.ids(split), task.classes, task.labels[task.rows(split)], log_probabilities.double().numpy()
     )
     return replace(predictions, decisions=decisions.numpy())
+
+
+@torch.no_grad()
+def _seconds(task: Task, split: str, classifier: SceneClassifier) -> Predictions:
+    """The classifier's answers to single frames, ten of each clip of `split`."""
+    network, rows = classifier.network.eval(), task.rows(split)
+    frames = [task.second_frames(int(row)) for row in rows]  # each a pair [10, 1, D]
+    answers = [network.answers(audio, video)[0] for audio, video in frames]
+    log_probabilities = torch.stack(answers).double().numpy()
+    return per_second(task.ids(split), task.classes, task.labels[rows], log_probabilities)
 
 
 def _batches(task: Task, split: str, network: FusionNetwork, size: int = 256) -> Iterator[tuple[Tensor, Tensor]]:

@@ -4,6 +4,7 @@ Every variant and seed sees the same splits, so that results are compared on the
 Shapes: n clips of a split, T frames, D feature dimension.
 """
 
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from avfusion.datasets.splits import assign_splits
 from avfusion.errors import UserError
+from avfusion.evaluation import second_frames
 from avfusion.features import FeatureStore, Modality
 from avfusion.fusion import Shape
 from avfusion.fusion.base import to_length
@@ -28,10 +30,12 @@ TRAIN, VALIDATION, TEST = "train", "val", "test"
 class Task:
     """Classify the clips of `store`; `splits` [N] says train, val or test for each, whole locations together.
 
+    A clip that lacks one of `modalities` (see `needing`) is in no split's rows.
     Raises `UserError` if a location or a clip is in two splits, or if a class lacks the locations to make splits.
     """
 
     store: FeatureStore
+    modalities: tuple[str, ...] = ()
     splits: NDArray[np.str_] = field(init=False)
     labels: NDArray[np.int64] = field(init=False)
 
@@ -46,9 +50,24 @@ class Task:
         """[C] class names in alphabetical order; the index is the label."""
         return self.store.classes
 
+    def needing(self, modalities: tuple[str, ...]) -> "Task":
+        """The same task on the clips that have all of `modalities`; splits and what was read are shared."""
+        if self.complete(modalities).all():
+            return self
+        narrowed = copy(self)
+        narrowed.modalities = modalities
+        for name in ("n_frames", "shape", "standardize"):
+            narrowed.__dict__.pop(name, None)
+        return narrowed
+
+    def complete(self, modalities: tuple[str, ...]) -> NDArray[np.bool_]:
+        """[N] whether a clip has all of `modalities`."""
+        columns = [self.store.clips[f"{modality}_frames"].to_numpy() > 0 for modality in modalities]
+        return np.logical_and.reduce(columns, axis=0) if columns else np.ones(len(self.splits), bool)
+
     def rows(self, split: str) -> NDArray[np.intp]:
-        """Row numbers of the clips of `split`, in the store's order."""
-        return np.flatnonzero(self.splits == split)
+        """Row numbers of the usable clips of `split`, in the store's order."""
+        return np.flatnonzero((self.splits == split) & self.complete(self.modalities))
 
     def ids(self, split: str) -> tuple[str, ...]:
         """Clip ids of `split`, in the order of `rows`."""
@@ -57,8 +76,13 @@ class Task:
     @cached_property
     def n_frames(self) -> int:
         """The commonest number of frames of a training clip."""
-        counts = self.store.clips["audio_frames"].to_numpy()[self.rows(TRAIN)]
-        return int(np.bincount(counts).argmax())
+        return int(np.bincount(self._lengths[self.rows(TRAIN)]).argmax())
+
+    @property
+    def _lengths(self) -> NDArray[np.int64]:
+        """[N] frames of each clip: of its sound, or of its pictures where it has no sound."""
+        audio, video = (self.store.clips[f"{modality}_frames"].to_numpy() for modality in MODALITIES)
+        return np.where(audio > 0, audio, video)
 
     @cached_property
     def shape(self) -> Shape:
@@ -73,9 +97,9 @@ class Task:
 
     @cached_property
     def standardize(self) -> dict[str, Standardize]:
-        """Standardisation by all frames of the training clips, per modality."""
-        train = self.rows(TRAIN)
-        return {m: Standardize(*global_mean_std(self.moments[m], train)) for m in MODALITIES}
+        """Standardisation per modality: the store's if imported with one, else by all frames of training clips."""
+        train, given = self.rows(TRAIN), self.store.standardization
+        return {m: Standardize(*(given.get(m) or global_mean_std(self.moments[m], train))) for m in MODALITIES}
 
     def pooled(self, split: str) -> Examples:
         """Standardised means over time, as clips of one frame: audio and video [n, 1, D].
@@ -95,28 +119,44 @@ class Task:
         A longer clip is cut at the end, a shorter one repeats its last frame.
         """
         rows = self.rows(split)
-        lengths = self.store.clips["audio_frames"].to_numpy()[rows]
+        lengths = self._lengths[rows]
         audio, video = (self._stacked(m, rows) for m in MODALITIES)
         return Examples(audio, video, torch.from_numpy(self.labels[rows])), int((lengths != self.n_frames).sum())
 
     def clip(self, row: int) -> tuple[Tensor, Tensor]:
-        """All standardised frames of one clip, audio and video [1, T, D]."""
-        audio, video = (self.standardize[m](torch.tensor(self.store.frames(m, row)))[None] for m in MODALITIES)
+        """All standardised frames of one clip, audio and video [1, T, D], where T is that of the sound."""
+        audio, video = (self._frames(m, row, int(self._lengths[row]))[None] for m in MODALITIES)
+        return audio, video
+
+    def second_frames(self, row: int) -> tuple[Tensor, Tensor]:
+        """The frames of one clip that the 1-s protocol reads, standardised, each a clip [10, 1, D] of its own."""
+        audio, video = (frames[0, second_frames(frames.shape[1])][:, None] for frames in self.clip(row))
         return audio, video
 
     def _stacked(self, modality: Modality, rows: NDArray[np.intp]) -> Tensor:
-        first = self.store.frames(modality, 0)
-        stacked = torch.empty(len(rows), self.n_frames, first.shape[1])
+        stacked = torch.empty(len(rows), self.n_frames, self.store.frames(modality, 0).shape[1])
         for position, row in enumerate(rows):
-            frames = torch.tensor(self.store.frames(modality, int(row)))
-            stacked[position] = self.standardize[modality](to_length(frames, self.n_frames))
+            stacked[position] = self._frames(modality, int(row), self.n_frames)
         return stacked
 
+    def _frames(self, modality: Modality, row: int, n_frames: int) -> Tensor:
+        """Standardised frames [n_frames, D]; zeros for a modality that the clip lacks, which nobody listens to."""
+        frames = torch.tensor(self.store.frames(modality, row))
+        if not len(frames):
+            return torch.zeros(n_frames, frames.shape[1])
+        standardized: Tensor = self.standardize[modality](to_length(frames, n_frames))
+        return standardized
+
     def check_trainable(self) -> None:
-        """Raise `UserError` if a split is empty or training has fewer than two clips."""
+        """Raise `UserError` if a split is empty, training has fewer than two clips, or a class no training clip."""
+        having = f" that have {' and '.join(self.modalities)}" if self.modalities else ""
         for split, needed in ((TRAIN, 2), (VALIDATION, 1), (TEST, 1)):
             if (found := len(self.rows(split))) < needed:
                 raise UserError(
-                    f"{self.store.path}: {found} clips in the {split} split; expected at least {needed}: "
+                    f"{self.store.path}: {found} clips{having} in the {split} split; expected at least {needed}: "
                     "add clips or give them another split"
                 )
+        trained = set(self.labels[self.rows(TRAIN)].tolist())
+        missing = [name for number, name in enumerate(self.classes) if number not in trained]
+        if missing:
+            raise UserError(f"{self.store.path}: class {missing[0]!r} has no training clips{having}; add some")

@@ -20,8 +20,9 @@ from avfusion.predictions import Predictions
 
 logger = logging.getLogger(__name__)
 
+DcaseNames = Literal["filename_audio_video", "filename_audio", "filename_video"]
 COURSE_COLUMNS = ("aid", "scene_pred", "scene_label")
-DCASE_NAMES = {
+DCASE_NAMES: dict[DcaseNames, str] = {
     "filename_audio_video": ".wav.mp4",
     "filename_audio": ".wav",
     "filename_video": ".mp4",
@@ -71,7 +72,7 @@ def read_course_tsv(path: Path, *, floor: float | None = None) -> Predictions:
 def write_dcase_tsv(
     path: Path,
     predictions: Predictions,
-    names: Literal["filename_audio_video", "filename_audio", "filename_video"] = "filename_audio_video",
+    names: DcaseNames = "filename_audio_video",
 ) -> None:
     """Write 1-s predictions (ids `<stem>_<k>`, k = 0..9) as a DCASE TSV; `names` says what the model took in."""
     if names not in DCASE_NAMES:
@@ -93,7 +94,8 @@ def read_dcase_tsv(path: Path, truth: Mapping[str, str], *, floor: float | None 
     notes and errors are those of `read_course_tsv`.
     """
     table = _read(path)
-    names = next((column for column in DCASE_NAMES if column in table.columns), "filename_audio_video")
+    whole: DcaseNames = "filename_audio_video"
+    names = next((column for column in DCASE_NAMES if column in table.columns), whole)
     _require(path, table, (names, "scene_label"))
     classes = tuple(column for column in table.columns if column not in (names, "scene_label"))
     ids = table[names].str.removesuffix(DCASE_NAMES[names])

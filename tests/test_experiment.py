@@ -8,7 +8,7 @@ import torch
 
 from avfusion.experiment import Result, best_epoch, resolve_params, score_test, train
 from avfusion.fusion import FusionNetwork, variants
-from avfusion.task import TEST, Task
+from avfusion.task import MODALITIES, TEST, Task
 from avfusion.training import Epoch
 from tests.stores import make_store
 
@@ -69,3 +69,20 @@ def test_variants_keep_their_own_recipe() -> None:
     two_stage, late = resolve_params([variants()["two_stage"], variants()["late"]], {"dropout": "0.3"})
     assert (two_stage["batch_size"], two_stage["epochs"], late["batch_size"]) == (64, 200, 128)
     assert two_stage["dropout"] == late["dropout"] == 0.3
+
+
+@pytest.mark.parametrize("variant", ALL, ids=[variant.id for variant in ALL])
+def test_the_one_second_protocol_scores_ten_frames_of_each_clip(variant: type[FusionNetwork], tmp_path: Path) -> None:
+    task = Task(make_store(tmp_path / "store", n_frames=25))
+    result = run(task, variant)
+    if not variant.any_length:
+        assert result.test_seconds is None
+        return
+    seconds, clips = result.test_seconds, task.ids(TEST)
+    assert seconds is not None and seconds.ids == tuple(f"{clip}_{k}" for clip in clips for k in range(10))
+    row, k = int(task.rows(TEST)[2]), 7
+    audio, video = (torch.tensor(task.store.frames(m, row))[None, int(k * 25 / 10)][:, None] for m in MODALITIES)
+    with torch.no_grad():
+        expected = result.trained.classifier.answers(audio, video)[0].exp()[0]
+    np.testing.assert_allclose(seconds.probabilities[2 * 10 + k], expected / expected.sum(), rtol=1e-3, atol=1e-5)
+    assert {"test_1s/accuracy", "test_1s/class_log_loss"} <= set(result.metrics)

@@ -18,10 +18,16 @@ from avfusion.figures import confusion_heatmap, loss_curves
 from avfusion.provenance import embedder_in_words, note
 from avfusion.tracking.models import log_model
 from avfusion.tracking.runs import log_batch
-from avfusion.tsv import write_course_tsv
+from avfusion.tsv import DcaseNames, write_course_tsv, write_dcase_tsv
 
 CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")
 DPI = 200
+DCASE_NAMES_OF: dict[tuple[str, ...], DcaseNames] = {
+    ("audio",): "filename_audio",
+    ("video",): "filename_video",
+    ("audio", "video"): "filename_audio_video",
+}
+"""Modalities of a variant -> the column that names files in its 1-s predictions."""
 
 
 def log_result(result: Result, store: FeatureStore, *, with_model: bool) -> None:
@@ -116,6 +122,9 @@ def _log_files(result: Result, store: FeatureStore) -> None:
         for split, predictions in (("val", trained.validation), ("test", result.test)):
             (folder / "predictions").mkdir(exist_ok=True)
             write_course_tsv(folder / "predictions" / f"{split}.tsv", predictions)
+        if result.test_seconds is not None:
+            names = DCASE_NAMES_OF[trained.variant.modalities]
+            write_dcase_tsv(folder / "predictions" / "test_1s.tsv", result.test_seconds, names)
         heatmap = confusion_heatmap(confusion(result.test), result.test.classes, title, note=note(store.provenance))
         save_figure(heatmap, folder / "figures" / "confusion.png")
         for stage, epochs in trained.stages.items():
