@@ -81,6 +81,16 @@ def test_a_run_holds_tables_figures_and_predictions(trained: Trained) -> None:
     predictions = read_course_tsv(artifact(late, "predictions/test.tsv"))
     assert np.mean(predictions.right) == late.data.metrics["test/accuracy"]
     assert artifact(late, "predictions/val.tsv").is_file()
+    seconds = artifact(late, "predictions/test_1s.tsv").read_text().splitlines()
+    assert seconds[0].split("\t")[:2] == ["filename_audio_video", "scene_label"]
+    assert len(seconds) == 1 + 10 * len(predictions)
+
+
+def test_a_run_describes_itself(trained: Trained) -> None:
+    _, _, (_, late) = trained
+    note = late.data.tags["mlflow.note.content"]
+    assert "**late fusion** on toys (synthetic), features: toy (untrained), seed 0" in note
+    assert f"| {late.data.metrics['test/accuracy']:.3f} | {late.data.metrics['test/log_loss']:.3f} |" in note
 
 
 def test_the_summary_names_variants_scores_and_the_ui(trained: Trained) -> None:

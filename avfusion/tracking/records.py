@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
 
-from avfusion.evaluation import confusion, per_class
+from avfusion.evaluation import confusion, evaluate, per_class
 from avfusion.experiment import Result, best_epoch
 from avfusion.features import FeatureStore
 from avfusion.figures import confusion_heatmap, loss_curves
-from avfusion.provenance import embedder_in_words, note
+from avfusion.provenance import embedder_in_words, note, title
 from avfusion.tracking.models import log_model
-from avfusion.tracking.runs import log_batch
+from avfusion.tracking.runs import log_batch, set_tags
 from avfusion.tsv import DcaseNames, write_course_tsv, write_dcase_tsv
 
 CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")
@@ -34,6 +34,7 @@ def log_result(result: Result, store: FeatureStore, *, with_model: bool) -> None
     """Everything of `result` into the active run; its model too if `with_model`."""
     log_scores(result, store)
     log_features(store)
+    set_tags({"mlflow.note.content": description(result, store)})
     log_table(per_class(result.test).reset_index(), "per_class")
     _log_files(result, store)
     if with_model:
@@ -64,6 +65,28 @@ def log_scores(result: Result, store: FeatureStore) -> None:
         {**result.metrics, **class_metrics, "parameters": parameters, "recut_clips": trained.recut_clips},
         history,
     )
+
+
+def description(result: Result, store: FeatureStore) -> str:
+    """What a run is and came to, as Markdown for its page."""
+    trained = result.trained
+    lines = [
+        f"**{trained.variant.title}** on {title(store.provenance)}, seed {trained.seed}. "
+        f"Definition: {trained.variant.source}.",
+        "",
+        "| clips | accuracy | log loss | macro-F1 |",
+        "|---|---|---|---|",
+    ]
+    for name, split in (("test", result.test), ("validation", trained.validation), ("test, 1 s", result.test_seconds)):
+        if split is not None:
+            scores = evaluate(split)
+            cells = (f"{scores[metric]:.3f}" for metric in ("accuracy", "log_loss", "macro_f1"))
+            lines.append(f"| {name} ({len(split)}) | {' | '.join(cells)} |")
+    chosen = f"Epoch {trained.best.epoch} of {len(list(trained.stages.values())[-1])}, chosen on validation."
+    recut = (
+        f" {trained.recut_clips} clips were cut or continued to the commonest length." if trained.recut_clips else ""
+    )
+    return "\n".join([*lines, "", chosen + recut])
 
 
 def log_seeds(results: list[Result], store: FeatureStore) -> None:
