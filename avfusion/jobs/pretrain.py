@@ -23,7 +23,7 @@ from avfusion.tracking.records import log_figure
 from avfusion.tracking.runs import commit, job_run, log_batch, log_file
 from avfusion.tracking.session import connect, ui_lines
 
-SCENES = {"seed": 1001, "locations": 80, "test_locations": 4, "segments": 3}
+SCENES = {"seed": 1001, "locations": 96, "test_locations": 4, "segments": 3}
 """The synthetic scenes of `data=none`: another seed, and so other locations, than the demo's."""
 
 MEASURING_ROUNDS = 8

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn import functional
 
 from avfusion.atomic import replacing
 from avfusion.errors import UserError
@@ -178,7 +179,11 @@ def vary_pictures(pictures: Tensor, generator: np.random.Generator) -> Tensor:
 
 
 def vary_spectrograms(decibels: Tensor, generator: np.random.Generator) -> Tensor:
-    """Spectrograms [B, 1, F, T] as through other microphones: each with its own slope over frequency, up to 10 dB."""
-    slope = torch.from_numpy(generator.uniform(-10, 10, len(decibels)).astype(np.float32)).to(decibels.device)
-    ramp = torch.linspace(-0.5, 0.5, decibels.shape[2], device=decibels.device)
-    return decibels + slope[:, None, None, None] * ramp[:, None]
+    """Spectrograms [B, 1, F, T] as through other microphones: each with its own smooth gain over frequency.
+
+    Gains at eight evenly spaced frequencies have a standard deviation of 3 dB, and a slope of up to 10 dB on top.
+    """
+    slope = generator.uniform(-10, 10, (len(decibels), 1)) * np.linspace(-0.5, 0.5, 8)
+    gains = torch.from_numpy((slope + generator.normal(0, 3, (len(decibels), 8))).astype(np.float32))
+    smooth = functional.interpolate(gains[:, None], decibels.shape[2], mode="linear", align_corners=True)
+    return decibels + smooth.to(decibels.device)[..., None]

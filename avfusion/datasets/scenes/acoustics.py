@@ -58,8 +58,8 @@ def _echo(place: Place, length: int) -> Signal:
 def _microphone(place: Place, length: int) -> Signal:
     """Gain per frequency bin [length // 2 + 1] of a place's recording equipment and surroundings."""
     rng = place.rng("microphone")
-    tilt = rng.normal(0.0, 0.7) * np.linspace(-1, 1, 12)
-    octave_gains = rng.normal(0.0, 1.5, 12) + 3.0 * tilt  # decibels at 24 kHz * 2**(k - 11)
+    tilt = rng.normal(0.0, 1.0) * np.linspace(-1, 1, 12)
+    octave_gains = rng.normal(0.0, 3.5, 12) + 6.0 * tilt  # decibels at 24 kHz * 2**(k - 11)
     bins = np.geomspace(24_000 / 2**11, 24_000, 12)
     coarse = np.interp(np.linspace(0, 24_000, 1025), bins, octave_gains)
     return 10 ** (curve(coarse, length // 2 + 1) / np.float32(20))

@@ -15,7 +15,7 @@ from avfusion.datasets.scenes.render import render_clip
 from avfusion.errors import UserError
 
 MARKER = "synthetic.json"
-GENERATOR, VERSION = "avfusion.datasets.scenes", 1
+GENERATOR, VERSION = "avfusion.datasets.scenes", 2
 CITIES = ("mockholm", "fakeford", "synthville", "shamburg", "pseudonia", "fictown", "demopolis", "fauxbridge")
 _UNFINISHED = ".synthetic.json.unfinished"
 
