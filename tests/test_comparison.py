@@ -1,0 +1,231 @@
+"""Intervals and verdicts against closed forms, brute force and simulation; the figures."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+
+from avfusion.comparison.contenders import SCORES, Contender, locations_in_order
+from avfusion.comparison.estimates import Interval, SeedError, class_weights, draw_locations, estimate
+from avfusion.comparison.locations import Locations
+from avfusion.comparison.pairs import Verdict, compare, holm, mcnemar_p_value, verdict
+from avfusion.comparison.places import places_of_names
+from avfusion.errors import UserError
+from avfusion.evaluation import evaluate
+from avfusion.figures import forest_plot, reliability_diagram, robustness_curve
+from avfusion.predictions import Predictions
+from benchmarks.comparison import SCENARIOS, run, simulate, tau_locations
+
+CLASSES = ("airport", "bus", "park")
+
+
+def answers(seed: int, n_locations: int = 12, clips: int = 3, names: str = "TAU", skill: float = 1.0) -> Predictions:
+    generator = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(n_locations) % len(CLASSES), clips)
+    scores = generator.normal(size=(len(labels), len(CLASSES))) + skill * np.eye(len(CLASSES))[labels]
+    ids = [
+        f"{CLASSES[label]}-{'lyon' if place % 2 else 'milan'}-{place}-{number}" if names == "TAU" else f"clip {number}"
+        for number, (label, place) in enumerate(zip(labels, np.repeat(np.arange(n_locations), clips), strict=True))
+    ]
+    return Predictions.from_scores(ids, CLASSES, labels, scores)
+
+
+def uneven() -> tuple[Locations, NDArray[np.float64]]:
+    """Locations of different sizes, one of which has clips of two classes, and a value for each clip."""
+    generator = np.random.default_rng(4)
+    places = np.repeat(np.arange(9), [2, 5, 3, 4, 1, 6, 2, 3, 4])
+    labels = np.repeat([0, 0, 0, 1, 1, 1, 2, 2, 2], [2, 5, 3, 4, 1, 6, 2, 3, 4])
+    labels[places == 5] = [1, 1, 1, 1, 2, 2]
+    values = generator.normal(size=len(places)) + 0.5 * generator.normal(size=9)[places] + labels
+    return Locations.of([f"place {place}" for place in places], labels.astype(np.int64), 3), values
+
+
+def draws(locations: Locations, n: int = 200) -> NDArray[np.float64]:
+    return draw_locations(locations, n, 0)
+
+
+def test_independent_clips_of_one_class_give_students_interval_and_p_value() -> None:
+    values = np.random.default_rng(0).normal(0.3, 1, size=40)
+    locations = Locations.of([str(number) for number in range(40)], np.zeros(40, np.int64), 1)
+    found = estimate(values, locations, class_weights(locations, equal=False), draws(locations, 4000))
+    reference = stats.ttest_1samp(values, 0)
+    interval = reference.confidence_interval(0.95)
+    assert found.p_value == pytest.approx(reference.pvalue)
+    assert (found.jackknife.low, found.jackknife.high) == pytest.approx((interval.low, interval.high))
+    assert found.degrees == pytest.approx(39)
+    assert (found.bootstrap.low, found.bootstrap.high) == pytest.approx((interval.low, interval.high), abs=0.05)
+
+
+def test_strata_add_up_and_leave_differences_between_classes_out() -> None:
+    values = np.concatenate([np.random.default_rng(1).normal(size=10), 100 + np.random.default_rng(2).normal(size=30)])
+    labels = np.repeat([0, 1], [10, 30])
+    locations = Locations.of([str(number) for number in range(40)], labels.astype(np.int64), 2)
+    variances = [values[labels == label].var(ddof=1) / (labels == label).sum() for label in (0, 1)]
+    for equal, shares in ((False, (0.25, 0.75)), (True, (0.5, 0.5))):
+        found = estimate(values, locations, class_weights(locations, equal=equal), draws(locations))
+        parts = np.square(shares) * variances
+        assert found.error == pytest.approx(np.sqrt(parts.sum()))
+        assert found.degrees == pytest.approx(parts.sum() ** 2 / (parts**2 / [9, 29]).sum())
+
+
+@pytest.mark.parametrize("equal", [False, True])
+def test_the_jackknife_is_that_of_leaving_out_one_location_at_a_time(equal: bool) -> None:
+    locations, values = uneven()
+    weights = class_weights(locations, equal=equal)
+    variance = 0.0
+    for stratum in range(locations.n_strata):
+        members = np.flatnonzero(locations.strata == stratum)
+        means = []
+        for left_out in members:
+            # The others of the stratum count for the missing one, clip by clip.
+            clip_weights = np.where(locations.members == left_out, 0.0, 1.0)
+            clip_weights[np.isin(locations.members, members)] *= len(members) / (len(members) - 1)
+            by_class = [
+                np.average(values[locations.labels == label], weights=clip_weights[locations.labels == label])
+                for label in range(3)
+            ]
+            means.append(float(weights @ by_class))
+        variance += (len(members) - 1) / len(members) * float(np.square(np.array(means) - np.mean(means)).sum())
+    found = estimate(values, locations, weights, draws(locations))
+    assert found.error == pytest.approx(np.sqrt(variance))
+
+
+def test_a_bootstrap_replicate_is_the_mean_over_the_drawn_locations() -> None:
+    locations, _ = uneven()
+    drawn = draws(locations)
+    assert drawn.shape == (200, len(locations))
+    np.testing.assert_array_equal(locations.in_strata(drawn), np.tile(locations.locations_per_stratum, (200, 1)))
+    assert 0.9 < drawn.mean() < 1.1 and drawn.max() > 1
+    np.testing.assert_array_equal(drawn, draws(locations))
+
+
+def test_classes_with_one_location_are_drawn_together() -> None:
+    labels = np.array([0, 0, 1, 2, 2, 2], np.int64)
+    locations = Locations.of(["a", "b", "c", "d", "e", "e"], labels, 3)
+    assert locations.strata.tolist() == [0, 0, 0, 1, 1]
+    alone = Locations.of(["a", "b", "c", "d"], np.array([0, 0, 1, 2], np.int64), 3)
+    assert alone.strata.tolist() == [0, 0, 1, 1]
+
+
+def test_of_one_location_nothing_can_be_said() -> None:
+    locations = Locations.of(["a"] * 5, np.zeros(5, np.int64), 1)
+    found = estimate(np.ones(5), locations, class_weights(locations, equal=True), draws(locations))
+    assert (found.value, found.p_value, found.jackknife) == (1.0, 1.0, Interval(-np.inf, np.inf))
+
+
+def test_equal_answers_differ_by_exactly_nothing() -> None:
+    locations, _ = uneven()
+    found = estimate(np.zeros(30), locations, class_weights(locations, equal=True), draws(locations))
+    assert (found.value, found.error, found.p_value) == (0.0, 0.0, 1.0)
+    assert found.jackknife == found.bootstrap == Interval(0.0, 0.0)
+
+
+def test_seeds_widen_the_error() -> None:
+    locations, values = uneven()
+    weights = class_weights(locations, equal=False)
+    one = estimate(values, locations, weights, draws(locations))
+    several = estimate(values, locations, weights, draws(locations), SeedError(0.09, 2))
+    assert several.error == pytest.approx(np.sqrt(one.error**2 + 0.09))
+    assert several.degrees < one.degrees
+    assert several.p_value > one.p_value
+    assert several.bootstrap.high - several.bootstrap.low > one.bootstrap.high - one.bootstrap.low
+
+
+def test_scores_are_those_of_the_metrics_and_seeds_are_averaged() -> None:
+    first, second = answers(0), answers(1)
+    places = places_of_names(first.ids)
+    assert places is not None
+    locations = Locations.of(locations_in_order(first.ids, places.locations, ""), first.labels, 3)
+    comparison = compare([Contender("a", "", (first, second)), Contender("b", "", (second,))], locations, draws=50)
+    scores = {(entry.contender, entry.score): entry for entry in comparison.scores}
+    metrics = [evaluate(first), evaluate(second)]
+    for score in SCORES:
+        both = [values[score] for values in metrics]
+        assert scores["a", score].estimate.value == pytest.approx(np.mean(both))
+        assert scores["a", score].seed_spread == pytest.approx(np.std(both, ddof=1))
+        assert np.isnan(scores["b", score].seed_spread)
+        (difference,) = comparison.of(score)
+        assert difference.estimate.value == pytest.approx(np.mean(both) - both[1])
+        assert difference.holm == difference.estimate.p_value  # the only pair
+    (agreement,) = comparison.agreements
+    assert agreement.only_first == (first.right & ~second.right).sum()
+    assert agreement.only_second == (~first.right & second.right).sum()
+
+
+def test_a_great_difference_is_told_in_the_right_direction() -> None:
+    good, bad = answers(2, n_locations=24, skill=6.0), answers(3, n_locations=24, skill=0.0)
+    locations = Locations.of([clip.rpartition("-")[0] for clip in good.ids], good.labels, 3)
+    for order, expected in (((good, bad), Verdict.BETTER), ((bad, good), Verdict.WORSE)):
+        found = compare([Contender(str(i), "", (p,)) for i, p in enumerate(order)], locations, draws=20)
+        assert {entry.verdict for entry in found.differences} == {expected}
+
+
+def test_verdicts_need_the_corrected_p_value() -> None:
+    assert verdict(0.1, 0.049, higher_is_better=True) is Verdict.BETTER
+    assert verdict(0.1, 0.049, higher_is_better=False) is Verdict.WORSE
+    assert verdict(-0.1, 0.051, higher_is_better=True) is Verdict.OPEN
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+
+
+def test_mcnemar_is_the_binomial_test_for_few_clips_and_chi_square_for_many() -> None:
+    assert mcnemar_p_value(3, 9) == pytest.approx(stats.binomtest(3, 12).pvalue)
+    assert mcnemar_p_value(40, 60) == pytest.approx(stats.chi2.sf((20 - 1) ** 2 / 100, 1))
+
+
+def test_tau_layout() -> None:
+    locations = tau_locations()
+    assert (len(locations), len(locations.labels), locations.n_strata) == (126, 3645, 10)
+    assert locations.locations_per_stratum.tolist() == [8, 15, 16, 14, 11, 12, 9, 14, 12, 15]
+
+
+def test_without_a_difference_three_to_seven_verdicts_in_a_hundred_are_wrong() -> None:
+    rates = run(SCENARIOS[0], comparisons=2000, draws=0, seed=11, scores=("accuracy",))
+    assert 0.03 <= rates["accuracy"].verdicts <= 0.07
+
+
+def test_a_known_difference_is_covered_93_to_97_times_in_a_hundred() -> None:
+    for scenario in SCENARIOS[1:]:
+        rates = run(scenario, comparisons=800, draws=0, seed=12, scores=("accuracy",))
+        assert 0.93 <= rates["accuracy"].covered_jackknife <= 0.97
+    (both,) = run(SCENARIOS[1], comparisons=300, draws=199, seed=13, scores=("log_loss",)).values()
+    assert 0.93 <= both.covered_bootstrap <= 0.97
+
+
+def test_taking_clips_for_independent_is_wrong_far_more_often() -> None:
+    locations, generator = tau_locations(), np.random.default_rng(0)
+    alarms = 0
+    for _ in range(100):
+        values = simulate(locations, SCENARIOS[0], generator)["accuracy"]
+        alarms += mcnemar_p_value(int((values < 0).sum()), int((values > 0).sum())) < 0.05
+    assert alarms > 20
+
+
+def test_figures_show_every_pair_variant_and_shift() -> None:
+    pairs = pd.DataFrame(
+        {
+            "first": ["a", "a"],
+            "second": ["b", "c"],
+            "difference": [0.1, -0.2],
+            "low": [0.05, -np.inf],
+            "high": [0.2, 0.1],
+            "verdict": ["better", "cannot tell"],
+        }
+    )
+    forest = forest_plot({"accuracy": pairs, "log loss": pairs}, "title", note="synthetic scenes")
+    assert [text.get_text() for text in forest.axes[0].get_yticklabels()] == ["a − b", "a − c"]
+    assert "synthetic scenes" in [text.get_text() for text in forest.texts]
+    with pytest.raises(UserError, match="the table of accuracy has no column verdict"):
+        forest_plot({"accuracy": pairs.drop(columns="verdict")}, "title")
+    bins = pd.DataFrame({"low": [0.0, 0.5], "high": [0.5, 1.0], "clips": [0, 9], "confidence": [np.nan, 0.7]})
+    diagram = reliability_diagram({name: bins.assign(accuracy=0.6) for name in "abcdef"}, "title")
+    assert [axes.get_title() for axes in diagram.axes] == list("abcdef")
+    curves = pd.DataFrame(
+        [(v, "no_audio", s, v == "b", 0.5) for v in "ab" for s in (0.0, 1.0)],
+        columns=["variant", "shift", "severity", "invariant", "accuracy"],
+    )
+    figure = robustness_curve(curves, {"no_audio": ("audio missing", "share")}, "title")
+    styles = [line.get_linestyle() for line in figure.axes[0].lines if len(line.get_xdata()) == 2]  # type: ignore[arg-type]
+    assert styles == ["-", ":"]
+    for drawn in (forest, diagram, figure):
+        drawn.canvas.draw()
