@@ -19,20 +19,21 @@ class Moments:
 
 
 def clip_moments(clips: Iterable[NDArray[np.float32]]) -> Moments:
-    """Moments of each clip's features [T, D], T >= 1, read one clip at a time."""
+    """Moments of each clip's features [T, D], read one clip at a time; zeros for a clip without frames."""
     frames, mean, mean_square = [], [], []
     for clip in clips:
         values = clip.astype(np.float64)
         frames.append(len(values))
-        mean.append(values.mean(0))
-        mean_square.append(np.einsum("td,td->d", values, values) / len(values))
+        divisor = max(1, len(values))
+        mean.append(values.sum(0) / divisor)
+        mean_square.append(np.einsum("td,td->d", values, values) / divisor)
     return Moments(np.array(frames), np.stack(mean), np.stack(mean_square))
 
 
 def global_mean_std(moments: Moments, clips: NDArray[np.intp]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Population mean and standard deviation [D] over all frames of `clips`; 1 where a dimension is constant."""
     weights = moments.frames[clips].astype(np.float64)
-    weights /= weights.sum()
+    weights /= max(1.0, weights.sum())
     mean = weights @ moments.mean[clips]
     variance = weights @ moments.mean_square[clips] - mean**2
     constant = variance <= 1e-12 * np.maximum(mean**2, 1e-12)  # what rounding leaves of a constant

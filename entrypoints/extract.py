@@ -10,7 +10,22 @@ def load() -> Job:
     return extract_job
 
 
-cli = command("extract", ["data", "output", "embedder", "weights", "precision", "device"], load)
+cli = command(
+    "extract",
+    [
+        "data",
+        "output",
+        "embedder",
+        "weights",
+        "precision",
+        "device",
+        "modalities",
+        "strict",
+        "allow_outside",
+        "timeout",
+    ],
+    load,
+)
 
 if __name__ == "__main__":
     cli()

@@ -11,7 +11,24 @@ def load() -> Job:
 
 
 cli = command(
-    "main", ["data", "output", "embedder", "weights", "precision", "device", "variants", "seeds", "params"], load
+    "main",
+    [
+        "data",
+        "output",
+        "embedder",
+        "weights",
+        "precision",
+        "device",
+        "modalities",
+        "strict",
+        "allow_outside",
+        "timeout",
+        "variants",
+        "seeds",
+        "params",
+        "register",
+    ],
+    load,
 )
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from avfusion.atomic import write_atomically
 from avfusion.embedders import JsonValue
 from avfusion.errors import UserError
 from avfusion.extraction import clip as clip_module
-from avfusion.media import read_sound as decode
+from avfusion.media import stream_sound as decode
 
 
 class FakeEmbedder:
@@ -36,6 +36,13 @@ class FakeEmbedder:
 
     def embed_video(self, frames: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
         return np.array([[frame.mean()] * 2 for frame in frames], np.float32)
+
+
+def load_fake(name: str, **options: str) -> FakeEmbedder:
+    """In place of `load_embedder`."""
+    embedder = FakeEmbedder()
+    embedder.provenance |= {"trained": False, **options}
+    return embedder
 
 
 class NotFinite(FakeEmbedder):
@@ -72,7 +79,7 @@ class OddDecoders:
     folder: Path
 
     def __call__(self) -> FakeEmbedder:
-        def read_sound(path: Path, *rest: Any) -> tuple[NDArray[np.float32], int]:
+        def stream_sound(path: Path, *rest: Any) -> tuple[Iterator[NDArray[np.float32]], int]:
             mark = self.folder / f"{path.stem}.crashed"
             if path.stem.startswith("crash") or (path.stem.startswith("once") and not mark.exists()):
                 mark.touch()
@@ -81,7 +88,7 @@ class OddDecoders:
                 time.sleep(60)
             return decode(path, *rest)
 
-        setattr(clip_module, "read_sound", read_sound)  # noqa: B010
+        setattr(clip_module, "stream_sound", stream_sound)  # noqa: B010
         return FakeEmbedder()
 
 

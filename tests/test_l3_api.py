@@ -48,6 +48,17 @@ def test_windows_do_not_depend_on_their_batch(l3: L3) -> None:
     np.testing.assert_allclose(together[3:4], alone, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("rate", [48000, 44100])
+def test_sound_in_blocks_gives_the_same_bits(l3: L3, rate: int) -> None:
+    samples = sound(7.3, rate)
+    whole = l3.embed_sound(samples, rate, hop=0.5)
+    for size in (977, 50_000):
+        blocks = (samples[start : start + size] for start in range(0, len(samples), size))
+        values, seconds = l3.embed_sound_blocks(blocks, rate, hop=0.5)
+        assert np.array_equal(values, whole.values)
+        assert np.array_equal(seconds, whole.timestamps)
+
+
 def test_channels_are_averaged_and_rates_converted(l3: L3) -> None:
     samples = sound(1, 44100)
     mono = l3.embed_sound(samples.mean(axis=1), 44100).values

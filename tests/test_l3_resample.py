@@ -4,7 +4,7 @@ import resampy
 from resampy.filters import sinc_window
 
 from avfusion.errors import UserError
-from avfusion.l3.resample import resample, resampled_length
+from avfusion.l3.resample import resample, resample_blocks, resampled_length
 
 
 def half_filter() -> tuple[object, int, float]:
@@ -55,3 +55,13 @@ def test_rates_must_be_positive_and_whole(rate: float) -> None:
 def test_nothing_left() -> None:
     with pytest.raises(UserError, match="1 samples at 96000 Hz are too short"):
         resample(np.ones(1), 96000, 48000)
+
+
+@pytest.mark.parametrize("rate", [8000, 44100, 44056, 48000, 96000])
+@pytest.mark.parametrize("size", [1_001, 90_000])
+def test_the_bits_do_not_depend_on_how_the_sound_is_cut(rate: int, size: int) -> None:
+    samples = np.random.RandomState(rate).standard_normal(15 * rate + 7)
+    blocks = [samples[start : start + size] for start in range(0, samples.size, size)]
+    pieces = list(resample_blocks(blocks, rate, 48000))
+    assert len(pieces) > 1
+    np.testing.assert_array_equal(np.concatenate(pieces), resample(samples, rate, 48000))

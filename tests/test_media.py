@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from avfusion.media import Frame, Limits, MediaError, VideoReader, frame_indices, read_sound
+from avfusion.media import Frame, Limits, MediaError, VideoReader, frame_indices, read_sound, stream_sound
 from tests.media_files import greys, tone, write_sound, write_video
 
 
@@ -187,6 +187,25 @@ def test_memory_does_not_grow_with_the_number_of_frames(tmp_path: Path) -> None:
         VideoReader(tmp_path / "x.mp4").sample(count, lambda frames: sum(int(frame[0, 0, 0]) for frame in frames))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 2**18
+
+
+def test_sound_in_blocks(tmp_path: Path) -> None:
+    """The same samples as in one piece, and no more memory for a longer sound."""
+    peaks = []
+    for seconds in (4, 40):
+        write_sound(tmp_path / "x.wav", 0.5 * tone(1, 48_000 * seconds), "pcm_s16le", "s16", "mono")
+        whole, rate = read_sound(tmp_path / "x.wav")
+        tracemalloc.start()
+        blocks, rate_of_blocks = stream_sound(tmp_path / "x.wav")
+        at, sizes = 0, []
+        for block in blocks:
+            assert np.array_equal(block, whole[at : at + len(block)])
+            at += len(block)
+            sizes.append(block.nbytes)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert (at, rate_of_blocks, max(sizes) < 2**19) == (len(whole), rate, True)
     assert peaks[1] < peaks[0] + 2**18
 
 

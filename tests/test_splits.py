@@ -137,6 +137,12 @@ def test_planted_leaks(column: str, message: str) -> None:
         assign_splits(clips)
 
 
+def test_every_class_needs_training_clips() -> None:
+    clips = table(("a", "1", "train", 1), ("a", "2", "val", 1), ("a", "3", "test", 1), ("b", "4", "test", 1))
+    with pytest.raises(UserError, match=r"class 'b' has no clip in the train split \(1 such in all\); give it"):
+        assign_splits(clips)
+
+
 def test_guard_wants_every_split() -> None:
     clips = table(("a", "1", "train", 1), ("a", "2", "test", 1))
     with pytest.raises(UserError, match="no clip is in the val split"):

@@ -38,8 +38,8 @@ def assign_splits(clips: pd.DataFrame) -> Splits:
         "train", "val" or "test" for each row.
 
     Raises:
-        UserError: a class has too few locations, no draw gives each class a place in each split, or
-            the given splits leak (see `guard`).
+        UserError: a class has too few locations or no training clip, no draw gives each class a place
+            in each split, or the given splits leak (see `guard`).
     """
     table = clips[["label", "location", "split"]].reset_index(drop=True)
     followed = {row.location: row.split for row in table.itertuples() if row.split}
@@ -54,6 +54,12 @@ def assign_splits(clips: pd.DataFrame) -> Splits:
         splits = splits.where(~pool, table["location"].map(drawn))
     assigned = splits.replace("", "train").to_numpy(dtype=np.str_)
     guard(clips, assigned)
+    untrained = sorted(set(table["label"]) - set(table["label"][assigned == "train"]))
+    if untrained:
+        raise UserError(
+            f"class {untrained[0]!r} has no clip in the train split ({len(untrained)} such in all); "
+            "give it training clips, or leave it out of the list"
+        )
     return assigned
 
 

@@ -1,13 +1,14 @@
 """Embedders: what turns the sound and the pictures of a clip into features.
 
-Each module in this package offers `EMBEDDERS`, a mapping from name to loader; a new embedder is one
-new file.
+Each module in this package offers `EMBEDDERS`, a mapping from name to loader, and `OPTIONS`, from name to the
+embedder's own options with their defaults, each also a key of its provenance; a new embedder is one new file.
 """
 
 import importlib
 import pkgutil
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +46,26 @@ class Embedder(Protocol):
         ...
 
 
+@runtime_checkable
+class StreamingEmbedder(Embedder, Protocol):
+    """An embedder that need not see the whole sound at once, so that long clips take no more memory."""
+
+    def embed_audio_blocks(
+        self, blocks: Iterable[npt.NDArray[np.float32]], sample_rate: int
+    ) -> npt.NDArray[np.float32]:
+        """Consecutive samples, each block [n, channels]: what `embed_audio` gives for all of them, to the bit."""
+        ...
+
+
+@runtime_checkable
+class PortableEmbedder(Embedder, Protocol):
+    """An embedder whose weights can go along with a model, as one file that `load_embedder(weights=...)` takes."""
+
+    def save_weights(self, path: Path) -> None:
+        """Write them."""
+        ...
+
+
 class Loader(Protocol):
     """Builds an embedder; raises UserError for options and choices that it does not know."""
 
@@ -78,9 +99,18 @@ def load_embedder(
     return loaders[name](weights=weights, precision=precision, device=device, options=options)
 
 
+def embedder_options(name: str) -> dict[str, Option]:
+    """The options of the embedder `name` with their defaults."""
+    return dict(_offered("OPTIONS").get(name, {}))
+
+
 def _loaders() -> dict[str, Loader]:
-    loaders: dict[str, Loader] = {}
+    return _offered("EMBEDDERS")
+
+
+def _offered(attribute: str) -> dict[str, Any]:
+    """What all modules together have under this name."""
+    offered: dict[str, Any] = {}
     for module in pkgutil.iter_modules(__path__):
-        offered = getattr(importlib.import_module(f"{__name__}.{module.name}"), "EMBEDDERS", {})
-        loaders.update(offered)
-    return loaders
+        offered |= getattr(importlib.import_module(f"{__name__}.{module.name}"), attribute, {})
+    return offered

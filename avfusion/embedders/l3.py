@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from avfusion.embedders import Embedder, JsonValue, Loader, Option
 from avfusion.embedders.options import read_options
 from avfusion.errors import UserError
 from avfusion.l3.api import L3, load_l3
+from avfusion.l3.weights import save_weights
 
-_DEFAULTS: dict[str, dict[str, Option]] = {
+OPTIONS: dict[str, dict[str, Option]] = {
     "demo": {"hop": 0.2, "centred": True},
     "openl3": {
         "hop": 0.1,
@@ -40,6 +42,12 @@ class L3Embedder:
         """Samples [n, channels] at `sample_rate` Hz -> [T, D]."""
         return self._network.embed_sound(samples, sample_rate, self.hop, self._centred).values
 
+    def embed_audio_blocks(
+        self, blocks: Iterable[npt.NDArray[np.float32]], sample_rate: int
+    ) -> npt.NDArray[np.float32]:
+        """Sound in blocks, each [n, channels] -> the same [T, D]; memory does not grow with their number."""
+        return self._network.embed_sound_blocks(blocks, sample_rate, self.hop, self._centred).values
+
     def embed_video(self, frames: Iterable[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
         """The frames of one clip, each [H, W, 3] RGB -> [N, D]."""
         return self._network.embed_frames(frames).values
@@ -47,6 +55,10 @@ class L3Embedder:
     def n_windows(self, n_samples: int, sample_rate: int) -> int:
         """The T that `embed_audio` will give."""
         return self._network.n_windows(n_samples, sample_rate, self.hop, self._centred)
+
+    def save_weights(self, path: Path) -> None:
+        """Write the weights of both subnetworks as one safetensors file."""
+        save_weights(path, self._network.loaded.networks, {"preset": self._network.config.preset})
 
     def _provenance(self) -> dict[str, JsonValue]:
         config, loaded = self._network.config, self._network.loaded
@@ -64,6 +76,10 @@ class L3Embedder:
             "audio_size": config.audio.embedding_size,
             "image_size": config.image.embedding_size,
         }
+        if loaded.trained:
+            provenance["weights_files"] = [
+                str(Path(file).absolute()) for file in dict.fromkeys(loaded.origins.values())
+            ]
         if config.pictures == "openl3":
             provenance["small_frames"] = _SMALL_FRAMES
         return provenance
@@ -71,7 +87,7 @@ class L3Embedder:
 
 def _load(name: str, *, weights: str, precision: str, device: str, options: Mapping[str, Option]) -> Embedder:
     """`demo`: weights are safetensors or `untrained`; `openl3`: see `avfusion.l3.openl3_files`."""
-    chosen = read_options(_DEFAULTS[name], options)
+    chosen = read_options(OPTIONS[name], options)
     hop, centred = float(chosen.pop("hop")), bool(chosen.pop("centred"))
     if not 0 < hop < float("inf"):
         raise UserError(f"embedder option hop={hop}; expected seconds above 0, for instance 0.1")
@@ -80,4 +96,4 @@ def _load(name: str, *, weights: str, precision: str, device: str, options: Mapp
     return L3Embedder(name, network, hop, centred)
 
 
-EMBEDDERS: dict[str, Loader] = {name: partial(_load, name) for name in _DEFAULTS}
+EMBEDDERS: dict[str, Loader] = {name: partial(_load, name) for name in OPTIONS}

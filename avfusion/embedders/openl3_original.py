@@ -120,3 +120,4 @@ def _load(*, weights: str, precision: str, device: str, options: Mapping[str, Op
 
 
 EMBEDDERS: dict[str, Loader] = {_NAME: _load}
+OPTIONS: dict[str, dict[str, Option]] = {_NAME: _DEFAULTS}

@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from avfusion.embedders import StreamingEmbedder
 from avfusion.features.parts import Features, Part, no_features
-from avfusion.media import DEFAULT_LIMITS, Frame, Limits, MediaError, VideoReader, read_sound
+from avfusion.media import DEFAULT_LIMITS, Limits, MediaError, Samples, VideoReader, stream_sound
 
 if TYPE_CHECKING:
     from avfusion.embedders import Embedder
 
 Modalities = Literal["both", "any"]
 MODALITIES: tuple[Modalities, ...] = ("both", "any")
+
+NO_FILE = "the list names no file"
+"""What is said of a modality for which no file was named."""
 
 _Read = TypeVar("_Read")
 # For a clip without sound: windows are counted as if there were sound at this rate (any would do).
@@ -58,13 +62,14 @@ def clip_features(
     notes: list[str] = []
     found: dict[str, Features] = {}
 
-    def pictures() -> VideoReader:
+    def open_pictures() -> VideoReader:
         with decoding:
             return VideoReader(_named(video), limits, lambda message: notes.append(f"pictures: {message}"))
 
-    def sound() -> tuple[Features, int]:
+    def sound() -> Features:
         with decoding:
-            return read_sound(_named(audio), limits, lambda message: notes.append(f"sound: {message}"))
+            blocks, rate = stream_sound(_named(audio), limits, lambda message: notes.append(f"sound: {message}"))
+        return _embed_sound(embedder, _timed(blocks, decoding), rate)
 
     def attempt(read: Callable[[], _Read]) -> _Read | None:
         try:
@@ -76,25 +81,27 @@ def clip_features(
             return None
 
     try:
-        reader = attempt(pictures)  # before the sound, whose features are expensive
-        samples = attempt(sound)
-        if samples is not None:
-            found["audio"] = _checked(embedder.embed_audio(*samples))
+        step = embedder.hop
+        reader = attempt(open_pictures)  # before the sound, whose features are expensive
+        heard = attempt(sound)
+        if heard is not None:
+            found["audio"] = heard
         if reader is not None:
-            count = len(found["audio"]) if "audio" in found else _moments(embedder, reader, limits)
+            count = len(heard) if heard is not None else _moments(embedder, reader, limits)
+            step = embedder.hop if heard is not None else max(embedder.hop, reader.seconds / max(1, reader.n_frames))
             features = attempt(lambda: _embed_pictures(embedder, reader, count, decoding))
             found |= {} if features is None else {"video": features}
         note = "; ".join(dict.fromkeys(notes))
         if not found:
             return Part(clip_id, reason=note)
-        return Part(clip_id, "", note, found.get("audio", no_features()), found.get("video", no_features()))
+        return Part(clip_id, "", note, found.get("audio", no_features()), found.get("video", no_features()), step)
     except MediaError as error:
         return Part(clip_id, reason=str(error))
 
 
 def _named(path: Path | None) -> Path:
     if path is None:
-        raise MediaError("the list names no file")
+        raise MediaError(NO_FILE)
     return path
 
 
@@ -104,22 +111,30 @@ def _moments(embedder: "Embedder", reader: VideoReader, limits: Limits) -> int:
     return min(max(1, embedder.n_windows(n_samples, _SILENT_RATE)), reader.n_frames)
 
 
+def _embed_sound(embedder: "Embedder", blocks: Iterator[Samples], rate: int) -> Features:
+    """Features of the sound, block by block where the embedder can."""
+    if isinstance(embedder, StreamingEmbedder):
+        return _checked(embedder.embed_audio_blocks(blocks, rate))
+    return _checked(embedder.embed_audio(np.concatenate(list(blocks)), rate))
+
+
 def _embed_pictures(
     embedder: "Embedder", reader: VideoReader, count: int, decoding: AbstractContextManager[object]
 ) -> Features:
     """Features of `count` evenly spaced frames; a frame that stands for several is embedded once."""
     features, positions = reader.sample(count, lambda frames: embedder.embed_video(_timed(frames, decoding)))
-    return _checked(features)[positions]
+    repeated = len(positions) != len(features)  # else each stands for one moment, and nothing need be copied
+    return _checked(features)[positions] if repeated else _checked(features)
 
 
-def _timed(frames: Iterator[Frame], decoding: AbstractContextManager[object]) -> Iterator[Frame]:
-    """The same frames, where only the time of making them counts as decoding."""
+def _timed(pieces: Iterator[_Read], decoding: AbstractContextManager[object]) -> Iterator[_Read]:
+    """The same pieces, where only the time of making them counts as decoding."""
     while True:
         with decoding:
-            frame = next(frames, None)
-        if frame is None:
+            piece = next(pieces, None)
+        if piece is None:
             return
-        yield frame
+        yield piece
 
 
 def _checked(features: NDArray[np.float32]) -> Features:

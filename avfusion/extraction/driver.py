@@ -25,6 +25,7 @@ from avfusion.media import DEFAULT_LIMITS, Limits
 if TYPE_CHECKING:
     from avfusion.embedders import Embedder
 
+WEIGHTS_FILES = "weights_files"  # where an embedder found its weights, if it has any
 DECODE_TIMEOUT = 600.0  # seconds of decoding per clip; half an hour of 720p video takes about 150
 
 _log = logging.getLogger(__name__)
@@ -73,14 +74,17 @@ def extract(
         settings = Settings(load, writer.parts.absolute(), modalities, limits)
         count = 1 if writer.complete else min(workers or available_cores(), len(dataset.clips))
         with WorkerPool(settings, count, threads=threads, timeout=timeout) as pool:
-            plan = _plan(dataset, pool.provenance(), modalities=modalities, threads=threads)
+            embedder = dict(pool.provenance())
+            # Where weights lie does not decide what the store will hold; who serves a model needs to know it.
+            origin = {key: embedder.pop(key) for key in (WEIGHTS_FILES,) if key in embedder}
+            plan = _plan(dataset, embedder, modalities=modalities, threads=threads)
             writer.begin(plan)
             if not writer.complete:
                 _run(dataset, writer, pool, progress=progress)
         if writer.complete:
             writer.tidy()
         else:
-            writer.finish(dataset, plan)
+            writer.finish(dataset, plan | origin)
     store = FeatureStore.open(folder)
     _report(store, strict=strict)
     return store
@@ -143,7 +147,7 @@ def _run(dataset: Dataset, writer: StoreWriter, pool: WorkerPool, *, progress: b
                 write_part(writer.parts, outcome.task.index, Part(outcome.task.clip_id, reason=outcome.reason))
             if outcome.reason:
                 n_failed += 1
-                bar.set_postfix(failed=n_failed)
+                bar.set_postfix(failed=n_failed, refresh=False)
             bar.update()
 
 

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
+from multiprocessing.context import ForkContext, SpawnContext
 from multiprocessing.sharedctypes import RawArray
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -20,6 +21,8 @@ from avfusion.errors import UserError
 from avfusion.extraction.worker import DecodeClock, Done, Ready, Settings, Stopped, Task, work
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+# A forked copy of a process with threads (torch, the progress bar) may deadlock.
+CONTEXT: SpawnContext | ForkContext = multiprocessing.get_context("spawn")
 _LOOK_EVERY = 0.25  # seconds between two looks at the clocks
 
 
@@ -38,12 +41,10 @@ class _Worker:
     """One process, with the task that it has in hand."""
 
     def __init__(self, settings: Settings, threads: int) -> None:
-        # spawn: a forked copy of a process with threads (torch, the progress bar) may deadlock
-        context = multiprocessing.get_context("spawn")
-        self.connection, other = context.Pipe()
+        self.connection, other = CONTEXT.Pipe()
         cells = RawArray("d", 2)
         self.clock = DecodeClock(cells)
-        self.process = context.Process(target=work, args=(other, cells, settings), daemon=True)
+        self.process = CONTEXT.Process(target=work, args=(other, cells, settings), daemon=True)
         with _threads(threads), _without_main():
             self.process.start()
         other.close()

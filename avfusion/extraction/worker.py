@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, MutableSequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
@@ -104,13 +105,18 @@ def work(connection: "Connection[Any, Any]", cells: MutableSequence[float], sett
     """The process: says Ready, then Done for each Task; Stopped when it cannot go on."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the driver, which ends the workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    with suppress(EOFError, ConnectionError):  # the driver was killed: there is nobody to tell
+        _serve(connection, cells, settings)
+
+
+def _serve(connection: "Connection[Any, Any]", cells: MutableSequence[float], settings: Settings) -> None:
     try:
         embedder = settings.load()
-        connection.send(Ready(dict(embedder.provenance)))
     except Exception as error:
         mendable = isinstance(error, UserError)
         connection.send(Stopped(str(error) if mendable else one_line(error), mendable))
         return
+    connection.send(Ready(dict(embedder.provenance)))
     clock = DecodeClock(cells)
     while True:
         task: Task = connection.recv()

@@ -8,7 +8,8 @@ FORMAT = 1
 STORE, PLAN, PARTS, LOCK = "store.json", "plan.json", "parts", ".lock"
 CLIPS, FAILURES = "clips.csv", "failures.csv"
 ARRAYS = {"audio": "audio.npy", "video": "video.npy"}
-CONTENT = (CLIPS, FAILURES, *ARRAYS.values())
+STANDARDIZATION = "standardization.safetensors"  # only where the features came with one
+CONTENT = (CLIPS, FAILURES, *ARRAYS.values(), STANDARDIZATION)
 
 CLIP_COLUMNS = ("id", "label", "location", "split", "audio", "video", "audio_frames", "video_frames", "note")
 FAILURE_COLUMNS = ("id", "reason")
@@ -18,10 +19,12 @@ _BLOCK = 2**22
 
 
 def content_digest(folder: Path) -> str:
-    """SHA-256 (hexadecimal) over the names, sizes and bytes of the clips, failures and arrays."""
+    """SHA-256 (hexadecimal) over the names, sizes and bytes of the clips, failures, arrays and standardisation."""
     total = hashlib.sha256()
     for name in CONTENT:
         path = folder / name
+        if name == STANDARDIZATION and not path.exists():
+            continue
         total.update(f"{name} {path.stat().st_size}\n".encode())
         with path.open("rb") as file:
             while block := file.read(_BLOCK):

@@ -4,15 +4,15 @@ T   frames in time
 D   features of a frame
 """
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
-from avfusion.atomic import write_atomically
+from avfusion.atomic import replacing
 from avfusion.errors import UserError
 
 Features = NDArray[np.float32]
@@ -32,6 +32,7 @@ class Part:
         reason: one line on why the clip cannot be used; "" when it can.
         note: one line on what is less than perfect (damage, a missing modality), or "".
         audio, video: float32 [T, D], finite; [0, 0] where the modality is missing.
+        step: seconds from one moment to the next; 0 where it is not known.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Part:
     note: str = ""
     audio: Features = field(default_factory=no_features)
     video: Features = field(default_factory=no_features)
+    step: float = 0.0
 
 
 def part_name(index: int) -> str:
@@ -47,11 +49,24 @@ def part_name(index: int) -> str:
 
 
 def write_part(folder: Path, index: int, part: Part) -> None:
-    """Writes the part of clip number `index`, whole or not at all."""
-    texts = {"id": part.id, "reason": part.reason, "note": part.note}
-    arrays = {"audio": part.audio, "video": part.video}
-    content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata=texts)
-    write_atomically(folder / part_name(index), content)
+    """Writes the part of clip number `index`, whole or not at all.
+
+    The file is safetensors, written by hand: the library would hold the features three times. Format
+    (github.com/huggingface/safetensors): header size as little-endian uint64, header as JSON, the arrays.
+    """
+    arrays = {name: np.ascontiguousarray(getattr(part, name), "<f4") for name in ("audio", "video")}
+    texts = {"id": part.id, "reason": part.reason, "note": part.note, "step": repr(part.step)}
+    header: dict[str, object] = {"__metadata__": texts}
+    end = 0
+    for name, array in arrays.items():
+        start, end = end, end + array.nbytes
+        header[name] = {"dtype": "F32", "shape": array.shape, "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with replacing(folder / part_name(index)) as temporary, temporary.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for array in arrays.values():
+            file.write(array.reshape(-1).data)
 
 
 def read_part(folder: Path, index: int, clip_id: str) -> Part:
@@ -64,7 +79,8 @@ def read_part(folder: Path, index: int, clip_id: str) -> Part:
     try:
         with safe_open(path, framework="np") as file:
             texts = file.metadata() or {}
-            part = Part(**texts, audio=file.get_tensor("audio"), video=file.get_tensor("video"))
+            step = float(texts.pop("step", 0.0))
+            part = Part(**texts, audio=file.get_tensor("audio"), video=file.get_tensor("video"), step=step)
         if part.id != clip_id:
             raise ValueError(f"it holds {part.id!r}")
     except (SafetensorError, TypeError, ValueError) as error:

@@ -11,9 +11,22 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
 from avfusion.errors import UserError
-from avfusion.features.layout import ARRAYS, CLIP_COLUMNS, CLIPS, FAILURES, FORMAT, PLAN, STORE, Json, content_digest
+from avfusion.features.layout import (
+    ARRAYS,
+    CLIP_COLUMNS,
+    CLIPS,
+    FAILURES,
+    FORMAT,
+    PLAN,
+    STANDARDIZATION,
+    STORE,
+    Json,
+    content_digest,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +46,8 @@ class FeatureStore:
         provenance: "embedder" (its own provenance), "dataset" (name, synthetic, digest of the clip
             list), "parameters" of the extraction, "root" of the data, "avfusion" version.
         digest: SHA-256 (hexadecimal) of the content.
+        standardization: per modality the mean and standard deviation, float32 [D] each, that came
+            with imported features; empty for extracted ones, where training computes its own.
     """
 
     def __init__(self, path: Path, header: Json, clips: "pd.DataFrame") -> None:
@@ -42,6 +57,7 @@ class FeatureStore:
         self.provenance: Json = header["provenance"]
         self.digest: str = header["digest"]
         self._arrays = {name: _map(path / file) for name, file in ARRAYS.items()}
+        self.standardization = _standardization(path, {name: array.shape[1] for name, array in self._arrays.items()})
         self._starts = {name: np.concatenate([[0], np.cumsum(clips[f"{name}_frames"])]) for name in ARRAYS}
 
     @classmethod
@@ -58,9 +74,9 @@ class FeatureStore:
             clips[["audio_frames", "video_frames"]] = clips[["audio_frames", "video_frames"]].astype(np.int64)
             store = cls(path, header, clips)
             for name, array in store._arrays.items():
-                if array.ndim != 2 or array.dtype != np.float32 or len(array) != store._starts[name][-1]:
+                if array.dtype != np.float32 or len(array) != store._starts[name][-1]:
                     raise ValueError(f"{ARRAYS[name]} holds {array.dtype} {array.shape}, which clips.csv does not")
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise UserError(f"the feature store {path.absolute()} is damaged: {error}; extract again") from error
         if clips.empty:
             raise UserError(f"the feature store {path.absolute()} is empty: it has no usable clip")
@@ -150,4 +166,17 @@ def _table(path: Path) -> "pd.DataFrame":
 
 def _map(path: Path) -> NDArray[np.float32]:
     array: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
+    if array.ndim != 2:
+        raise ValueError(f"{path.name} has {array.ndim} axes instead of 2")
     return array
+
+
+def _standardization(path: Path, widths: dict[str, int]) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Mean and standard deviation per modality, if the store holds them."""
+    file = path / STANDARDIZATION
+    if not file.exists():
+        return {}
+    arrays = load_file(file)
+    if any(arrays[f"{name}.{kind}"].shape != (width,) for name, width in widths.items() for kind in ("mean", "std")):
+        raise ValueError(f"{STANDARDIZATION} does not fit the features")
+    return {name: (arrays[f"{name}.mean"], arrays[f"{name}.std"]) for name in widths}

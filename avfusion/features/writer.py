@@ -13,18 +13,18 @@ import csv
 import io
 import json
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 import filelock
-import numpy as np
+from safetensors.numpy import save
 
 from avfusion import __version__
-from avfusion.atomic import remove_temporaries, replacing, write_atomically
+from avfusion.atomic import remove_temporaries, write_atomically
 from avfusion.datasets import Clip, Dataset
 from avfusion.errors import UserError
+from avfusion.features.arrays import array_file
 from avfusion.features.layout import (
     ARRAYS,
     CLIP_COLUMNS,
@@ -35,12 +35,13 @@ from avfusion.features.layout import (
     LOCK,
     PARTS,
     PLAN,
+    STANDARDIZATION,
     STORE,
     Json,
     cannot_write,
     content_digest,
 )
-from avfusion.features.parts import Part, part_name, read_part
+from avfusion.features.parts import Features, Part, part_name, read_part
 
 
 class StoreWriter:
@@ -83,31 +84,47 @@ class StoreWriter:
         return {index for index in range(n_clips) if part_name(index) in present}
 
     def finish(self, dataset: Dataset, plan: Json) -> None:
-        """Packs the parts into the store.
+        """Packs the parts into the store; until that is done, the disk holds every feature twice.
 
         Raises:
             UserError: not one clip can be used, or a part is damaged.
         """
-        usable: dict[int, tuple[str | int, ...]] = {}
-        failures = []
-        widths = dict.fromkeys(ARRAYS, 0)
-        for index, clip in enumerate(dataset.clips):
-            part = read_part(self.parts, index, clip.id)
-            if part.reason:
-                failures.append((clip.id, part.reason))
-                continue
-            usable[index] = _row(dataset, clip, part)
-            widths = {name: max(width, getattr(part, name).shape[1]) for name, width in widths.items()}
-        if not usable:
-            self.tidy()
-            raise UserError(
-                f"not one of the {len(dataset.clips)} clips can be used, so there is no feature store; "
-                f"the first is {failures[0][0]}: {failures[0][1]}"
-            )
-        for name, file in ARRAYS.items():
-            self._pack(dataset.clips, list(usable), name, widths[name], self.folder / file)
-        write_atomically(self.folder / CLIPS, _csv(CLIP_COLUMNS, list(usable.values())))
+        self.pack(dataset, (read_part(self.parts, index, clip.id) for index, clip in enumerate(dataset.clips)))
+        self.close(dataset, plan)
+
+    def pack(self, dataset: Dataset, parts: Iterable[Part]) -> None:
+        """Writes the arrays and tables: `parts` are those of `dataset.clips`, in that order, one in memory at a time.
+
+        Raises:
+            UserError: not one clip can be used; the folder is then as if nothing had been extracted.
+        """
+        usable, failures = [], []
+        with ExitStack() as stack:
+            arrays = [stack.enter_context(array_file(self.folder / file)) for file in ARRAYS.values()]
+            for clip, part in zip(dataset.clips, parts, strict=True):
+                if part.reason:
+                    failures.append((clip.id, part.reason))
+                    continue
+                usable.append(_row(dataset, clip, part))
+                for array, features in zip(arrays, (part.audio, part.video), strict=True):
+                    array.append(clip.id, features)
+            if not usable:
+                self.tidy()
+                raise UserError(
+                    f"not one of the {len(dataset.clips)} clips can be used, so there is no feature store; "
+                    f"the first is {failures[0][0]}: {failures[0][1]}"
+                )
+        write_atomically(self.folder / CLIPS, _csv(CLIP_COLUMNS, usable))
         write_atomically(self.folder / FAILURES, _csv(FAILURE_COLUMNS, failures))
+
+    def close(self, dataset: Dataset, plan: Json, standardization: Mapping[str, Features] | None = None) -> None:
+        """Declares the store finished, after `pack`.
+
+        `standardization` holds "audio.mean", "audio.std", "video.mean" and "video.std", float32 [D], where training
+        must use these in place of its own.
+        """
+        if standardization:
+            write_atomically(self.folder / STANDARDIZATION, save(dict(standardization)))
         provenance = plan | {"root": str(dataset.root), "avfusion": __version__}
         header = {"format": FORMAT, "digest": content_digest(self.folder), "provenance": provenance}
         write_atomically(self.folder / STORE, _json(header))
@@ -117,23 +134,6 @@ class StoreWriter:
         """Removes what only an unfinished store needs."""
         shutil.rmtree(self.parts, ignore_errors=True)
         (self.folder / PLAN).unlink(missing_ok=True)
-
-    def _pack(self, clips: Sequence[Clip], usable: list[int], name: str, width: int, file: Path) -> None:
-        """Writes one array [sum of frames, width], a part at a time."""
-        n_rows = 0
-        with replacing(file) as temporary, temporary.open("wb") as stream:
-            _npy_header(stream, 0, width)
-            start = stream.tell()
-            for index in usable:
-                array = getattr(read_part(self.parts, index, clips[index].id), name)
-                if len(array) and array.shape[1] != width:
-                    raise ValueError(f"{clips[index].id}: {name} has width {array.shape[1]}, others have {width}")
-                stream.write(array.astype("<f4", copy=False).tobytes())
-                n_rows += len(array)
-            stream.seek(0)
-            _npy_header(stream, n_rows, width)
-            if stream.tell() != start:
-                raise ValueError("the header of a .npy file changed its length with the number of rows")
 
 
 @contextmanager
@@ -162,10 +162,6 @@ def _row(dataset: Dataset, clip: Clip, part: Part) -> tuple[str | int, ...]:
     """The row of clips.csv, in the order of CLIP_COLUMNS."""
     files = (dataset.relative(clip.audio), dataset.relative(clip.video))
     return (clip.id, clip.label, clip.location, clip.split, *files, len(part.audio), len(part.video), part.note)
-
-
-def _npy_header(stream: BinaryIO, n_rows: int, width: int) -> None:
-    np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": (n_rows, width)})
 
 
 def _json(content: Json) -> bytes:

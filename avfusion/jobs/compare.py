@@ -19,7 +19,7 @@ from avfusion.errors import UserError
 from avfusion.report.writing import PICTURES, write_report
 from avfusion.robustness import choose_shifts, robustness
 from avfusion.tracking.records import log_table
-from avfusion.tracking.runs import job_run, log_batch, log_file, log_folder
+from avfusion.tracking.runs import job_run, log_asked, log_batch, log_file, log_folder
 from avfusion.tracking.session import connect, ui_lines
 
 NO_SHIFTS = "not asked for: shifts=none"
@@ -62,7 +62,8 @@ def compare_job(
         # Under other names than those of the options: `mlflow run` has logged these, quoted for the shell.
         asked = {**given, "locations": locations, "shifts": shifts, "cities": cities}
         counts = {"clips": results.n_clips, "independent_locations": results.n_locations}
-        log_batch({**{f"asked/{name}": value for name, value in asked.items()}, **counts}, _metrics(results))
+        log_asked(asked)
+        log_batch(counts, _metrics(results))
         for name, table in _tables(results).items():
             log_table(table, name)
         log_file(page)

@@ -19,7 +19,7 @@ from avfusion.report.conflict_analysis import conflict_figures, conflict_tables
 from avfusion.report.writing import png
 from avfusion.tracking.lookup import find_run, read_config, read_predictions, seed_runs
 from avfusion.tracking.records import log_table
-from avfusion.tracking.runs import job_run, log_batch, log_folder
+from avfusion.tracking.runs import job_run, log_asked, log_batch, log_folder
 from avfusion.tracking.session import connect
 from avfusion.tsv import read_course_tsv
 
@@ -56,7 +56,8 @@ def conflict_job(*, audio: str, video: str, fused: str, output: str) -> list[str
     with job_run("conflict"), tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) if output == "none" else Path(output)
         _write(tables, figures, folder)
-        log_batch(given, _metrics(tables))
+        log_asked(given)
+        log_batch({}, _metrics(tables))
         for name, table in tables.items():
             log_table(table, name)
         log_folder(folder, "conflict")

@@ -1,13 +1,15 @@
 """The job `extract`: clips to a feature store."""
 
 import hashlib
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from avfusion.datasets import Dataset, read_dataset
 from avfusion.datasets.scenes import render_scenes
-from avfusion.embedders import load_embedder
-from avfusion.extraction import extract
+from avfusion.embedders import embedder_names, load_embedder
+from avfusion.errors import UserError, unknown
+from avfusion.extraction import MODALITIES, Modalities, extract
 from avfusion.features import FeatureStore
 from avfusion.provenance import tags, title
 from avfusion.tracking.records import log_features
@@ -16,42 +18,96 @@ from avfusion.tracking.session import connect
 
 RUNS = Path("runs")
 """Folder, in the working directory, of everything that was not given another place."""
+DEFAULTS = {"modalities": "both", "strict": "false", "timeout": "600"}
+"""What callers may leave out."""
 
 
-def extract_job(*, data: str, output: str, embedder: str, weights: str, precision: str, device: str) -> list[str]:
-    """Write the features of `data` into `output`; returns what to tell people.
+@dataclass(frozen=True)
+class Extraction:
+    """The options of an extraction, read from text and checked."""
 
-    `data=none` renders the synthetic demo scenes, `output=none` chooses a folder under runs/.
-    Raises `UserError` for input that cannot be used.
+    output: str
+    embedder: str
+    weights: str
+    precision: str
+    device: str
+    modalities: Modalities
+    strict: bool
+    timeout: float
+
+    @classmethod
+    def parse(cls, *, modalities: str, strict: str, timeout: str, **others: str) -> "Extraction":
+        """Raises `UserError` for a value that is none of the choices."""
+        chosen = next((name for name in MODALITIES if name == modalities), None)
+        if chosen is None:
+            raise unknown("modalities", modalities, list(MODALITIES))
+        try:
+            seconds = float(timeout)
+        except ValueError:
+            seconds = 0.0
+        if not 0 < seconds < float("inf"):
+            raise UserError(f"timeout={timeout}: expected seconds above 0 for decoding one clip")
+        if others["embedder"] not in embedder_names():
+            raise unknown("embedder", others["embedder"], embedder_names())
+        return cls(**others, modalities=chosen, strict=read_truth("strict", strict), timeout=seconds)
+
+    def run(self, dataset: Dataset) -> FeatureStore:
+        """The feature store of `dataset`, written or continued at `output`, or at a folder named after its content."""
+        load = partial(load_embedder, self.embedder, weights=self.weights, precision=self.precision, device=self.device)
+        return extract(
+            dataset,
+            load,
+            self._folder(dataset),
+            modalities=self.modalities,
+            timeout=self.timeout,
+            strict=self.strict,
+        )
+
+    def _folder(self, dataset: Dataset) -> Path:
+        if self.output != "none":
+            return Path(self.output)
+        options = [self.embedder, self.weights, self.precision, self.device, self.modalities, f"{self.timeout:g}"]
+        digest = hashlib.sha256("\n".join([dataset.digest, *options]).encode()).hexdigest()[:8]
+        return RUNS / "features" / f"{dataset.name}-{self.embedder}-{digest}"
+
+
+def extract_job(*, data: str, allow_outside: str = "false", **options: str) -> list[str]:
+    """Write the features of `data` into a feature store; returns what to tell people.
+
+    `data=none` renders the synthetic demo scenes, `output=none` chooses a folder under runs/; the
+    other options are those of `Extraction`. Raises `UserError` for input that cannot be used.
     """
-    dataset = load_data(data)
+    extraction = Extraction.parse(**{**DEFAULTS, **options})
+    dataset = load_data(data, allow_outside)
     connect()
     with job_run("extract"):
-        store = extract_features(dataset, output, embedder, weights, precision, device)
-        log_batch({}, {"clips": len(store.clips), "failed_clips": len(store.failures)})
-        set_tags({**tags(store.provenance), "failed_clips": str(len(store.failures))})
-        log_features(store)
-        if len(store.failures):
-            log_file(store.path / "failures.csv")
+        store = extraction.run(dataset)
+        log_store(store)
     return [*summary(store), f"next     python -m entrypoints.train --features {store.path}"]
 
 
-def load_data(data: str) -> Dataset:
+def load_data(data: str, allow_outside: str = "false") -> Dataset:
     """The clips at `data`; for `none`, the demo scenes, rendered under runs/ unless they are there."""
-    return read_dataset(render_scenes(RUNS / "demo-scenes") if data == "none" else Path(data))
+    allowed = read_truth("allow_outside", allow_outside)
+    if data == "none":
+        return read_dataset(render_scenes(RUNS / "demo-scenes"))
+    return read_dataset(Path(data), allow_outside=allowed)
 
 
-def extract_features(
-    dataset: Dataset, output: str, embedder: str, weights: str, precision: str, device: str
-) -> FeatureStore:
-    """The feature store of `dataset`, written or continued at `output`, or at a folder named after its content."""
-    load = partial(load_embedder, embedder, weights=weights, precision=precision, device=device)
-    folder = Path(output)
-    if output == "none":
-        content = "\n".join([dataset.digest, embedder, weights, precision, device])
-        digest = hashlib.sha256(content.encode()).hexdigest()[:8]
-        folder = RUNS / "features" / f"{dataset.name}-{embedder}-{digest}"
-    return extract(dataset, load, folder)
+def log_store(store: FeatureStore) -> None:
+    """What was extracted and what failed, into the active run."""
+    log_batch({}, {"clips": len(store.clips), "failed_clips": len(store.failures)})
+    set_tags({**tags(store.provenance), "failed_clips": str(len(store.failures))})
+    log_features(store)
+    if len(store.failures):
+        log_file(store.path / "failures.csv")
+
+
+def read_truth(option: str, text: str) -> bool:
+    """`true` or `false`; `UserError` for anything else."""
+    if text not in ("true", "false"):
+        raise UserError(f"{option}={text}: expected true or false")
+    return text == "true"
 
 
 def summary(store: FeatureStore) -> list[str]:

@@ -11,7 +11,7 @@ from avfusion.report.from_runs import material_of_experiment
 from avfusion.report.material import Material
 from avfusion.report.published import CLAIMS, SCORES
 from avfusion.report.writing import PICTURES, write_report
-from avfusion.tracking.runs import job_run, log_batch, log_file, log_folder
+from avfusion.tracking.runs import job_run, log_asked, log_file, log_folder
 from avfusion.tracking.session import connect
 
 OUTPUT = Path("runs/report")
@@ -34,7 +34,7 @@ def report_job(*, experiment: str, predictions: str, output: str) -> list[str]:
     folder = OUTPUT if output == "none" else Path(output)
     page, text = write_report(build_document(material), folder)
     with job_run("report"):
-        log_batch({"experiment": experiment, "predictions": predictions}, {})
+        log_asked({"experiment": experiment, "predictions": predictions})
         log_file(page)
         log_file(text)
         log_folder(folder / PICTURES, PICTURES)

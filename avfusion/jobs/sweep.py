@@ -1,7 +1,6 @@
 """The job `sweep`: late fusion trained jointly for each alpha, as the study does."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pandas as pd
 from tqdm import tqdm
@@ -13,7 +12,8 @@ from avfusion.features import FeatureStore
 from avfusion.figures import alpha_curve
 from avfusion.fusion import variants
 from avfusion.hyperparameters import parse_params
-from avfusion.jobs.train import parse_seeds
+from avfusion.jobs.features import open_features
+from avfusion.jobs.train import check_trainable, parse_seeds
 from avfusion.parallel import Training, train_many
 from avfusion.provenance import note, tags, title
 from avfusion.sweep import VALIDATION_COLUMNS, choose_alpha, parse_alphas, sweep_table
@@ -30,8 +30,6 @@ def sweep_job(*, features: str, alphas: str, seeds: str, params: str, workers: s
 
     Raises `UserError` for anything that cannot be used, before any training.
     """
-    if features == "none":
-        raise UserError("features: none given; name the feature store that extract wrote, as features=FOLDER")
     if not workers.isdigit() or int(workers) < 1:
         raise UserError(f"workers={workers}: expected a whole number of at least 1")
     late, alpha_values, given = variants()[VARIANT], parse_alphas(alphas), parse_params(params)
@@ -42,8 +40,8 @@ def sweep_job(*, features: str, alphas: str, seeds: str, params: str, workers: s
         for alpha in alpha_values
         for seed in parse_seeds(seeds)
     ]
-    store, target = FeatureStore.open(Path(features)), choose_device(device)
-    Task(store).check_trainable()
+    store, target = open_features(features), choose_device(device)
+    check_trainable(Task(store), [late])
     connect()
     run_tags = {"avfusion.kind": "sweep", "variant": VARIANT, **tags(store.provenance)}
     with job_run("sweep") as job, experiment_run(f"{VARIANT} alpha sweep", run_tags) as run:

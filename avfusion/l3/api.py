@@ -29,9 +29,11 @@ from avfusion.l3.frontend import Frontend
 from avfusion.l3.loading import NOT_CHOSEN, LoadedNetworks, load_networks
 from avfusion.l3.pictures import stream_pictures
 from avfusion.l3.presets import MODALITIES, SAMPLE_RATE, L3Config, Modality, preset_config
-from avfusion.l3.resample import resample, resampled_length
+from avfusion.l3.resample import resample, resample_blocks, resampled_length
 from avfusion.l3.runtime import Runner, batched, choose_precision
 from avfusion.l3.values import AnyArray
+
+_BLOCK = 2**18  # samples of a long sound that are prepared at a time
 
 
 class Embeddings(NamedTuple):
@@ -84,16 +86,31 @@ class L3:
         Raises:
             UserError: empty sound, another shape, or a rate or hop that is not positive.
         """
+        samples = _checked(samples)
+        blocks = (samples[start : start + _BLOCK] for start in range(0, len(samples), _BLOCK))
+        return self.embed_sound_blocks(blocks, sample_rate, hop, centred)
+
+    def embed_sound_blocks(
+        self,
+        blocks: Iterable[npt.NDArray[np.generic]],
+        sample_rate: int,
+        hop: float | None = None,
+        centred: bool = True,
+    ) -> Embeddings:
+        """`embed_sound` of a sound that comes in blocks, [n_i] or [n_i, channels]: the same bits.
+
+        Memory grows with the sound by its embeddings alone.
+        """
         hop = self.config.hop if hop is None else hop
-        windows = cut_windows(mono_48k(samples, sample_rate), hop, centred)
         runner = self._runner("audio")
-        parts = []
-        for start in range(0, len(windows), runner.batch_size):
-            batch = torch.from_numpy(windows[start : start + runner.batch_size].copy())
-            with torch.inference_mode():
-                pictures = self._frontend(batch.to(self.device))
-            parts.append(runner.embed(pictures))
-        return Embeddings(np.concatenate(parts), timestamps(len(windows), hop))
+        mono = resample_blocks((_mono(block) for block in blocks), sample_rate, SAMPLE_RATE)
+        narrow = (piece.astype(np.float32) for piece in mono)
+        embedded = (
+            runner.embed(self._spectrograms(windows))
+            for windows in cut_windows(narrow, hop, centred, runner.batch_size)
+        )
+        values = _joined(embedded)
+        return Embeddings(values, timestamps(len(values), hop))
 
     def embed_frames(self, frames: Iterable[AnyArray], frame_rate: float | None = None) -> Embeddings:
         """Embeddings [N, D] of one clip's frames, each [H, W, 3] RGB; few are in memory at a time.
@@ -107,13 +124,12 @@ class L3:
         if isinstance(frames, np.ndarray) and frames.ndim == 3:
             frames = frames[None]
         runner = self._runner("image")
-        parts = [
+        values = _joined(
             runner.embed(torch.from_numpy(batch).permute(0, 3, 1, 2))
             for batch in batched(self._pictures(frames), runner.batch_size)
-        ]
-        if not parts:
+        )
+        if not len(values):
             raise UserError("the clip has no frames; expected at least one")
-        values = np.concatenate(parts)
         return Embeddings(values, np.arange(len(values)) / (frame_rate or 1.0))
 
     def embed_file(self, path: str | Path, hop: float | None = None, centred: bool = True) -> ClipEmbeddings:
@@ -139,6 +155,11 @@ class L3:
         resampled = resampled_length(n_samples, sample_rate, SAMPLE_RATE)
         return count_windows(resampled, self.config.hop if hop is None else hop, centred)
 
+    def _spectrograms(self, windows: npt.NDArray[np.float32]) -> torch.Tensor:
+        with torch.inference_mode():
+            pictures: torch.Tensor = self._frontend(torch.from_numpy(windows.copy()).to(self.device))
+        return pictures
+
     def _pictures(self, frames: Iterable[AnyArray]) -> Iterator[npt.NDArray[np.float32]]:
         if self.config.pictures == "area":
             return stream_area_pictures(frames, self.config.image.input_size[0])
@@ -152,12 +173,28 @@ class L3:
 
 def mono_48k(samples: npt.NDArray[np.generic], sample_rate: int) -> npt.NDArray[np.float32]:
     """Samples [n] or [n, channels] -> the mean over channels, resampled to 48 kHz, [n'] float32."""
+    return resample(_mono(_checked(samples)), sample_rate, SAMPLE_RATE).astype(np.float32)
+
+
+def _checked(samples: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
     samples = np.asarray(samples)
     if samples.ndim not in (1, 2) or samples.size == 0:
         raise UserError(f"sound has shape {list(samples.shape)}; expected [samples, channels], not empty")
+    return samples
+
+
+def _mono(samples: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
     wide = samples.astype(np.float64)
-    mono = wide.mean(axis=1) if wide.ndim == 2 else wide
-    return resample(mono, sample_rate, SAMPLE_RATE).astype(np.float32)
+    return wide.mean(axis=1) if wide.ndim == 2 else wide
+
+
+def _joined(parts: Iterable[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    """Parts [n_i, D] as one array, in memory that grows in place: `np.concatenate` would need it twice."""
+    content, width = bytearray(), 0
+    for part in parts:
+        content += np.ascontiguousarray(part).data
+        width = part.shape[1]
+    return np.frombuffer(content, np.float32).reshape(-1, max(1, width))
 
 
 def load_l3(

@@ -5,6 +5,8 @@ T = 1 + max(0, ceil((L - 48000) / h)) windows; zeros at the end cover the last s
 A ten-second clip gives 96 windows at hop 0.1 s when centred (DCASE recipe), 91 when not.
 """
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -31,17 +33,35 @@ def timestamps(n_windows: int, hop: float) -> npt.NDArray[np.float64]:
     return np.arange(n_windows, dtype=np.float64) * hop
 
 
-def cut_windows(samples: npt.NDArray[np.float32], hop: float, centred: bool) -> npt.NDArray[np.float32]:
-    """Windows [T, 48000] of mono `samples` [n] at 48 kHz, as a read-only view of one padded copy.
+def cut_windows(
+    blocks: Iterable[npt.NDArray[np.float32]], hop: float, centred: bool, size: int
+) -> Iterator[npt.NDArray[np.float32]]:
+    """Windows of mono sound at 48 kHz that comes in `blocks` [n_i]: `size` at a time, [<= size, 48000] read-only.
 
-    Centred windows begin with half a second of zeros, so that window i is centred on i * hop.
-    Raises UserError for empty sound.
+    Centred windows begin with half a second of zeros, so that window i is centred on i * hop. Memory
+    does not grow with the length of the sound. Raises UserError for empty sound.
     """
-    if samples.size == 0:
-        raise UserError("the sound is empty; expected at least one sample")
     step = hop_samples(hop)
-    n_windows = count_windows(samples.size, hop, centred)
-    before = WINDOW // 2 if centred else 0
-    padded = np.zeros((n_windows - 1) * step + WINDOW, dtype=np.float32)
-    padded[before : before + samples.size] = samples
+    needed = (size - 1) * step + max(WINDOW, step)
+    waiting, n_samples, n_cut = [np.zeros(WINDOW // 2 if centred else 0, np.float32)], 0, 0
+    for block in blocks:
+        waiting.append(block)
+        n_samples += block.size
+        if sum(piece.size for piece in waiting) < needed:
+            continue
+        joined = np.concatenate(waiting)
+        while joined.size >= needed:
+            yield _windows(joined, step)[:size]
+            joined, n_cut = joined[size * step :], n_cut + size
+        waiting = [joined.copy()]
+    if n_samples == 0:
+        raise UserError("the sound is empty; expected at least one sample")
+    n_left = count_windows(n_samples, hop, centred) - n_cut
+    padding = (n_left - 1) * step + WINDOW - sum(piece.size for piece in waiting)
+    if n_left:
+        rest = _windows(np.concatenate([*waiting, np.zeros(padding, np.float32)]), step)
+        yield from (rest[start : start + size] for start in range(0, n_left, size))
+
+
+def _windows(padded: npt.NDArray[np.float32], step: int) -> npt.NDArray[np.float32]:
     return np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::step]

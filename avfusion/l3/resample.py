@@ -7,6 +7,7 @@ integer rates is rational, the weights repeat after `up` outputs, so a block of 
 of input pieces with a fixed matrix.
 """
 
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from math import gcd
 
@@ -20,7 +21,8 @@ _TABLE_STEP = 512  # table entries per zero crossing
 _KAISER_BETA = 14.769656459379492
 _ROLLOFF = 0.9475937167399596  # of the Nyquist frequency
 _GROUP = 128  # outputs computed by one matrix
-_ROWS = 2048  # blocks per matrix product, which bounds the memory
+# Blocks per matrix product, at most, and outputs in them: they bound the memory.
+_ROWS, _OUTPUTS = 2048, 2**19
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -36,31 +38,60 @@ def resample(samples: npt.NDArray[np.floating], rate: int, target: int) -> npt.N
     Computed in float64. Beyond the ends the signal counts as zero. Equal rates return the input.
     Raises UserError for a rate that is not a positive whole number, or when nothing is left.
     """
+    if rate == target:
+        return samples
+    pieces = list(resample_blocks([np.asarray(samples)], rate, target))
+    return np.concatenate(pieces).astype(samples.dtype, copy=False)
+
+
+def resample_blocks(blocks: Iterable[npt.NDArray[np.floating]], rate: int, target: int) -> Iterator[FloatArray]:
+    """Like `resample`, for a signal that comes in `blocks` [n_i]: float64 pieces of the same values.
+
+    The bits do not depend on how the signal is cut. Memory does not grow with its length.
+    """
     if rate != int(rate) or rate < 1:
         raise UserError(f"sample rate is {rate}; expected a positive whole number of Hz")
     rate = int(rate)
     if rate == target:
-        return samples
-    n_out = resampled_length(samples.size, rate, target)
-    if n_out < 1:
-        raise UserError(f"{samples.size} samples at {rate} Hz are too short to resample to {target} Hz")
+        yield from (block.astype(np.float64, copy=False) for block in blocks)
+        return
     common = gcd(rate, target)
     # few outputs per repetition would make thin matrices: take several repetitions as one
     repeats = -(-_GROUP // (target // common))
     up, down = target // common * repeats, rate // common * repeats
-    n_blocks = -(-n_out // up)
-    output = np.empty((n_blocks, up))
     reach = _reach(min(1.0, target / rate))
-    padded = np.zeros(reach + n_blocks * down + reach + 1)
-    kept = samples[: padded.size - reach]
-    padded[reach : reach + kept.size] = kept
+    rows = max(1, min(_ROWS, _OUTPUTS // up))
+    needed = rows * down + 2 * reach + 1  # inputs that one product touches
+    waiting, n_in, n_out = [np.zeros(reach)], 0, 0
+    for block in blocks:
+        waiting.append(block.astype(np.float64, copy=False))
+        n_in += block.size
+        if sum(piece.size for piece in waiting) < needed:
+            continue
+        joined = np.concatenate(waiting)
+        while joined.size >= needed:
+            yield _product(joined, up, down, rows)
+            joined, n_out = joined[rows * down :], n_out + rows * up
+        waiting = [joined.copy()]
+    n_all = resampled_length(n_in, rate, target)
+    if n_all < 1:
+        raise UserError(f"{n_in} samples at {rate} Hz are too short to resample to {target} Hz")
+    n_blocks = -(-(n_all - n_out) // up)
+    joined = np.concatenate([*waiting, np.zeros(n_blocks * down + 2 * reach + 1)])
+    for first in range(0, n_blocks, rows):
+        piece = _product(joined[first * down :], up, down, min(rows, n_blocks - first))
+        yield piece[: n_all - n_out]
+        n_out += piece.size
+
+
+def _product(padded: FloatArray, up: int, down: int, rows: int) -> FloatArray:
+    """`rows` * `up` outputs, where `padded` begins `reach` inputs before the first of them."""
+    output = np.empty((rows, up))
     for first in range(0, up, _GROUP):
         start, matrix = _weights(up, down, first, min(first + _GROUP, up))
         pieces = np.lib.stride_tricks.sliding_window_view(padded[start:], len(matrix))[::down]
-        for row in range(0, n_blocks, _ROWS):
-            rows = slice(row, min(row + _ROWS, n_blocks))
-            output[rows, first : first + matrix.shape[1]] = np.ascontiguousarray(pieces[rows]) @ matrix
-    return output.reshape(-1)[:n_out].astype(samples.dtype, copy=False)
+        output[:, first : first + matrix.shape[1]] = np.ascontiguousarray(pieces[:rows]) @ matrix
+    return output.reshape(-1)
 
 
 def _reach(scale: float) -> int:

@@ -3,7 +3,8 @@
 n   samples of the whole sound
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 
 from avfusion.media.container import DEFAULT_LIMITS, Limits, MediaError, decode, log_damage, media_errors, open_stream
 
+Samples = NDArray[np.float32]
+_BLOCK = 2**16  # samples in a block, at least, but for the last one
 # Full scale of the integer sample formats: value = (sample - offset) / scale.
 _INTEGER_FORMATS: dict[str, tuple[float, float]] = {
     "u8": (128.0, 2.0**7),
@@ -25,12 +28,12 @@ _INTEGER_FORMATS: dict[str, tuple[float, float]] = {
 _OVERREAD_PLANES = 8
 
 
-def read_sound(
+def stream_sound(
     path: Path,
     limits: Limits = DEFAULT_LIMITS,
     on_damage: Callable[[str], None] = log_damage,
-) -> tuple[NDArray[np.float32], int]:
-    """The sound of a media file, downmixed by the mean over its channels.
+) -> tuple[Iterator[Samples], int]:
+    """The sound of a media file in blocks, downmixed by the mean over its channels.
 
     Args:
         path: any container and codec that FFmpeg reads.
@@ -38,15 +41,38 @@ def read_sound(
         on_damage: called with one line when part of the sound could not be decoded.
 
     Returns:
-        Samples float32 [n, 1], full scale +-1 (float formats may exceed it), and the sample rate in
-        Hz. Memory: 4 bytes per sample, however many channels there are.
+        Blocks of samples, float32 [n, 1], full scale +-1 (float formats may exceed it), which raise
+        like this function; and the sample rate in Hz.
 
     Raises:
         MediaError: no sound, nothing decodes, limits exceeded, the rate changes midway, or samples
             that are not finite.
     """
+    walk = _walk(path, limits, on_damage)
+    first = next(walk, None)
+    if first is None:
+        raise MediaError("no sound: nothing could be decoded")
+    block, rate = first
+    return chain([block], (block for block, _ in walk)), rate
+
+
+def read_sound(
+    path: Path,
+    limits: Limits = DEFAULT_LIMITS,
+    on_damage: Callable[[str], None] = log_damage,
+) -> tuple[Samples, int]:
+    """All blocks of `stream_sound` as one array, float32 [n, 1]; 4 bytes per sample, however many channels."""
+    blocks, rate = stream_sound(path, limits, on_damage)
     content = bytearray()  # grows in place, where a list of blocks would need the memory twice
-    rate = 0
+    for block in blocks:
+        content += block.data
+    return np.frombuffer(content, np.float32)[:, np.newaxis], rate
+
+
+def _walk(path: Path, limits: Limits, on_damage: Callable[[str], None]) -> Iterator[tuple[Samples, int]]:
+    """Blocks of about a second or more, and the sample rate."""
+    waiting: list[NDArray[np.float32]] = []
+    rate, n_waiting, n_all = 0, 0, 0
     with media_errors(), open_stream(path, "audio", limits) as opened:
         for frame in decode(opened, on_damage):
             if not isinstance(frame, AudioFrame) or not frame.samples:
@@ -54,12 +80,15 @@ def read_sound(
             rate = rate or _checked_rate(frame, limits)
             if frame.sample_rate != rate:
                 raise MediaError(f"the sample rate changes from {rate} to {frame.sample_rate} Hz")
-            content += _mono(frame, limits).data
-            if len(content) // 4 > limits.seconds * rate:
+            waiting.append(_mono(frame, limits))
+            n_waiting, n_all = n_waiting + frame.samples, n_all + frame.samples
+            if n_all > limits.seconds * rate:
                 raise MediaError(f"more than {limits.seconds:g} s of sound")
-    if not content:
-        raise MediaError("no sound: nothing could be decoded")
-    return np.frombuffer(content, np.float32)[:, np.newaxis], rate
+            if n_waiting >= _BLOCK:
+                yield np.concatenate(waiting)[:, np.newaxis], rate
+                waiting, n_waiting = [], 0
+    if waiting:
+        yield np.concatenate(waiting)[:, np.newaxis], rate
 
 
 def _checked_rate(frame: AudioFrame, limits: Limits) -> int:

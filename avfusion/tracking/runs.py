@@ -64,14 +64,22 @@ def log_batch(
         client.log_batch(run_id, metrics=entries[start : start + BATCH])
 
 
+def log_asked(options: Mapping[str, str]) -> None:
+    """What a job was asked for, as parameters `asked/NAME` of the active run.
+
+    `mlflow run` has already logged the plain names, shell-quoted, and refuses them with another value.
+    """
+    log_batch({f"asked/{name}": value for name, value in options.items()}, {})
+
+
 def set_tags(tags: Mapping[str, str]) -> None:
     """Tags on the active run."""
     MlflowClient().log_batch(_active().info.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
 
-def log_file(path: Path) -> None:
-    """A file as an artifact of the active run."""
-    mlflow.log_artifact(str(path))
+def log_file(path: Path, folder: str | None = None) -> None:
+    """A file as an artifact of the active run, in this folder of it."""
+    mlflow.log_artifact(str(path), folder)
 
 
 def log_folder(folder: Path, name: str) -> None:

@@ -1,0 +1,60 @@
+"""Extractions that are killed, at moments drawn by seed."""
+
+import multiprocessing
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from avfusion.datasets import Dataset
+from avfusion.extraction import extract
+from avfusion.seeds import derive_seed
+from tests.fakes import FakeEmbedder, KillAtRename
+
+PACKED = ("plan.json", "audio.npy", "video.npy", "clips.csv", "failures.csv", "store.json")
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file below `folder`."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def killed(
+    data: Dataset,
+    folder: Path,
+    *,
+    driver: KillAtRename | None = None,
+    worker: Callable[[], FakeEmbedder] = FakeEmbedder,
+    when: Callable[[], object] | None = None,
+) -> int:
+    """Extracts in another process that is killed, by itself or once `when` returns; returns its exit code."""
+    process = multiprocessing.get_context("fork").Process(target=_extract, args=(data, folder, driver, worker))
+    process.start()
+    if when is not None:
+        when()
+        process.kill()
+    process.join(60)
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+def kill_somewhere(data: Dataset, folder: Path, number: int, longest: float) -> None:
+    """Kill `number`: around a rename of the driver, around one of a worker, or after up to `longest` seconds."""
+    random = np.random.default_rng(derive_seed("kill", number))
+    before = bool(random.integers(2))
+    if number % 3 == 0:
+        name = PACKED[number // 3 % len(PACKED)]
+        assert killed(data, folder, driver=KillAtRename(name, before)) == -signal.SIGKILL
+    elif number % 3 == 1:
+        name = f"{random.integers(len(data.clips)):07d}.safetensors"
+        assert killed(data, folder, worker=KillAtRename(name, before, also_parent=True)) == -signal.SIGKILL
+    else:
+        killed(data, folder, when=lambda: time.sleep(random.uniform(0.0, longest)))
+
+
+def _extract(data: Dataset, folder: Path, driver: KillAtRename | None, load: Callable[[], FakeEmbedder]) -> None:
+    if driver is not None:
+        driver.arm()
+    extract(data, load, folder, workers=1, progress=False)
