@@ -100,17 +100,20 @@ def with_default(entry: Hyperparameter, value: Value) -> Hyperparameter:
     return replace(entry, default=entry.parse(str(value)))  # type: ignore[arg-type]
 
 
-def parse_params(text: str) -> dict[str, str]:
-    """`"alpha=0.25,dropout=0.3"` as `{"alpha": "0.25", "dropout": "0.3"}`; `none` or nothing is empty."""
+def parse_params(text: str, option: str = "params") -> dict[str, str]:
+    """`"alpha=0.25,dropout=0.3"` as `{"alpha": "0.25", "dropout": "0.3"}`; `none` or nothing is empty.
+
+    `option` is what errors call it.
+    """
     if text.strip() in ("", "none"):
         return {}
     pairs: dict[str, str] = {}
     for item in text.split(","):
         name, equals, value = (part.strip() for part in item.partition("="))
         if not (name and equals and value):
-            raise UserError(f"params: cannot read {item!r}; write name=value,name=value without spaces")
+            raise UserError(f"{option}: cannot read {item!r}; write name=value,name=value without spaces")
         if name in pairs:
-            raise UserError(f"params: {name!r} is given twice; give it once")
+            raise UserError(f"{option}: {name!r} is given twice; give it once")
         pairs[name] = value
     return pairs
 
@@ -131,9 +134,9 @@ def resolve(table: Table, given: Mapping[str, str]) -> dict[str, Value]:
     return values
 
 
-def check_known(tables: list[Table], given: Mapping[str, str]) -> None:
+def check_known(tables: list[Table], given: Mapping[str, str], option: str = "params") -> None:
     """Raise a UserError, listing the choices, for a name in `given` that none of `tables` has."""
     known = sorted({name for table in tables for name in table})
     for name in given:
         if name not in known:
-            raise UserError(f"params: unknown hyperparameter {name!r}; choose from: {', '.join(known)}")
+            raise UserError(f"{option}: unknown hyperparameter {name!r}; choose from: {', '.join(known)}")

@@ -1,0 +1,229 @@
+"""The job `tune`: one study per variant, then the best configuration against the default."""
+
+import logging
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NoReturn
+
+import pandas as pd
+import torch
+from optuna import Study
+from tqdm import tqdm
+
+from avfusion.device import choose_device
+from avfusion.errors import UserError
+from avfusion.features import FeatureStore
+from avfusion.jobs.features import open_features
+from avfusion.jobs.retrain import DEFAULT, TUNED, retrain
+from avfusion.jobs.train import check_trainable, parse_seeds
+from avfusion.provenance import tags, title
+from avfusion.task import Task
+from avfusion.tracking.records import log_table
+from avfusion.tracking.runs import job_run
+from avfusion.tracking.session import connect, ui_lines
+from avfusion.tracking.studies import TrialRuns, close_left, study_run
+from avfusion.tracking.study_records import StudyRecord, log_study
+from avfusion.tuning.leader import Leadership
+from avfusion.tuning.plans import make_plans
+from avfusion.tuning.pool import Pool
+from avfusion.tuning.results import best_params, importances, run_outcomes, trials_table
+from avfusion.tuning.storage import open_storage, shown
+from avfusion.tuning.study import RUN, STUDY_METRICS, Plan, n_done, open_study, recover
+from avfusion.tuning.worker import Ended, Started, quiet
+
+log = logging.getLogger(__name__)
+
+
+def tune_job(
+    *,
+    features: str,
+    variant: str,
+    trials: str,
+    workers: str,
+    metric: str,
+    sampler: str,
+    pruner: str,
+    space: str,
+    storage: str,
+    study: str,
+    retrain: str,
+    device: str,
+) -> list[str]:
+    """Search the hyperparameters of `variant` (ids with commas, `all`, `quick`) by validation; returns what to tell.
+
+    `trials` is the total of each study, over all processes that ever work on it. Raises `UserError` for anything that
+    cannot be used, before any training.
+    """
+    n_workers, target, seeds = _whole("workers", workers), choose_device(device), parse_seeds(retrain, "retrain")
+    store = open_features(features)
+    plans = make_plans(store, variant, _whole("trials", trials), metric, sampler, pruner, space, storage, study)
+    check_trainable(Task(store), [plan.variant for plan in plans])
+    quiet()
+    place = open_storage(plans[0].storage)
+    studies = [open_study(plan, place) for plan in plans]
+    connect()
+    with _interruptible(), job_run("tune") as job:
+        lines, tables = ["", title(store.provenance)], []
+        for plan, opened in zip(plans, studies, strict=True):
+            tuning = Tuning(plan, opened, store, target, n_workers, seeds)
+            said, table = tuning.run()
+            lines += ["", *said]
+            tables.append(table.assign(variant=plan.variant.id))
+        if (summary := pd.concat(tables)).size:
+            log_table(summary, "summary")
+        return [*lines, "", *("compare  " + line for line in ui_lines(job.info.experiment_id))]
+
+
+def _whole(name: str, text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise UserError(f"{name}={text}: expected a whole number of at least 1")
+    return int(text)
+
+
+@dataclass
+class Tuning:
+    """One study from its first trial, or from where it was, to the comparison at its end."""
+
+    plan: Plan
+    study: Study
+    store: FeatureStore
+    device: torch.device
+    n_workers: int
+    seeds: list[int]
+
+    def run(self) -> tuple[list[str], pd.DataFrame]:
+        """Work on the study; what to tell people, and the comparison (empty unless this process leads the study)."""
+        plan, leadership = self.plan, Leadership(self.study)
+        run_tags = {"variant": plan.variant.id, "study": plan.name, **tags(self.store.provenance)}
+        try:
+            with study_run(
+                f"{plan.variant.id} tuning",
+                {"avfusion.kind": "study", "storage": shown(plan.storage), **run_tags},
+                self.study.user_attrs.get(RUN),
+                join=not leadership.leads,
+            ) as run_id:
+                if leadership.leads:
+                    self.study.set_user_attr(RUN, run_id)
+                self._search(leadership, TrialRuns(run_id, run_tags))
+                if not leadership.leads:
+                    return self._joined(), pd.DataFrame()
+                return self._finish(run_id)
+        finally:
+            leadership.release()
+
+    def _search(self, leadership: Leadership, runs: TrialRuns) -> None:
+        """All trials that are missing, each in a run of its own."""
+        recover(self.study)
+        already, total = n_done(self.study), self.plan.total
+        try:
+            with tqdm(total=total, initial=min(already, total), desc=self.plan.name, unit="trial") as bar:
+                Pool(self.plan, self.study, self.device, self.n_workers, Watcher(runs, bar)).run(leadership)
+        except KeyboardInterrupt:
+            log.warning(
+                "study %s: %d of %d trials are done and kept in %s; the same command resumes",
+                self.plan.name, n_done(self.study), total, shown(self.plan.storage),
+            )  # fmt: skip
+            raise
+        finally:
+            close_left(runs.parent, run_outcomes(self.plan, self.study))
+
+    def _joined(self) -> list[str]:
+        done = f"{n_done(self.study)} of {self.plan.total} trials are done"
+        return [f"study {self.plan.name}: {done}; the process that began it finishes it (else the same command does)"]
+
+    def _finish(self, run_id: str) -> tuple[list[str], pd.DataFrame]:
+        """Tables, figures, and the best configuration trained again beside the default."""
+        plan, metric = self.plan, STUDY_METRICS[self.plan.metric]
+        number, best = best_params(plan, self.study)
+        table = trials_table(plan, self.study)
+        settings = {
+            "variant": plan.variant.id, "metric": plan.metric, "trials": plan.total, "space": str(plan.space),
+        }  # fmt: skip
+        record = StudyRecord(
+            title=plan.variant.title,
+            settings=settings,
+            trials=table,
+            scales=plan.space.scales,
+            importances=importances(self.study),
+            metric=plan.metric,
+            larger_is_better=metric.direction == "maximize",
+            best_trial=number,
+            best_params=best,
+        )
+        log_study(record, self.store)
+        configurations = {TUNED: best, DEFAULT: dict(plan.space.defaults)}
+        comparison = retrain(
+            self.store, plan.variant, configurations, self.seeds, self.device, self.n_workers,
+            study=plan.name, study_run=run_id,
+        )  # fmt: skip
+        log_table(comparison, "comparison")
+        return self._lines(record, comparison), comparison
+
+    def _lines(self, record: StudyRecord, comparison: pd.DataFrame) -> list[str]:
+        plan, trials = self.plan, record.trials
+        counts = ", ".join(f"{n} {name}" for name, n in trials["outcome"].value_counts().items())
+        values = trials.set_index("trial")["value"]
+        first = values[trials.set_index("trial")["default"]].dropna()
+        of_default = f" (default settings: {first.iloc[-1]:.4f})" if len(first) else ""
+        searched = ", ".join(f"{name}={_short(record.best_params[name])}" for name in plan.space.searched)
+        return [
+            f"study {plan.name}: {len(trials)} trials ({counts}), kept in {shown(plan.storage)}",
+            f"best trial {record.best_trial}: validation {plan.metric} {values[record.best_trial]:.4f}{of_default}",
+            f"  {searched}",
+            f"retrained with seeds {','.join(map(str, self.seeds))}, mean (standard deviation):",
+            *(f"  {line}" for line in comparison_lines(comparison)),
+        ]
+
+
+def comparison_lines(comparison: pd.DataFrame) -> list[str]:
+    """The means and standard deviations over seeds of each configuration, as a table of text."""
+    scores = comparison.drop(columns=["seed"]).groupby("configuration")
+    mean, spread = scores.mean(), scores.std(ddof=1)
+    cells = {
+        name: [f"{mean[name][row]:.4f} ({spread[name][row]:.4f})" for row in mean.index] for name in mean.columns
+    }  # a single seed has the spread nan
+    return pd.DataFrame(cells, index=list(mean.index)).to_string().splitlines()
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+@dataclass
+class Watcher:
+    """Keeps MLflow and a progress bar up to date with a pool."""
+
+    runs: TrialRuns
+    bar: "tqdm[NoReturn]"
+
+    def started(self, started: Started) -> str:
+        """See `avfusion.tuning.pool.Listener`."""
+        return self.runs.start(started.number, started.params)
+
+    def ended(self, ended: Ended) -> None:
+        """See `avfusion.tuning.pool.Listener`."""
+        self.runs.end(ended.number, ended.outcome, ended.metrics, ended.history, ended.reason)
+        self.bar.update()
+
+    def lost(self, number: int, reason: str) -> None:
+        """See `avfusion.tuning.pool.Listener`."""
+        self.runs.end(number, "broken off", {}, reason=reason)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C, and the SIGTERM with which `mlflow run` passes it on, interrupt once; the clean-up is left in peace."""
+
+    def interrupt(*_: object) -> None:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

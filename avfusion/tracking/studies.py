@@ -1,0 +1,122 @@
+"""A study in MLflow: one run for it, one nested run per trial."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
+
+from avfusion.tracking.records import CURVES
+from avfusion.tracking.runs import BATCH, experiment_run
+from avfusion.training import Epoch
+
+TRIAL, OUTCOME = "trial", "avfusion.outcome"
+STATUS = {"complete": "FINISHED", "failed": "FAILED"}
+"""How a trial's run ends; whatever else became of a trial, pruned or broken off, it is KILLED and not a failure."""
+
+
+@contextmanager
+def study_run(name: str, tags: Mapping[str, str], known: str | None, *, join: bool) -> Iterator[str]:
+    """The active run of a study, its id: the one named `known` if this experiment has it, else a new one.
+
+    Interrupted it ends as KILLED, and is taken up again when the study is. If another process leads the study (`join`),
+    its run is left as it is.
+    """
+    run_id, again = "", known is not None and known_run(known)
+    if again and join:
+        yield str(known)
+        return
+    try:
+        with mlflow.start_run(run_id=known, nested=True) if again else experiment_run(name, tags) as run:
+            run_id = str(run.info.run_id)
+            yield run_id
+    except KeyboardInterrupt:
+        if run_id:
+            MlflowClient().set_terminated(run_id, "KILLED")
+        raise
+
+
+def known_run(run_id: str) -> bool:
+    """Whether the experiment of the active run has a run of this id."""
+    try:
+        found = MlflowClient().get_run(run_id).info
+    except MlflowException:
+        return False
+    return bool(found.experiment_id == _experiment() and found.lifecycle_stage == "active")
+
+
+@dataclass
+class TrialRuns:
+    """The runs of a study's trials, nested under the run `parent`. One batch call each."""
+
+    parent: str
+    tags: Mapping[str, str]
+    params: dict[int, Mapping[str, object]] = field(default_factory=dict)
+    runs: dict[int, str] = field(default_factory=dict)
+    """The open runs by trial number."""
+
+    def start(self, number: int, params: Mapping[str, object]) -> str:
+        """Open the run of trial `number`; returns its id."""
+        tags = {**self.tags, "avfusion.kind": TRIAL, TRIAL: str(number), "mlflow.parentRunId": self.parent}
+        run = MlflowClient().create_run(_experiment(), tags=tags, run_name=f"trial {number}")
+        self.params[number], self.runs[number] = params, run.info.run_id
+        return str(run.info.run_id)
+
+    def end(
+        self,
+        number: int,
+        outcome: str,
+        metrics: Mapping[str, float],
+        history: Sequence[Epoch] = (),
+        reason: str = "",
+    ) -> None:
+        """Log and close the run of trial `number`, if it is open."""
+        if (run_id := self.runs.pop(number, None)) is not None:
+            now = int(time.time() * 1000)
+            points = [Metric(name, value, now, step) for name, step, value in _curves(history)]
+            points += [Metric(name, float(value), now, 0) for name, value in {TRIAL: number, **metrics}.items()]
+            _close(run_id, outcome, self.params.pop(number), points, reason)
+
+
+def close_left(parent: str, outcomes: Mapping[int, tuple[str, Mapping[str, object], Mapping[str, float]]]) -> None:
+    """Close the runs of trials under `parent` that a killed process left open.
+
+    `outcomes` has outcome, parameters and metrics of the trials that have ended, by number.
+    """
+    query = f"tags.`mlflow.parentRunId` = '{parent}' and attributes.status = 'RUNNING'"
+    left: list[Run] = MlflowClient().search_runs([_experiment()], query, max_results=BATCH)
+    now = int(time.time() * 1000)
+    for run in left:
+        number = int(run.data.tags.get(TRIAL, "-1"))
+        if number in outcomes:
+            outcome, params, metrics = outcomes[number]
+            points = [Metric(name, float(value), now, 0) for name, value in {TRIAL: number, **metrics}.items()]
+            _close(run.info.run_id, outcome, params, points, "")
+
+
+def _close(run_id: str, outcome: str, params: Mapping[str, object], points: list[Metric], reason: str) -> None:
+    client = MlflowClient()
+    parameters = [Param(name, str(value)) for name, value in params.items()]
+    tags = [RunTag(OUTCOME, outcome), *([RunTag("reason", reason)] if reason else [])]
+    room = BATCH - len(parameters) - len(tags)
+    client.log_batch(run_id, metrics=points[:room], params=parameters, tags=tags)
+    for start in range(room, len(points), BATCH):  # hundreds of epochs in several stages
+        client.log_batch(run_id, metrics=points[start : start + BATCH])
+    client.set_terminated(run_id, STATUS.get(outcome, "KILLED"))
+
+
+def _curves(history: Sequence[Epoch]) -> Iterator[tuple[str, int, float]]:
+    """Name, step and value of every point of every curve."""
+    for epoch in history:
+        for name in CURVES:
+            yield f"{epoch.stage}/{name}".lstrip("/"), epoch.epoch, float(getattr(epoch, name))
+
+
+def _experiment() -> str:
+    run = mlflow.active_run()
+    assert run is not None, "a study is logged inside a job's run"
+    return str(run.info.experiment_id)

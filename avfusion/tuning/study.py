@@ -1,0 +1,200 @@
+"""What a study is, and how far it has come. Its trials are counted so that their total is right, whoever was killed.
+
+A trial counts while it waits or runs, and when it is done: complete, pruned, or failed by itself (its training
+diverged). One that was broken off does not count; its values wait as another trial.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import optuna
+from optuna import Study
+from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, UpdateFinishedTrialError
+from optuna.storages import BaseStorage, fail_stale_trials
+from optuna.trial import FrozenTrial, TrialState
+
+from avfusion.errors import UserError
+from avfusion.fusion import FusionNetwork
+from avfusion.seeds import derive_seed
+from avfusion.training import Epoch
+from avfusion.tuning.presence import gone, on_this_host
+from avfusion.tuning.retry import retried, retry
+from avfusion.tuning.sampling import NamedSeeds, make_pruner
+from avfusion.tuning.space import Space
+
+IDENTITY, WORKER, FAILURE, METRICS, RUN = "identity", "worker", "failure", "metrics", "mlflow_run"
+"""User attributes: of the study; and of a trial, its process, why it failed, its final metrics, its run in MLflow."""
+
+UNMARKED = 60.0
+"""Seconds after which a running trial that no process has put its mark on is taken for broken off."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a study improves, on the validation split."""
+
+    direction: Literal["minimize", "maximize"]
+    by_epoch: str
+    """The field of `avfusion.training.Epoch` that a pruner watches."""
+    final: str
+
+    def at(self, epoch: Epoch) -> float:
+        """Its value after `epoch`."""
+        return float(getattr(epoch, self.by_epoch))
+
+
+STUDY_METRICS: Mapping[str, Metric] = {
+    "log_loss": Metric("minimize", "val_loss", "val/log_loss"),
+    "accuracy": Metric("maximize", "val_accuracy", "val/accuracy"),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One study: what is searched, on what, how and how long."""
+
+    name: str
+    variant: type[FusionNetwork]
+    features: Path
+    features_digest: str
+    space: Space
+    metric: str
+    sampler: str
+    pruner: str
+    n_trials: int
+    storage: str
+    """As `resolve_storage` gives it."""
+
+    @property
+    def seed(self) -> int:
+        """With which all trials train, so that they differ by their hyperparameters only."""
+        return derive_seed("trials", self.name)
+
+    @property
+    def total(self) -> int:
+        """How many trials the study will have: no more than a grid has points, and the defaults."""
+        if self.sampler != "grid":
+            return self.n_trials
+        dimensions, first = self.space.searched, self.space.first
+        first_is_new = any(first[name] not in dimension.grid for name, dimension in dimensions.items())
+        return min(self.n_trials, self.space.grid_size + first_is_new)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What all that take part in a study must agree on."""
+        return {
+            "variant": self.variant.id,
+            "features": self.features_digest,
+            "metric": self.metric,
+            "space": self.space.digest,
+        }
+
+
+def default_name(variant: str, features_digest: str, metric: str) -> str:
+    """The name of a study that nobody named."""
+    return f"{variant}-{features_digest[:8]}-{metric}"
+
+
+def open_study(plan: Plan, storage: BaseStorage) -> Study:
+    """The study of `plan`: made, with its first trials queued, or joined where it is there already.
+
+    Raises `UserError` if the study of this name searches something else.
+    """
+    sampler, pruner = NamedSeeds(plan.sampler), make_pruner(plan.pruner)
+    direction = STUDY_METRICS[plan.metric].direction
+    try:
+        study = optuna.create_study(
+            storage=storage, study_name=plan.name, direction=direction, sampler=sampler, pruner=pruner
+        )
+    except DuplicatedStudyError:
+        study = optuna.load_study(storage=storage, study_name=plan.name, sampler=sampler, pruner=pruner)
+    if not study.user_attrs and not study.get_trials(deepcopy=False):  # new, or its maker was killed at once
+        study.set_user_attr(IDENTITY, plan.identity)
+        study.set_user_attr("searched", str(plan.space))
+        study.enqueue_trial(plan.space.first, user_attrs={"default": True})
+    _check(plan, study)
+    if plan.sampler == "grid":
+        _queue_grid(plan, study)
+    return study
+
+
+def _check(plan: Plan, study: Study) -> None:
+    found = study.user_attrs.get(IDENTITY, {})
+    for key, wanted in plan.identity.items():
+        if found.get(key) != wanted:
+            there = study.user_attrs.get("searched") if key == "space" else found.get(key, "nothing")
+            here = str(plan.space) if key == "space" else wanted
+            raise UserError(
+                f"study {plan.name!r} is there already, with {key} {there}, not {here}; "
+                "give another name, as study=NAME, or the same settings"
+            )
+
+
+def _queue_grid(plan: Plan, study: Study) -> None:
+    """Queue the points of the grid that were not tried, one for each trial that is to come."""
+    trials = study.get_trials(deepcopy=False)
+    seen = [{**trial.system_attrs.get("fixed_params", {}), **trial.params} for trial in trials]
+    points = plan.space.grid(plan.n_trials + len(seen), derive_seed("grid", plan.name))
+    missing = max(plan.total - len(counted(trials)), 0)
+    for point in [point for point in points if point not in seen][:missing]:
+        study.enqueue_trial(point)
+
+
+def done(trial: FrozenTrial) -> bool:
+    """Whether `trial` came to an end of its own."""
+    return trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or (
+        trial.state == TrialState.FAIL and FAILURE in trial.user_attrs
+    )
+
+
+def counted(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Those of `trials` that count towards the total: one whose values wait again does not, though it seems to run."""
+    going, again = (TrialState.WAITING, TrialState.RUNNING), retried(trials)
+    return [trial for trial in trials if done(trial) or (trial.state in going and trial.number not in again)]
+
+
+def may_start(plan: Plan, study: Study) -> bool:
+    """Whether a free worker has something to do."""
+    trials = study.get_trials(deepcopy=False)
+    waiting = any(trial.state == TrialState.WAITING for trial in trials)
+    return len(counted(trials)) < plan.total or (waiting and n_done(study) < plan.total)
+
+
+def is_surplus(plan: Plan, study: Study, number: int) -> bool:
+    """Whether trial `number` was begun by one worker while another began the last: the lower numbers are enough."""
+    return sum(trial.number < number for trial in counted(study.get_trials(deepcopy=False))) >= plan.total
+
+
+def n_done(study: Study) -> int:
+    """How many trials of `study` have come to an end of their own."""
+    return sum(map(done, study.get_trials(deepcopy=False)))
+
+
+def recover(study: Study) -> list[int]:
+    """End the trials whose workers are gone and queue their values again; returns the numbers of those on this host.
+
+    Workers on other hosts are known to be gone when their heartbeat in the database has stopped.
+    """
+    lost = []
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if _abandoned(trial):
+            retry(study, trial)  # first, so that no free worker begins another in its place
+            with suppress(ValueError, UpdateFinishedTrialError):  # another process was faster
+                study.tell(trial.number, state=TrialState.FAIL)
+                lost.append(trial.number)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        fail_stale_trials(study)
+    return lost
+
+
+def _abandoned(trial: FrozenTrial) -> bool:
+    if (mark := trial.user_attrs.get(WORKER)) is not None:
+        return on_this_host(mark) and gone(mark)
+    started = trial.datetime_start
+    return started is not None and (datetime.now() - started).total_seconds() > UNMARKED

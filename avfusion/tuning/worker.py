@@ -1,0 +1,214 @@
+"""One process at work on a study: it trains one trial after another and says what came out.
+
+It looks at the training and validation splits only.
+"""
+
+import signal
+import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection
+from typing import Any
+
+import optuna
+import torch
+from optuna import Study, Trial, TrialPruned
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.trial import FrozenTrial, TrialState
+
+from avfusion.errors import UserError
+from avfusion.evaluation import evaluate
+from avfusion.experiment import Trained, train
+from avfusion.features import FeatureStore
+from avfusion.hyperparameters import Value
+from avfusion.task import Task
+from avfusion.training import Epoch, Examples
+from avfusion.tuning.presence import own_mark
+from avfusion.tuning.retry import retry
+from avfusion.tuning.storage import open_storage
+from avfusion.tuning.study import (
+    FAILURE,
+    METRICS,
+    RUN,
+    STUDY_METRICS,
+    WORKER,
+    Plan,
+    is_surplus,
+    may_start,
+    open_study,
+)
+
+
+@dataclass(frozen=True)
+class Started:
+    """A trial begins with all these hyperparameters; the worker waits for the name of its run, or ""."""
+
+    number: int
+    params: Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A trial came to an end of its own."""
+
+    number: int
+    outcome: str
+    """`complete`, `pruned` or `failed`."""
+    value: float | None
+    metrics: Mapping[str, float]
+    """Of the chosen epoch, on validation; empty if not complete."""
+    history: list[Epoch]
+    reason: str = ""
+    """Why it failed."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The worker cannot work at all."""
+
+    reason: str
+
+
+class SurplusError(Exception):
+    """Enough trials have begun."""
+
+
+@dataclass
+class LoadedTask(Task):
+    """A task that keeps what it has read from one trial to the next."""
+
+    _sequences: dict[str, tuple[Examples, int]] = field(default_factory=dict, init=False)
+
+    def sequences(self, split: str) -> tuple[Examples, int]:
+        """See `Task.sequences`; read once for each split."""
+        if split not in self._sequences:
+            self._sequences[split] = super().sequences(split)
+        return self._sequences[split]
+
+    def load(self) -> "LoadedTask":
+        """The same, after what every variant needs was read; copies made later share it."""
+        assert self.moments
+        return self
+
+
+@dataclass
+class Objective:
+    """Trains one trial; the value is the study's metric on validation."""
+
+    plan: Plan
+    task: Task
+    device: torch.device
+    connection: Connection | None = None
+    """To whom `Started` and `Ended` are sent; None while nobody listens."""
+    stopped: list[bool] = field(default_factory=list)
+    """Not empty when the worker shall stop after the epoch."""
+    number: int = -1
+    """The trial that was begun last."""
+    _history: list[Epoch] = field(default_factory=list)
+
+    def __call__(self, trial: Trial) -> float:
+        """Train with what `trial` suggests.
+
+        Raises `TrialPruned` when the pruner gives up, `KeyboardInterrupt` when the worker must stop, `UserError` when
+        training diverges.
+        """
+        self._history.clear()
+        self.number = trial.number
+        trial.set_user_attr(WORKER, own_mark())
+        if is_surplus(self.plan, trial.study, trial.number):
+            raise SurplusError
+        distributions = self.plan.space.distributions
+        params = self.plan.space.complete({name: _suggest(trial, name, d) for name, d in distributions.items()})
+        if self.connection is not None:
+            trial.set_user_attr(RUN, self._announce(self.connection, Started(trial.number, params)))
+        on_epoch = partial(self._on_epoch, trial, int(params["epochs"]))
+        try:
+            trained = train(self.task, self.plan.variant, params, self.plan.seed, self.device, on_epoch)
+        except UserError as error:
+            trial.set_user_attr(FAILURE, str(error))
+            raise
+        metrics = validation_metrics(trained)
+        trial.set_user_attr(METRICS, metrics)
+        return metrics[STUDY_METRICS[self.plan.metric].final]
+
+    def _announce(self, connection: Connection, started: Started) -> str:
+        try:
+            connection.send(started)
+            return str(connection.recv())
+        except (EOFError, OSError):  # the parent is gone
+            raise KeyboardInterrupt from None
+
+    def _on_epoch(self, trial: Trial, epochs: int, epoch: Epoch) -> None:
+        self._history.append(epoch)
+        if self.stopped or _is_orphan():
+            raise KeyboardInterrupt
+        stages = list(dict.fromkeys(record.stage for record in self._history))
+        # Steps of a later stage begin at the same number in every trial, however early the stages before it ended.
+        step = (len(stages) - 1) * epochs + epoch.epoch
+        trial.report(STUDY_METRICS[self.plan.metric].at(epoch), step)
+        if trial.should_prune():
+            raise TrialPruned
+
+    def ended(self, study: Study, trial: FrozenTrial) -> None:
+        """Send what became of `trial`, which the storage has by now."""
+        outcome = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned"}.get(trial.state, "failed")
+        reason = trial.user_attrs.get(FAILURE, "")
+        if self.connection is None or (outcome == "failed" and not reason):
+            return
+        metrics = trial.user_attrs.get(METRICS, {})
+        value = trial.value if trial.state == TrialState.COMPLETE else None
+        with suppress(OSError):  # the parent is gone; the storage knows the trial
+            self.connection.send(Ended(trial.number, outcome, value, metrics, list(self._history), reason))
+
+
+def validation_metrics(trained: Trained) -> dict[str, float]:
+    """Every metric on the validation split, and what training took."""
+    return {
+        **{f"val/{name}": value for name, value in evaluate(trained.validation).items()},
+        "best_epoch": trained.best.epoch,
+        "epochs": len(trained.history),
+        "seconds": trained.seconds,
+    }
+
+
+def work(plan: Plan, device: torch.device, connection: Connection) -> None:
+    """A process's whole life: trials of `plan` until there are enough, or until SIGTERM or its parent's end."""
+    stopped: list[bool] = []
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent decides
+    signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
+    quiet()
+    torch.set_num_threads(1)
+    try:
+        task = LoadedTask(FeatureStore.open(plan.features)).load()
+        study = open_study(plan, open_storage(plan.storage))
+        objective = Objective(plan, task, device, connection, stopped)
+        while not stopped and not _is_orphan() and may_start(plan, study):
+            study.optimize(objective, n_trials=1, catch=(UserError, SurplusError), callbacks=[objective.ended])
+    except UserError as error:
+        connection.send(Refused(str(error)))
+    except KeyboardInterrupt:  # Optuna has marked the trial as failed
+        retry(study, next(trial for trial in study.get_trials(deepcopy=False) if trial.number == objective.number))
+
+
+def quiet() -> None:
+    """Optuna's own log lines say nothing that MLflow does not show."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", category=ExperimentalWarning)
+
+
+def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
+    if isinstance(distribution, CategoricalDistribution):
+        return trial.suggest_categorical(name, distribution.choices)
+    if isinstance(distribution, IntDistribution):
+        return trial.suggest_int(name, distribution.low, distribution.high, log=distribution.log)
+    assert isinstance(distribution, FloatDistribution)
+    return trial.suggest_float(name, distribution.low, distribution.high, log=distribution.log)
+
+
+def _is_orphan() -> bool:
+    parent = parent_process()
+    return parent is not None and not parent.is_alive()

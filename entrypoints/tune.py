@@ -1,0 +1,21 @@
+"""Entry point `tune`."""
+
+from entrypoints.command import Job, command
+
+
+def load() -> Job:
+    """Search a variant's hyperparameters by validation, then compare the best with the default."""
+    from avfusion.jobs.tune import tune_job
+
+    return tune_job
+
+
+OPTIONS = [
+    "features", "variant", "trials", "workers", "metric", "sampler", "pruner", "space", "storage", "study", "retrain",
+    "device",
+]  # fmt: skip
+
+cli = command("tune", OPTIONS, load)
+
+if __name__ == "__main__":
+    cli()

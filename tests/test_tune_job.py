@@ -1,0 +1,333 @@
+"""The job `tune` on small stores: what it leaves in MLflow, and that a study survives kills and interruptions."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import optuna
+import pandas as pd
+import pytest
+import torch
+from matplotlib.figure import Figure
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from optuna import Study
+from optuna.trial import TrialState
+
+from avfusion.errors import UserError
+from avfusion.experiment import hyperparameters, score_test, train
+from avfusion.features import FeatureStore
+from avfusion.fusion import variants
+from avfusion.jobs import tune
+from avfusion.jobs.tune import tune_job
+from avfusion.parallel import Training
+from avfusion.task import Task
+from avfusion.tracking.lookup import finished_runs, read_predictions, seed_runs
+from avfusion.tuning.leader import LEADER
+from avfusion.tuning.pool import Pool
+from avfusion.tuning.presence import Mark, gone
+from avfusion.tuning.storage import open_storage, resolve_storage
+from avfusion.tuning.study import RUN, WORKER, n_done
+from avfusion.tuning.worker import Ended
+from tests.postgres import postgres_server, programs
+from tests.stores import make_store
+
+FAST = "epochs=6,batch_size=16|32,hidden=8|16,embedding=8,output_hidden=8"
+STORAGES = ["journal", "sqlite", *(["postgresql"] if programs() else [])]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tune") / "store"
+    make_store(folder, seed=1, locations=8, separation=0.8)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[str]:
+    with postgres_server() as url:
+        yield url
+
+
+@pytest.fixture
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    kind = getattr(request, "param", "journal")
+    if kind == "postgresql":
+        url: str = request.getfixturevalue("postgresql")
+        return url
+    return str(tmp_path / "studies.log") if kind == "journal" else f"sqlite:///{tmp_path / 'studies.db'}"
+
+
+@pytest.fixture(autouse=True)
+def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tracking_uri: str) -> None:
+    """The last trainings in this process, no drawing, and models only where a test looks at them: all take seconds."""
+
+    def here(features: Path, trainings: list[Training], device: object, workers: int) -> Iterator[object]:
+        task = Task(FeatureStore.open(features))
+        for training in trainings:
+            trained = train(task, training.variant, training.params, training.seed, device)  # type: ignore[arg-type]
+            yield score_test(task, trained)
+
+    def save(figure: Figure, path: Path) -> None:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+
+    monkeypatch.setattr("avfusion.jobs.retrain.train_many", here)
+    if "retrained" not in request.node.name:
+        monkeypatch.setattr("avfusion.jobs.retrain.log_model", lambda classifier: "")
+        monkeypatch.setattr("avfusion.tracking.records.log_model", lambda classifier: "")
+    monkeypatch.setattr("avfusion.tracking.records.save_figure", save)
+
+
+def run_tune(store: Path, **changes: str) -> list[str]:
+    settings = {
+        "features": str(store), "variant": "late", "trials": "6", "workers": "2", "metric": "log_loss",
+        "sampler": "tpe", "pruner": "median", "space": FAST, "storage": "none", "study": "none", "retrain": "0,1",
+        "device": "cpu",
+    }  # fmt: skip
+    return tune_job(**{**settings, **changes})
+
+
+def study_of(storage: str, name: str) -> Study:
+    return optuna.load_study(storage=open_storage(resolve_storage(storage)), study_name=name)
+
+
+def runs(study: str, kind: str) -> list[Run]:
+    """The runs of `study` of this kind, oldest first."""
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name("avfusion")
+    assert experiment is not None
+    found = client.search_runs(
+        [experiment.experiment_id], f"tags.study = '{study}' and tags.`avfusion.kind` = '{kind}'"
+    )
+    return list(reversed(found))
+
+
+def artifacts(run: Run, folder: str = "") -> set[str]:
+    return {entry.path for entry in MlflowClient().list_artifacts(run.info.run_id, folder)}
+
+
+def table(run: Run, name: str) -> pd.DataFrame:
+    path = Path(MlflowClient().download_artifacts(run.info.run_id, f"{name}.json"))
+    return pd.read_json(path, orient="split")
+
+
+def test_a_study_in_mlflow(store: Path, storage: str) -> None:
+    lines = run_tune(store, storage=storage, study="whole", trials="8", space=f"{FAST},learning_rate=1e-3:1e-1")
+    (parent,), trials = runs("whole", "study"), runs("whole", "trial")
+    study = study_of(storage, "whole")
+    assert n_done(study) == len(study.trials) == len(trials) == 8
+    by_number = {int(run.data.tags["trial"]): run for run in trials}
+    for trial in study.trials:
+        run = by_number[trial.number]
+        assert run.info.run_id == trial.user_attrs["mlflow_run"]
+        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert run.data.metrics["trial"] == trial.number
+        assert run.info.status == ("FINISHED" if trial.state == TrialState.COMPLETE else "KILLED")
+        assert float(run.data.params["alpha"]) == trial.params["alpha"] and run.data.params["embedding"] == "8"
+        if trial.state == TrialState.COMPLETE:
+            assert run.data.metrics["val/log_loss"] == trial.value
+            assert not any(name.startswith("test/") for name in run.data.metrics)
+            curve = MlflowClient().get_metric_history(run.info.run_id, "val_loss")
+            assert {point.step: point.value for point in curve} == trial.intermediate_values
+    assert float(by_number[0].data.params["alpha"]) == 0.5
+    assert parent.info.status == "FINISHED" and parent.data.metrics["best/trial"] == study.best_trial.number
+    drawn = {"history", "importances", "slices", "contour", "parallel_coordinates", "alpha"}
+    assert artifacts(parent, "figures") == {f"figures/{name}.png" for name in drawn}
+    listed = table(parent, "trials")
+    assert listed["trial"].tolist() == list(range(8)) and listed["default"].tolist() == [True] + [False] * 7
+    text = "\n".join(lines)
+    assert f"study whole: 8 trials ({len(study.get_trials(states=(TrialState.COMPLETE,)))} complete" in text
+    assert f"best trial {study.best_trial.number}: validation log_loss {study.best_value:.4f}" in text
+
+
+def test_the_best_is_retrained_and_compared_on_the_same_seeds(store: Path, storage: str) -> None:
+    run_tune(store, storage=storage, study="best", variant="early", space="epochs=6,hidden=8|16", metric="accuracy")
+    (parent,), (tuned,), seeds = runs("best", "study"), runs("best", "variant"), runs("best", "seed")
+    study = study_of(storage, "best")
+    assert study.direction.name == "MAXIMIZE" and study.best_value >= study.trials[0].value  # type: ignore[operator]
+    assert tuned.data.tags["tuned"] == "true" and "mlflow.parentRunId" not in tuned.data.tags
+    assert tuned.data.params["hidden"] == str(study.best_params["hidden"]) and tuned.data.params["seeds"] == "0,1"
+    assert {"test/accuracy", "test/log_loss", "val/log_loss_std"} <= set(tuned.data.metrics)
+    assert [run.data.params["seed"] for run in seeds] == ["0", "1"]
+    assert artifacts(seeds[0]) >= {"config.json", "per_class.json", "predictions", "figures"}
+    assert MlflowClient().search_logged_models([tuned.info.experiment_id], f"source_run_id = '{tuned.info.run_id}'")
+    compared = table(parent, "comparison")
+    assert compared[["configuration", "seed"]].to_numpy().tolist() == [
+        ["tuned", 0], ["tuned", 1], ["default", 0], ["default", 1],
+    ]  # fmt: skip
+    task = Task(FeatureStore.open(store))
+    params = {name: entry.default for name, entry in hyperparameters(variants()["early"]).items()} | {"epochs": 6}
+    default = score_test(task, train(task, variants()["early"], params, 1, torch.device("cpu")))
+    assert compared["test_log_loss"][3] == pytest.approx(default.metrics["test/log_loss"], rel=1e-4)
+    found = next(run for run in finished_runs(tuned.info.experiment_id, "variant") if run.id == tuned.info.run_id)
+    assert [len(read_predictions(run, "test").ids) for run in seed_runs(found)] == [len(task.ids("test"))] * 2
+
+
+def test_one_seed_several_variants_and_a_grid(store: Path, storage: str) -> None:
+    fixed = "epochs=3,learning_rate=0.01,weight_decay=0,batch_size=16,dropout=0.1"
+    lines = run_tune(
+        store, storage=storage, study="grid", variant="audio_only,early", sampler="grid", trials="50", retrain="3",
+        space=f"{fixed},hidden=512|8,embedding=128|8",
+    )  # fmt: skip
+    early, audio = study_of(storage, "grid-early"), study_of(storage, "grid-audio_only")
+    assert sorted(trial.params["hidden"] for trial in early.trials) == [8, 512]
+    pairs = sorted((trial.params["hidden"], trial.params["embedding"]) for trial in audio.trials)
+    assert pairs == [(8, 8), (8, 128), (512, 8), (512, 128)]
+    assert {trial.state for trial in (*early.trials, *audio.trials)} == {TrialState.COMPLETE}
+    (tuned,) = runs("grid-early", "variant")
+    assert tuned.data.params["seed"] == "3" and {"predictions", "figures"} <= artifacts(tuned)
+    assert sum("retrained with seeds 3" in line for line in lines) == 2
+
+
+Killer = Callable[[tune.Watcher, Ended], None]
+
+
+def kill_one_in_mid_trial(study: Study, killed: list[int]) -> Killer:
+    """What a watcher does when a trial ends: once, kill -9 a worker that is in the middle of another."""
+    original = tune.Watcher.ended
+
+    def ended(self: tune.Watcher, message: Ended) -> None:
+        original(self, message)
+        deadline = time.monotonic() + 5
+        while not killed and n_done(study) >= 2 and time.monotonic() < deadline:
+            for trial in study.get_trials(states=(TrialState.RUNNING,)):
+                if len(trial.intermediate_values) >= 2:
+                    mark: Mark = trial.user_attrs[WORKER]
+                    os.kill(int(mark["pid"]), signal.SIGKILL)
+                    while not gone(mark):
+                        time.sleep(0.01)
+                    if study.trials[trial.number].state == TrialState.RUNNING:
+                        killed.append(trial.number)
+                    return
+
+    return ended
+
+
+@pytest.mark.parametrize("storage", STORAGES, indirect=True)
+def test_a_worker_killed_in_mid_trial_costs_nothing(
+    store: Path, storage: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"killed-{request.node.callspec.id}"
+    long = f"{FAST},learning_rate=1e-3".replace("epochs=6", "epochs=25,patience=25")
+    settings = {"storage": storage, "study": name, "space": long, "pruner": "none", "retrain": "0"}
+    with pytest.raises(UserError, match="stop here"), monkeypatch.context() as context:
+        context.setattr(Pool, "run", stop_here)
+        run_tune(store, **settings)
+    study, killed = study_of(storage, name), list[int]()
+    monkeypatch.setattr(tune.Watcher, "ended", kill_one_in_mid_trial(study, killed))
+    run_tune(store, **settings)
+    (number,) = killed
+    trials = study.trials
+    assert trials[number].state == TrialState.FAIL
+    again = next(trial for trial in trials if trial.user_attrs.get("retry_of") == number)
+    assert again.params == trials[number].params and again.state == TrialState.COMPLETE
+    # Two workers may begin the last trial at once; the later is given up before it has a run.
+    begun = [trial for trial in trials if RUN in trial.user_attrs]
+    assert n_done(study) == 6 and len(begun) == 7
+    assert {trial.user_attrs[WORKER]["pid"] for trial in begun} > {trials[number].user_attrs[WORKER]["pid"]}
+    found = {int(run.data.tags["trial"]): run for run in runs(name, "trial")}
+    assert sorted(found) == [trial.number for trial in begun]
+    assert {run.info.status for trial, run in found.items() if trial != number} == {"FINISHED"}
+    assert found[number].info.status == "KILLED" and found[number].data.tags["avfusion.outcome"] == "broken off"
+    assert "exit code -9" in found[number].data.tags["reason"]
+
+
+def stop_here(self: Pool, leadership: object) -> None:
+    raise UserError("stop here")
+
+
+def test_ctrl_c_ends_cleanly_and_the_same_command_resumes(
+    store: Path, storage: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    original = tune.Watcher.ended
+
+    def interrupt(self: tune.Watcher, message: Ended) -> None:
+        original(self, message)
+        if self.bar.n == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+        context.setattr(tune.Watcher, "ended", interrupt)
+        run_tune(store, storage=storage, study="interrupted", trials="7")
+    study = study_of(storage, "interrupted")
+    finished = [trial for trial in study.trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    assert 3 <= len(finished) < 7 and not study.get_trials(states=(TrialState.RUNNING,))
+    assert f"study interrupted: {len(finished)} of 7 trials are done and kept in {storage}; the same" in caplog.text
+    assert {run.info.status for run in runs("interrupted", "trial")} <= {"FINISHED", "KILLED"}
+    (parent,) = runs("interrupted", "study")
+    assert parent.info.status == "KILLED" and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    run_tune(store, storage=storage, study="interrupted", trials="7")
+    assert n_done(study) == 7
+    after = {trial.number: trial for trial in study.trials}
+    assert all(after[trial.number].value == trial.value for trial in finished)
+    (resumed,) = runs("interrupted", "study")
+    assert resumed.info.run_id == parent.info.run_id and resumed.info.status == "FINISHED"
+    assert len(runs("interrupted", "variant")) == 1
+
+
+def test_who_joins_lends_workers_and_leaves_the_end_to_the_leader(store: Path, storage: str) -> None:
+    settings = {"storage": storage, "study": "joined"}
+    with pytest.raises(UserError, match="stop here"), pytest.MonkeyPatch.context() as context:
+        context.setattr(Pool, "run", stop_here)
+        run_tune(store, **settings)
+    study = study_of(storage, "joined")
+    (parent,) = runs("joined", "study")
+    leader = {"host": os.uname().nodename, "pid": os.getppid()}
+    from avfusion.tuning.presence import _born
+
+    study.set_user_attr(LEADER, {**leader, "born": _born(os.getppid()), "beats": 0})
+    lines = run_tune(store, **settings)
+    assert "study joined: 6 of 6 trials are done; the process that began it finishes it" in "\n".join(lines)
+    assert {run.data.tags["mlflow.parentRunId"] for run in runs("joined", "trial")} == {parent.info.run_id}
+    assert not runs("joined", "variant") and len(runs("joined", "study")) == 1
+    study.set_user_attr(LEADER, None)
+    run_tune(store, **settings)
+    assert len(study.trials) == 6 and len(runs("joined", "variant")) == 1
+
+
+def test_runs_that_a_killed_job_left_open_are_closed(store: Path, storage: str) -> None:
+    settings = {"storage": storage, "study": "left", "trials": "2", "workers": "1"}
+    run_tune(store, **settings)
+    client = MlflowClient()
+    for run in runs("left", "trial"):
+        client.update_run(run.info.run_id, status="RUNNING")
+    run_tune(store, **settings)
+    assert [run.info.status for run in runs("left", "trial")] == ["FINISHED", "FINISHED"]
+
+
+def test_training_that_diverges_is_a_failed_trial(tmp_path: Path, storage: str) -> None:
+    huge = make_store(tmp_path / "huge", seed=2, separation=float("inf"))
+    with pytest.raises(UserError, match=r"study 'diverges': no trial was completed .training diverged in epoch 1"):
+        run_tune(huge.path, storage=storage, study="diverges", trials="2")
+    study = study_of(storage, "diverges")
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL] * 2 and n_done(study) == 2
+    assert [run.info.status for run in runs("diverges", "trial")] == ["FAILED"] * 2
+    assert "training diverged" in runs("diverges", "trial")[0].data.tags["reason"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"features": "none"}, "name the feature store that extract wrote"),
+        ({"variant": "latte"}, "unknown variant 'latte'; choose from: all, audio_only"),
+        ({"trials": "0"}, "trials=0: expected a whole number of at least 1"),
+        ({"workers": "two"}, "workers=two: expected a whole number of at least 1"),
+        ({"metric": "loss"}, "unknown metric 'loss'; choose from: accuracy, log_loss"),
+        ({"sampler": "cma"}, "unknown sampler 'cma'; choose from: gp, grid, random, tpe"),
+        ({"pruner": "sha"}, "unknown pruner 'sha'; choose from: median, none"),
+        ({"space": "alfa=0.1:0.2"}, "space: unknown hyperparameter 'alfa'; choose from: alpha, batch_size"),
+        ({"space": "alpha=0.6:0.2"}, "space: alpha=0.6:0.2: an empty range"),
+        ({"space": "alpha"}, "space: cannot read 'alpha'; write name=value"),
+        ({"retrain": "x"}, "retrain=x: expected different whole numbers"),
+        ({"device": "tpu"}, "unknown device 'tpu'"),
+        ({"storage": "mysql://host/db"}, "unknown kind of storage; expected none, the path of a journal file"),
+        ({"storage": "postgresql://user@127.0.0.1:1/db"}, "does not answer"),
+    ],
+)
+def test_mistakes_get_one_clear_line(store: Path, tmp_path: Path, changes: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        run_tune(store, **{"storage": str(tmp_path / "studies.log"), **changes})
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,127 @@
+"""The figures of a study: what is drawn, where, and what they refuse."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.figure import Figure
+
+from avfusion.errors import UserError
+from avfusion.figures import (
+    alpha_trials,
+    hyperparameter_contour,
+    hyperparameter_importances,
+    hyperparameter_slices,
+    optimisation_history,
+    parallel_coordinates,
+)
+from avfusion.figures.hyperparameter_axis import place
+
+SCALES = {"alpha": "linear", "learning_rate": "log", "hidden": "choice", "rule": "choice"}
+
+
+def trials(n: int = 12) -> pd.DataFrame:
+    draw = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "trial": np.arange(n),
+            "value": draw.uniform(0.5, 1.0, n),
+            "default": np.arange(n) == 0,
+            "alpha": draw.uniform(0.1, 0.9, n),
+            "learning_rate": 10 ** draw.uniform(-5, -2, n),
+            "hidden": draw.choice([1024, 64, 256], n),
+            "rule": draw.choice(["mean", "product"], n),
+            "val_accuracy": draw.uniform(0.6, 0.8, n),
+        }
+    )
+
+
+def texts(figure: Figure) -> str:
+    """Everything that the figure says; drawing it must raise nothing."""
+    figure.savefig(io.BytesIO(), format="png", dpi=40)
+    found = [text.get_text() for axes in figure.axes for text in [*axes.texts, axes.xaxis.label, axes.yaxis.label]]
+    found += [text.get_text() for axes in figure.axes for text in [*axes.get_xticklabels(), *axes.get_yticklabels()]]
+    legends = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    return " | ".join([*found, *legends])
+
+
+@pytest.mark.parametrize(("larger", "expected"), [(False, [3.0, 2.0, 2.0, 1.0]), (True, [3.0, 3.0, 4.0, 4.0])])
+def test_the_history_holds_the_best_so_far(larger: bool, expected: list[float]) -> None:
+    table = pd.DataFrame({"trial": range(5), "value": [3.0, 2.0, 4.0, np.nan, 1.0], "default": [True] + [False] * 4})
+    figure = optimisation_history(table, "title", metric="loss", larger_is_better=larger)
+    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    assert np.asarray(lines["best so far"].get_ydata()).tolist() == expected
+    assert np.asarray(lines["trial"].get_xdata()).tolist() == [0, 1, 2, 4]
+    assert np.asarray(lines["default settings"].get_xdata()).tolist() == [0]
+    assert np.asarray(lines["pruned or failed"].get_xdata()).tolist() == [3]
+    assert "loss" in texts(figure)
+
+
+def test_places_on_axes() -> None:
+    table = pd.DataFrame({"n": [1024, 64, 256], "rate": [1e-2, 1e-4, 1e-3], "word": ["b", "a", "b"]})
+    assert place(table, "n", "choice").positions.tolist() == [2.0, 0.0, 1.0]
+    assert place(table, "n", "choice").labels == {0.0: "64", 1.0: "256", 2.0: "1024"}
+    assert place(table, "rate", "log").positions == pytest.approx([-2, -4, -3])
+    assert place(table, "word", "choice").labels == {0.0: "a", 1.0: "b"}
+
+
+def test_slices_have_a_panel_for_each_hyperparameter() -> None:
+    figure = hyperparameter_slices(trials(), SCALES, "title", metric="loss", note="synthetic scenes")
+    assert [axes.get_xlabel() for axes in figure.axes] == list(SCALES)
+    (dots,) = (entry for entry in figure.axes[0].collections if isinstance(entry, PathCollection))
+    np.testing.assert_allclose(np.asarray(dots.get_offsets()), trials()[["alpha", "value"]])
+    assert figure.get_supxlabel() == "synthetic scenes" and "product" in texts(figure)
+
+
+@pytest.mark.parametrize("pair", [("alpha", "learning_rate"), ("hidden", "rule"), ("alpha", "hidden")])
+@pytest.mark.parametrize("n", [1, 2, 12])
+def test_a_contour_rings_the_best(pair: tuple[str, str], n: int) -> None:
+    table = trials(n)
+    figure = hyperparameter_contour(table, {name: SCALES[name] for name in pair}, "title", metric="loss")
+    (ring,) = figure.axes[0].lines
+    best = int(table["value"].argmin())
+    at = [place(table, name, SCALES[name]).positions[best] for name in pair]
+    assert np.ravel([ring.get_xdata(), ring.get_ydata()]).tolist() == pytest.approx(at)
+    assert pair[0] in texts(figure)
+
+
+def test_trials_on_one_line_make_no_contour() -> None:
+    table = trials().assign(learning_rate=1e-3)
+    figure = hyperparameter_contour(table, {"alpha": "linear", "learning_rate": "log"}, "title", metric="loss")
+    assert len(figure.axes[0].collections) == 1 and texts(figure)
+
+
+@pytest.mark.parametrize("larger", [False, True])
+def test_parallel_coordinates_bring_out_the_best(larger: bool) -> None:
+    table = trials()
+    figure = parallel_coordinates(table, SCALES, "title", metric="loss", larger_is_better=larger)
+    (lines,) = (entry for entry in figure.axes[0].collections if isinstance(entry, LineCollection))
+    assert len(lines.get_segments()) == len(table)
+    best = table["value"].max() if larger else table["value"].min()
+    assert f"best: {best:.3f} loss" in texts(figure)
+
+
+def test_importances_are_ranked() -> None:
+    figure = hyperparameter_importances({"alpha": 0.2, "hidden": 0.7, "dropout": 0.1}, "title")
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["hidden", "alpha", "dropout"]
+    assert "0.70" in texts(figure)
+
+
+def test_alpha_joins_the_best_of_each_tenth() -> None:
+    table = pd.DataFrame({"alpha": [0.11, 0.19, 0.5, 0.52], "val_accuracy": [0.6, 0.7, 0.8, 0.75]})
+    figure = alpha_trials(table, "title", best_alpha=0.5)
+    edge = next(line for line in figure.axes[0].lines if line.get_label() == "best of each tenth")
+    assert np.asarray(edge.get_xdata()).tolist() == [0.19, 0.5] and "best trial: 0.5" in texts(figure)
+
+
+def test_what_cannot_be_drawn() -> None:
+    with pytest.raises(UserError, match="slices: the trials have no column dropout"):
+        hyperparameter_slices(trials(), {"dropout": "linear"}, "title", metric="loss")
+    with pytest.raises(UserError, match="parallel coordinates: no trial was completed"):
+        parallel_coordinates(trials(0), SCALES, "title", metric="loss")
+    with pytest.raises(UserError, match="expected two hyperparameters, not 1"):
+        hyperparameter_contour(trials(), {"alpha": "linear"}, "title", metric="loss")
+    with pytest.raises(UserError, match="importances: none given"):
+        hyperparameter_importances({}, "title")
