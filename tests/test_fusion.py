@@ -1,6 +1,6 @@
 """One battery that every registered variant must pass, and each variant against a forward pass written out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +21,12 @@ ALL = list(variants().values())
 battery = pytest.mark.parametrize("variant", ALL, ids=[variant.id for variant in ALL])
 
 
-def make(variant: type[FusionNetwork], seed: int = 0, shape: Shape = SHAPE, **params: str) -> FusionNetwork:
+def make(
+    variant: type[FusionNetwork], params: Mapping[str, str] | None = None, *, seed: int = 0, shape: Shape = SHAPE
+) -> FusionNetwork:
     """A network with BatchNorm statistics that are not the neutral ones."""
     torch.manual_seed(seed)
-    network = build(variant, shape, resolve(variant.hyperparameters, params))
+    network = build(variant, shape, resolve(variant.hyperparameters, params or {}))
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm1d):
             assert module.running_mean is not None and module.running_var is not None
@@ -147,8 +149,10 @@ def test_hyperparameters_are_the_constructor_keywords(variant: type[FusionNetwor
 
 
 def normed(state: dict[str, Tensor], name: str, x: Tensor) -> Tensor:
-    entries = [state[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias")]
-    return batch_norm(x, *entries, training=False)
+    mean, variance, weight, bias = (
+        state[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias")
+    )
+    return batch_norm(x, mean, variance, weight, bias, training=False)
 
 
 def linear(state: dict[str, Tensor], name: str, x: Tensor) -> Tensor:
@@ -262,7 +266,7 @@ PLAIN: dict[str, tuple[Callable[..., Tensor], dict[str, str]]] = {
 @battery
 def test_equals_a_plain_forward_pass(variant: type[FusionNetwork]) -> None:
     plain, params = PLAIN[variant.id]
-    network, (audio, video) = make(variant, **params).eval(), features(7)
+    network, (audio, video) = make(variant, params).eval(), features(7)
     torch.testing.assert_close(network(audio, video), plain(network.state_dict(), audio, video))
 
 
@@ -309,14 +313,14 @@ def test_late_fusion_with_extreme_alpha_is_one_branch() -> None:
     late = variants()["late"]
     audio, video = features(4)
     other_audio, other_video = features(4, seed=2)
-    sound, picture = make(late, alpha="0").eval(), make(late, alpha="1").eval()
+    sound, picture = make(late, {"alpha": "0"}).eval(), make(late, {"alpha": "1"}).eval()
     assert torch.equal(sound(audio, video), sound(audio, other_video))
     assert torch.equal(picture(audio, video), picture(other_audio, video))
 
 
 def test_output_relu_is_an_option() -> None:
     baseline = variants()["baseline"]
-    kinds = [type(module) for module in make(baseline, output_relu="true").output]
+    kinds = [type(module) for module in make(baseline, {"output_relu": "true"}).get_submodule("output").children()]
     assert kinds == [torch.nn.Linear, torch.nn.ReLU, torch.nn.Linear]
 
 
@@ -361,7 +365,7 @@ def test_only_variants_that_keep_frames_learn_their_order(variant: type[FusionNe
     )
     examples = Examples(audio[:96], video[:96], labels[:96])
     recipe = resolve(RECIPE, {"epochs": "25", "batch_size": "32", "learning_rate": "0.003"})
-    network = make(variant, shape=shape, **({"lstm_hidden": "8"} if variant.id == "lstm" else {}))
+    network = make(variant, {"lstm_hidden": "8"} if variant.id == "lstm" else None, shape=shape)
     list(fit_stages(network, examples, examples, recipe, 0))
     _, decisions = network.eval().answers(audio[96:], video[96:])
     accuracy = float((decisions == labels[96:]).float().mean())

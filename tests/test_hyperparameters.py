@@ -3,9 +3,9 @@
 import pytest
 
 from avfusion.errors import UserError
-from avfusion.hyperparameters import Real, Switch, Whole, check_known, parse_params, resolve
+from avfusion.hyperparameters import Hyperparameter, Real, Switch, Whole, check_known, parse_params, resolve
 
-TABLE = {
+TABLE: dict[str, Hyperparameter] = {
     "alpha": Real(0.5, low=0.0, high=1.0, search=(0.1, 0.9)),
     "hidden": Whole(512, low=1, high=8192, search=(128, 256)),
     "output_relu": Switch(False),

@@ -28,7 +28,9 @@ def runs(kind: str, store: Path) -> list[Run]:
     assert experiment is not None
     found = client.search_runs([experiment.experiment_id], f"tags.`avfusion.kind` = '{kind}'")
     digest = json.loads((store / "store.json").read_text())["digest"]
-    return [run for run in reversed(found) if any(i.dataset.digest == digest[:36] for i in run.inputs.dataset_inputs)]
+    inputs = [run.inputs.dataset_inputs if run.inputs else [] for run in found]
+    used = [[entry.dataset.digest for entry in entries] for entries in inputs]
+    return [run for run, digests in reversed(list(zip(found, used, strict=True))) if digest[:36] in digests]
 
 
 def artifact(run: Run, name: str) -> Path:

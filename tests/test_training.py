@@ -31,6 +31,7 @@ class Scripted(nn.Module):
         self.losses = losses
         self.weight = nn.Parameter(torch.zeros(1))
         self.register_buffer("evaluations", torch.zeros((), dtype=torch.long))
+        self.evaluations: Tensor
 
     def forward(self, audio: Tensor, video: Tensor) -> Tensor:
         if self.training:
