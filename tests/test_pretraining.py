@@ -13,11 +13,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from avfusion import l3
 from avfusion.datasets import Dataset, read_dataset
 from avfusion.datasets.scenes import render_scenes
 from avfusion.embedders import load_embedder
 from avfusion.errors import UserError
-from avfusion.jobs.pretrain import pretrain_job
+from avfusion.jobs.extract import DEMO_SEED
+from avfusion.jobs.pretrain import SCENES, pretrain_job
 from avfusion.l3.avc import AVCNetwork, avc_accuracy, avc_loss
 from avfusion.l3.presets import WINDOW, preset_config
 from avfusion.pretraining import learning
@@ -155,6 +157,20 @@ def test_the_job_leaves_weights_that_extraction_takes(tracking_uri: str, scenes:
     assert embedder.provenance["trained"] is True
     assert embedder.provenance["weights"] == card["weights_digest"]
     assert {name.split(".")[0] for name in load_file(tmp_path / "weights.safetensors")} == {"audio", "image"}
+
+
+def test_the_shipped_weights_are_those_of_their_card() -> None:
+    folder = Path(l3.__file__).parent / "weights_demo"
+    card = json.loads((folder / "demo.json").read_text())
+    assert (folder / "demo.safetensors").stat().st_size <= 2_000_000
+    assert load_embedder("demo").provenance["weights"] == card["weights_digest"]
+    assert load_embedder("demo").provenance["trained"] is True
+    assert card["synthetic"] and card["held_out_avc_accuracy"] >= 0.75
+    text = (folder / "README.md").read_text()
+    for fact in ("synthetic", f"--steps {card['steps']} --seed {card['seed']}", card["commit"], card["weights_digest"]):
+        assert fact in text
+    assert len(card["commit"]) == 40
+    assert SCENES["seed"] != DEMO_SEED
 
 
 @pytest.mark.parametrize(("name", "value"), [("steps", "0"), ("steps", "many"), ("seed", "-1")])
