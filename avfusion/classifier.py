@@ -1,6 +1,7 @@
 """A trained variant with all that is needed to use it again: standardisation, classes, hyperparameters, origin.
 
-On disk it is a folder of two files, `weights.safetensors` and `classifier.json`; nothing is pickled.
+On disk it is a folder of two files, `weights.safetensors` and `classifier.json`, and a folder `companions` of more such
+folders; nothing is pickled.
 """
 
 import json
@@ -19,7 +20,7 @@ from avfusion.fusion.base import to_length
 from avfusion.hyperparameters import Value
 from avfusion.standardize import Standardize
 
-WEIGHTS, DESCRIPTION = "weights.safetensors", "classifier.json"
+WEIGHTS, DESCRIPTION, COMPANIONS = "weights.safetensors", "classifier.json", "companions"
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,11 @@ class Description:
 
 
 class SceneClassifier(nn.Module):
-    """Raw features in, class scores out: audio [B, T, Da] and video [B, T, Dv] -> [B, C]."""
+    """Raw features in, class scores out: audio [B, T, Da] and video [B, T, Dv] -> [B, C].
+
+    Attributes:
+        companions: by name the unimodal classifiers that answer for a fusion where a clip lacks a modality.
+    """
 
     def __init__(self, description: Description, audio: Standardize, video: Standardize) -> None:
         super().__init__()
@@ -44,6 +49,8 @@ class SceneClassifier(nn.Module):
         self.standardize_video = video
         variant = variants()[description.variant]
         self.network: FusionNetwork = build(variant, description.shape, description.params)
+        # A plain dict: companions are no part of this network's parameters.
+        self.companions: dict[str, SceneClassifier] = {}
 
     def forward(self, audio: Tensor, video: Tensor) -> Tensor:
         """Class scores [B, C] (unnormalised log-probabilities) of features as the embedder gives them."""
@@ -63,11 +70,13 @@ class SceneClassifier(nn.Module):
         return to_length(audio, n_frames), to_length(video, n_frames)
 
     def save(self, folder: Path) -> None:
-        """Write both files into `folder`, which is made if it is missing."""
+        """Write the files, and those of the companions, into `folder`, which is made if it is missing."""
         folder.mkdir(parents=True, exist_ok=True)
         state = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
         save_file(state, folder / WEIGHTS)
         (folder / DESCRIPTION).write_text(json.dumps(asdict(self.description), indent=2), encoding="utf-8")
+        for name, companion in self.companions.items():
+            companion.save(folder / COMPANIONS / name)
 
     @classmethod
     def load(cls, folder: Path) -> "SceneClassifier":
@@ -82,6 +91,8 @@ class SceneClassifier(nn.Module):
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(f"{folder} holds no usable classifier ({reason}); train it again") from error
+        for companion in sorted(folder.glob(f"{COMPANIONS}/*/")):
+            classifier.companions[companion.name] = cls.load(companion)
         return classifier.eval()
 
 

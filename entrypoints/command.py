@@ -4,22 +4,52 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import click
 
 OPTIONS: dict[str, tuple[str, str]] = {
-    "data": ("none", "TAU folder or CSV manifest of clips; `none` renders the synthetic demo scenes."),
-    "output": ("none", "Feature store to write; `none` puts it under runs/, named after data and embedder."),
-    "features": ("none", "Feature store to read."),
+    "data": ("none", "TAU folder or CSV manifest of clips; `none` renders synthetic scenes."),
+    "output": ("none", "Folder to write; `none` chooses one under runs/ (conflict: none, MLflow keeps everything)."),
+    "features": ("none", "Feature store to read, or a folder of HDF5 features (DCASE baseline, course)."),
     "embedder": ("demo", "What turns clips into features: demo or openl3."),
     "weights": ("none", "Weights of the embedder: a file or folder; `none` takes its own."),
     "precision": ("float32", "Arithmetic of the embedder: float32, bf16 or auto."),
     "device": ("auto", "Where to compute: auto, cpu or cuda."),
+    "modalities": ("both", "What a clip must have: both (sound and pictures), or any (one will do)."),
+    "strict": ("false", "Whether a clip that cannot be used is an error: true or false."),
+    "allow_outside": ("false", "Whether lists may name files outside their folder: true or false."),
+    "timeout": ("600", "Seconds that decoding one clip may take."),
+    "preset": ("demo", "L3-Net to train: demo or openl3."),
+    "steps": ("1300", "Training steps of 64 clips each."),
+    "seed": ("0", "Seed of weights, pairs and held-out locations."),
     "variants": ("quick", "Fusion variants: quick, all, or ids with commas."),
     "seeds": ("0", "Seeds with commas; several are averaged."),
     "alphas": ("study", "Values of alpha with commas; `study` takes its 17, from 0.10 to 0.90."),
     "workers": ("2", "Processes of one thread each."),
+    "variant": ("late", "Fusion variant to tune: an id, several with commas, or all; a study for each."),
+    "trials": ("60", "Trials of a study in total, whoever runs them."),
+    "metric": ("log_loss", "What validation is to improve: log_loss or accuracy."),
+    "sampler": ("tpe", "How trials are chosen: tpe, gp, random or grid."),
+    "pruner": ("median", "When a trial is given up early: median or none."),
+    "space": ("none", "Instead of what the variant searches: alpha=0.2:0.6,hidden=128|256,dropout=0.3."),
+    "storage": ("none", "Where studies live: a journal file, sqlite:///FILE or postgresql://...; `none`: under runs/."),
+    "study": ("none", "Name of the study; `none` makes one of variant, features and metric."),
+    "retrain": ("0,1,2,3,4", "Seeds with which the best and the default settings are trained at the end."),
+    "audio": ("none", "Answers of the audio model: a prediction file (TSV) or the id of a run."),
+    "video": ("none", "Answers of the video model: a prediction file (TSV) or the id of a run."),
+    "fused": ("none", "Answers of a fused model, likewise; `none` leaves it out."),
+    "experiment": ("none", "MLflow experiment to report on or compare, by name or id."),
+    "predictions": ("none", "Folder of prediction files (TSV) to report on or compare."),
+    "filter": ("none", "MLflow filter on the runs of the experiment; `none` takes the newest of each variant."),
+    "runs": ("none", "Ids of runs to compare, with commas."),
+    "locations": ("none", "CSV with a column location, one line per clip; `none`: from the features or TAU's names."),
+    "shifts": ("all", "Spoilt inputs for robustness: all, none, or ids with commas."),
+    "cities": ("none", "Cities to leave out of training, one at a time: none, all, or names with commas."),
+    "register": ("false", "Whether each model is put into the MLflow registry as `avfusion`: true or false."),
+    "model": ("none", "Trained model: runs:/ID/model, models:/avfusion/1, models:/avfusion@champion, or a folder."),
+    "clip": ("none", "Media file, folder, list (CSV, or text with a path on each line), or - for a list on stdin."),
+    "timeline": ("10", "Clips longer than this many seconds get a timeline per second; `none`: no timelines."),
     "params": ("none", "Hyperparameters as name=value,name=value; `none` takes the study's."),
 }
 """Name -> (default, help) of every option; all are strings, because MLflow checks no other type well."""
@@ -27,9 +57,12 @@ OPTIONS: dict[str, tuple[str, str]] = {
 Job = Callable[..., list[str]]
 
 
-def command(name: str, options: list[str], load: Callable[[], Job]) -> click.Command:
+def command(
+    name: str, options: list[str], load: Callable[[], Job], own: Mapping[str, tuple[str, str]] | None = None
+) -> click.Command:
     """A click command `name` with these of `OPTIONS`, which calls the job that `load` imports.
 
+    `own` says otherwise for options that mean something else in this command.
     The job is imported only after the options are parsed, so that --help and a typing error answer at once.
     """
 
@@ -48,8 +81,9 @@ def command(name: str, options: list[str], load: Callable[[], Job]) -> click.Com
         for line in lines:
             click.echo(line)
 
+    known = {**OPTIONS, **(own or {})}
     params: list[click.Parameter] = [
-        click.Option([f"--{option}"], default=OPTIONS[option][0], show_default=True, help=OPTIONS[option][1])
+        click.Option([f"--{option}"], default=known[option][0], show_default=True, help=known[option][1])
         for option in options
     ]
     return click.Command(name, callback=callback, params=params, help=load.__doc__)

@@ -10,7 +10,7 @@ def load() -> Job:
     return train_job
 
 
-cli = command("train", ["features", "variants", "seeds", "params", "device"], load)
+cli = command("train", ["features", "variants", "seeds", "params", "device", "allow_outside", "register"], load)
 
 if __name__ == "__main__":
     cli()

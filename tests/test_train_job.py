@@ -125,9 +125,12 @@ def test_the_logged_model_answers_like_the_run(trained: Trained) -> None:
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        ({"audio": [[[0.0] * 8]]}, r"no `video` given; late needs an array \[T, 8\]"),
+        (
+            {"video": [[[0.0] * 8]]},
+            "no sound given; late needs sound, and this model has no companion for pictures alone",
+        ),
         ({"audio": [[[0.0] * 8]], "video": [[[0.0] * 7]]}, r"`video` has shape \[1, 7\]; expected .*\[T, 8\]"),
-        ({"audio": [[[0.0] * 8]], "video": [[[float("nan")] * 8]]}, "expected finite numbers"),
+        ({"audio": [[[0.0] * 8]], "video": [[[float("nan")] * 8]]}, "`video` holds values that are not finite"),
     ],
 )
 def test_the_logged_model_refuses_what_it_cannot_use(

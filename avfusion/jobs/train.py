@@ -1,24 +1,28 @@
 """The job `train`: every chosen variant with every seed, each a run of its own, and a table of them all."""
 
+import logging
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import NoReturn
 
 import pandas as pd
 import torch
 from tqdm import tqdm
 
+from avfusion.classifier import SceneClassifier
 from avfusion.device import choose_device
 from avfusion.errors import UserError
 from avfusion.experiment import Result, resolve_params, score_test, train
-from avfusion.features import FeatureStore
 from avfusion.fusion import FusionNetwork, choose_variants
 from avfusion.hyperparameters import Value, parse_params
+from avfusion.jobs.extract import read_truth
+from avfusion.jobs.features import open_features
 from avfusion.provenance import tags, title
 from avfusion.task import TEST, TRAIN, VALIDATION, Task
-from avfusion.tracking.records import log_result, log_seeds
-from avfusion.tracking.runs import experiment_run, job_run
+from avfusion.tracking.models import REGISTERED
+from avfusion.tracking.models import register as register_model
+from avfusion.tracking.records import log_best_model, log_result, log_seeds
+from avfusion.tracking.runs import experiment_run, job_run, set_tags
 from avfusion.tracking.session import connect, ui_lines
 from avfusion.tracking.summary import log_summary
 from avfusion.training import Epoch
@@ -33,25 +37,53 @@ HEADLINE = {
 }
 """Columns of the summary, and the metrics that they show."""
 
+_log = logging.getLogger(__name__)
 
-def train_job(*, features: str, variants: str, seeds: str, params: str, device: str) -> list[str]:
-    """Train on the feature store `features`; returns the lines that tell people what came out.
+
+def train_job(
+    *,
+    features: str,
+    variants: str,
+    seeds: str,
+    params: str,
+    device: str,
+    allow_outside: str = "false",
+    register: str = "false",
+) -> list[str]:
+    """Train on the feature store (or HDF5 features) `features`; returns the lines that tell people what came out.
 
     `variants` is `quick`, `all` or ids with commas, `seeds` whole numbers with commas, `params` as
-    `alpha=0.25,dropout=0.3`. Raises `UserError` for anything that cannot be used, before any training.
+    `alpha=0.25,dropout=0.3`; `register=true` puts each model into the registry. Raises `UserError` for anything that
+    cannot be used, before any training.
     """
-    if features == "none":
-        raise UserError("features: none given; name the feature store that extract wrote, as features=FOLDER")
     chosen = choose_variants(variants)
     resolved = resolve_params(chosen, parse_params(params))
     seed_list = parse_seeds(seeds)
-    target = choose_device(device)
-    task = Task(FeatureStore.open(Path(features)))
-    task.check_trainable()
+    target, registered = choose_device(device), read_truth("register", register)
+    task = Task(open_features(features, allow_outside))
+    check_trainable(task, chosen)
     connect()
     with job_run("train") as job:
-        table = train_variants(task, chosen, resolved, seed_list, target)
-        return comparison(table, task, job.info.experiment_id)
+        n_failed = len(task.store.failures)
+        set_tags({"failed_clips": str(n_failed)})
+        table = train_variants(task, chosen, resolved, seed_list, target, registered=registered)
+        lines = comparison(table, task, job.info.experiment_id)
+        return [f"features {task.store.path}; {len(task.store.clips)} clips, failed_clips={n_failed}", *lines]
+
+
+def check_trainable(task: Task, variants: list[type[FusionNetwork]]) -> None:
+    """Raise `UserError` if a variant has too few clips; tell how many clips lack a modality that one needs."""
+    for variant in variants:
+        task.needing(variant.modalities).check_trainable()
+        if n_left_out := left_out(task, variant):
+            _log.warning(
+                "%s: %d clips lack %s and are left out", variant.id, n_left_out, " or ".join(variant.modalities)
+            )
+
+
+def left_out(task: Task, variant: type[FusionNetwork]) -> int:
+    """How many clips lack a modality that `variant` listens to."""
+    return int((~task.complete(variant.modalities)).sum())
 
 
 def comparison(table: pd.DataFrame, task: Task, experiment_id: str) -> list[str]:
@@ -69,14 +101,14 @@ def comparison(table: pd.DataFrame, task: Task, experiment_id: str) -> list[str]
     ]
 
 
-def parse_seeds(text: str) -> list[int]:
-    """`"0,1,2"` as a list of distinct whole numbers of at least 0; `UserError` for anything else."""
+def parse_seeds(text: str, option: str = "seeds") -> list[int]:
+    """`"0,1,2"` as a list of distinct whole numbers of at least 0; `UserError`, naming `option`, for anything else."""
     try:
         seeds = [int(part) for part in text.split(",")]
     except ValueError:
         seeds = []
     if not seeds or min(seeds) < 0 or len(set(seeds)) != len(seeds):
-        raise UserError(f"seeds={text}: expected different whole numbers of at least 0 with commas, such as 0,1,2")
+        raise UserError(f"{option}={text}: expected different whole numbers of at least 0 with commas, such as 0,1,2")
     return seeds
 
 
@@ -86,15 +118,25 @@ def train_variants(
     params: list[dict[str, Value]],
     seeds: list[int],
     device: torch.device,
+    *,
+    registered: bool = False,
 ) -> pd.DataFrame:
-    """Train and log every variant with every seed; a summary row for each variant (means over seeds)."""
+    """Train and log every variant with every seed; a summary row for each variant (means over seeds).
+
+    Unimodal variants come first: they go along with the models of the fusions as companions, seed by seed.
+    """
     rows = []
-    for variant, values in zip(variants, params, strict=True):
+    companions: dict[int, dict[str, SceneClassifier]] = {seed: {} for seed in seeds}
+    for variant, values in sorted(zip(variants, params, strict=True), key=lambda pair: len(pair[0].modalities)):
         run_tags = {"avfusion.kind": "variant", "variant": variant.id, **tags(task.store.provenance)}
+        run_tags |= {"left_out_clips": str(n)} if (n := left_out(task, variant)) else {}
         with experiment_run(variant.id, run_tags) as run:
-            results = list(_results(task, variant, values, seeds, device, run.info.run_id))
+            results = list(_results(task, variant, values, seeds, device, run.info.run_id, companions))
             if len(seeds) > 1:
                 log_seeds(results, task.store)
+                log_best_model(results)
+        if registered:
+            _log.info("%s: registered as models:/%s/%s", variant.id, REGISTERED, register_model(run.info.run_id))
         metrics = pd.DataFrame([result.metrics for result in results])
         rows.append({"variant": variant.id, **{name: metrics[metric].mean() for name, metric in HEADLINE.items()}})
     return pd.DataFrame(rows)
@@ -107,11 +149,19 @@ def _results(
     seeds: list[int],
     device: torch.device,
     run_id: str,
+    companions: dict[int, dict[str, SceneClassifier]],
 ) -> Iterator[Result]:
-    """One result per seed, logged: a single seed into the variant's own run, several into runs nested under it."""
+    """One result per seed, logged: a single seed into the variant's own run, several into runs nested under it.
+
+    A fusion gets the `companions` of its seed; a unimodal variant becomes one.
+    """
     for seed in seeds:
         with tqdm(total=int(params["epochs"]), desc=f"{variant.id} seed {seed}", unit="epoch") as bar:
             trained = train(task, variant, params, seed, device, partial(_show, bar))
+        if len(variant.modalities) > 1:
+            trained.classifier.companions |= companions[seed]
+        else:
+            companions[seed][variant.id] = trained.classifier
         result = score_test(task, trained)
         if len(seeds) == 1:
             log_result(result, task.store, with_model=True)

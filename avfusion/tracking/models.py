@@ -1,39 +1,127 @@
-"""A classifier as an MLflow model: models from code, weights as safetensors, nothing pickled."""
+"""A classifier as an MLflow model (models from code, weights as safetensors, nothing pickled), and its registry."""
 
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
 import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Run
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Array
 
 from avfusion.classifier import SceneClassifier
+from avfusion.errors import UserError
+from avfusion.fusion import variants
+from avfusion.prediction.embedding import in_words, save_embedder
+from avfusion.provenance import note, title
+from avfusion.tracking.lookup import find_run, read_config, seed_runs
 
 PACKAGE = Path(__file__).parents[1]
-REQUIREMENTS = ("mlflow", "numpy", "pandas", "safetensors", "torch")
+CLASSIFIER = "classifier"
+"""Artifact of the model: the folder that `SceneClassifier.save` writes, with the embedder's weights."""
+REGISTERED, CHAMPION = "avfusion", "champion"
+"""Name in the registry, and the alias of the best: models:/avfusion@champion."""
+COMPANIONS = "companions"
+"""Tag of a run: which companions its model carries, or `none`."""
+REQUIREMENTS = (
+    "av", "filelock", "h5py", "matplotlib", "mlflow", "numpy", "pandas", "safetensors", "scipy", "torch", "tqdm",
+)  # fmt: skip
 """What a served model imports; given to MLflow because finding it out takes MLflow seconds for each model."""
 
 
 def log_model(classifier: SceneClassifier) -> str:
-    """Log `classifier` under the active run as the pyfunc model `model`; returns its URI."""
-    with tempfile.TemporaryDirectory() as folder:
-        classifier.save(Path(folder) / "classifier")
+    """Log `classifier` under the active run as the pyfunc model `model`; returns its URI.
+
+    It carries the classifier's companions, this package, and the embedder's weights where the package has them not.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / CLASSIFIER
+        classifier.save(folder)
+        save_embedder(classifier.description.features, folder)
         info = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(PACKAGE / "serving.py"),
-            artifacts={"classifier": str(Path(folder) / "classifier")},
+            artifacts={CLASSIFIER: str(folder)},
             code_paths=[str(PACKAGE)],
             pip_requirements=[f"{name}=={version(name).split('+')[0]}" for name in REQUIREMENTS],
             signature=_signature(classifier.description.classes),
         )
+    mlflow.set_tag(COMPANIONS, ",".join(classifier.companions) or "none")
     return str(info.model_uri)
 
 
 def _signature(classes: tuple[str, ...]) -> ModelSignature:
     """Optional columns: MLflow cannot mix tensors with columns, and a clip may come with one modality only."""
     frames = Array(Array(DataType.double))
-    inputs = Schema([ColSpec(frames, name, required=False) for name in ("audio", "video")])
-    outputs = [ColSpec(DataType.string, "scene"), ColSpec(DataType.double, "probability")]
+    arrays = [ColSpec(frames, name, required=False) for name in ("audio", "video")]
+    inputs = Schema([ColSpec(DataType.string, "clip", required=False), *arrays])
+    texts = {"scene": DataType.string, "probability": DataType.double, "modalities": DataType.string}
+    outputs = [ColSpec(kind, name) for name, kind in {**texts, "note": DataType.string}.items()]
     return ModelSignature(inputs, Schema([*outputs, *(ColSpec(DataType.double, name) for name in classes)]))
+
+
+def register(run_id: str) -> str:
+    """Put the model of a run into the registry, unless it is there; returns its version.
+
+    Its description holds scores, the digest of the data, and limits. Raises `UserError` if the run has no model.
+    """
+    client, run = MlflowClient(), find_run(run_id)
+    known = client.search_model_versions(f"name = '{REGISTERED}' and run_id = '{run_id}'")
+    if known:
+        return str(known[0].version)
+    found = client.get_run(run_id)
+    models = found.outputs.model_outputs if found.outputs else []
+    if not models:
+        raise UserError(f"{run.title} logged no model to register; give the run of a variant that train logged")
+    text = _description(found)
+    source, tags = f"models:/{models[-1].model_id}", {"features": str(run.features), "variant": run.variant}
+    version_ = mlflow.register_model(source, REGISTERED, tags=tags)
+    client.update_model_version(REGISTERED, version_.version, description=text)
+    return str(version_.version)
+
+
+def promote(run_id: str) -> str:
+    """Give the model of a run the alias `champion`, registering it if need be; returns its version.
+
+    Raises `UserError` if the run has no model.
+    """
+    version_ = register(run_id)
+    MlflowClient().set_registered_model_alias(REGISTERED, CHAMPION, version_)
+    return version_
+
+
+def _description(run: Run) -> str:
+    """What a registered model is, came to, and must not be trusted with; as Markdown."""
+    config = read_config(seed_runs(find_run(run.info.run_id))[0])
+    features, metrics, classes = config["features"], run.data.metrics, _classes(run)
+    provenance, variant = features["provenance"], variants()[config["variant"]]
+    rows = []
+    for split, name in (("test", "test"), ("val", "validation")):
+        cells = [f"{metrics[f'{split}/{score}']:.3f}" for score in ("accuracy", "log_loss", "macro_f1")]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    companions = run.data.tags.get(COMPANIONS, "none")
+    incomplete = f"for a clip that lacks a modality, the companions answer: {companions.replace(',', ', ')}"
+    if companions == "none":
+        incomplete = f"no companion: a clip needs {' and '.join(variant.modalities)}"
+    limits = [
+        *([f"made with {warning}" for warning in [note(provenance)] if warning]),
+        f"always answers one of its {len(classes)} classes: {', '.join(classes)}",
+        incomplete,
+        f"features must be those of {in_words(provenance['embedder'])}",
+    ]
+    return "\n".join(
+        [
+            f"**{variant.title}** on {title(provenance)}; run `{run.info.run_name}` ({run.info.run_id})",
+            *("", "| clips | accuracy | log loss | macro-F1 |", "|---|---|---|---|", *rows, ""),
+            f"Data: feature store {features['digest']}, clip list {provenance['dataset'].get('digest', 'unknown')}.",
+            *("", "Limits:", "", *(f"- {limit}" for limit in limits)),
+        ]
+    )
+
+
+def _classes(run: Run) -> list[str]:
+    """The classes, as the metrics per class name them; the order is that of the labels."""
+    prefix = "test/f1/"
+    return sorted(name.removeprefix(prefix) for name in run.data.metrics if name.startswith(prefix))

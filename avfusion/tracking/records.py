@@ -102,6 +102,13 @@ def log_seeds(results: list[Result], store: FeatureStore) -> None:
     log_table(metrics.assign(seed=seeds), "seeds")
 
 
+def log_best_model(results: list[Result]) -> None:
+    """Of several seeds of one variant, the model with the lowest validation loss, into their common run."""
+    best = min(results, key=lambda result: result.metrics["val/log_loss"])
+    log_model(best.trained.classifier)
+    set_tags({"model_seed": str(best.trained.seed)})
+
+
 def log_features(store: FeatureStore) -> None:
     """The feature store as the dataset input of the active run."""
     dataset = MetaDataset(  # type: ignore[abstract]  # MLflow itself makes instances of it
