@@ -16,7 +16,7 @@ from avfusion.seeds import derive_seed
 
 # Aims, as shares of the clips of each class; whole locations are taken, and at least one.
 TEST_SHARE = 0.25
-VALIDATION_SHARE = 0.15
+VALIDATION_SHARE = 0.2
 _ATTEMPTS = 50  # for locations with several classes: a draw can leave one class without a split
 
 Splits = NDArray[np.str_]

@@ -149,9 +149,9 @@ def render_scenes(
     root: Path,
     *,
     seed: int = 0,
-    locations: int = 12,
-    test_locations: int = 4,
-    segments: int = 6,
+    locations: int = 24,
+    test_locations: int = 8,
+    segments: int = 3,
     seconds: float = 2.5,
     workers: int | None = None,
 ) -> Path:

@@ -1,0 +1,231 @@
+"""The job `predict`: any clips in, their scenes out, by a model that MLflow keeps."""
+
+import logging
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from avfusion.atomic import replacing, write_atomically
+from avfusion.classifier import SceneClassifier
+from avfusion.device import choose_device
+from avfusion.errors import UserError
+from avfusion.extraction.driver import available_cores
+from avfusion.features.parts import Part
+from avfusion.figures import clip_timeline
+from avfusion.figures.style import DOTS_PER_INCH
+from avfusion.prediction.answers import Answer, answer
+from avfusion.prediction.clips import Query, find_clips
+from avfusion.prediction.embedding import carried_weights, check_named
+from avfusion.prediction.extractor import Extractor, missing_in_words
+from avfusion.prediction.timeline import make_timeline
+from avfusion.provenance import embedder_in_words, note
+from avfusion.tracking.runs import job_run, log_batch, log_file
+from avfusion.tracking.session import connect
+from avfusion.tracking.stored_models import fetch_model
+
+OUTPUT = Path("runs/predict")
+"""Folder of what is written unless another is named."""
+PREDICTIONS, TIMELINES = "predictions.csv", "timelines"
+MOST_LINES = 20
+"""Clips that are told of one by one."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for, read from text and checked."""
+
+    model: str
+    embedder: str
+    weights: str
+    device: str
+    workers: int
+    timeout: float
+    timeline: float
+    """Seconds from which on a clip gets a timeline."""
+    output: Path
+
+    @classmethod
+    def parse(cls, *, workers: str, timeout: str, timeline: str, output: str, **others: str) -> "Options":
+        """Raises `UserError` for a value that is none of the choices."""
+        if others["model"] == "none":
+            raise UserError(
+                "no model given; give model=runs:/ID/model, models:/avfusion/1 or models:/avfusion@champion"
+            )
+        choose_device(others["device"])
+        return cls(
+            workers=round(_number("workers", workers, "a whole number")),
+            timeout=_number("timeout", timeout, "seconds"),
+            timeline=float("inf")
+            if timeline == "none"
+            else _number("timeline", timeline, "seconds, or none,", least=0),
+            output=OUTPUT if output == "none" else Path(output),
+            **others,
+        )
+
+
+def _number(name: str, text: str, what: str, least: float = 1e-9) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not least <= value < float("inf") or (name == "workers" and value != round(value)):
+        raise UserError(f"{name}={text}: expected {what} {'of at least 0' if least == 0 else 'above 0'}")
+    return value
+
+
+def predict_job(*, clip: str, audio: str, video: str, **options: str) -> list[str]:
+    """Say which scene each clip shows; returns what to tell people.
+
+    Clips as of `avfusion.prediction.clips.find_clips`, the other options as of `Options`. Writes predictions.csv and
+    timelines to a folder and into a run. Raises `UserError` for what cannot be used, and if no clip can.
+    """
+    chosen = Options.parse(**options)
+    queries = find_clips(clip, audio, video)
+    connect()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = fetch_model(chosen.model, Path(temporary))
+        classifier = SceneClassifier.load(folder)
+        embedder = classifier.description.features["embedder"]
+        check_named(embedder, chosen.embedder)
+        extractor = Extractor(
+            embedder,
+            weights=carried_weights(folder) if chosen.weights == "none" else chosen.weights,
+            device=chosen.device,
+            workers=min(chosen.workers, len(queries)),
+            threads=1 if len(queries) > 1 else available_cores(),
+            timeout=chosen.timeout,
+        )
+        with extractor, job_run("predict"):
+            prediction = Prediction(classifier, queries, chosen)
+            seconds = prediction.run(extractor)
+            table = prediction.table()
+            _log_run(table, prediction, chosen, seconds)
+            if not (table["scene"] != "").any():
+                raise UserError(_all_failed(table))
+    return [*_lines(table, prediction, chosen), _rate(table, seconds)]
+
+
+def _log_run(table: pd.DataFrame, prediction: "Prediction", options: Options, seconds: float) -> None:
+    """The answers into the active run; `mlflow run` has logged the options, so that their names are taken."""
+    metrics = {"clips": len(table), "failed_clips": _n_failed(table), "clips_per_second": len(table) / seconds}
+    log_batch(
+        {"model_uri": options.model, "model_embedder": embedder_in_words(prediction.classifier.description.features)},
+        metrics,
+    )
+    log_file(options.output / PREDICTIONS)
+    for file in prediction.timelines:
+        log_file(file, TIMELINES)
+        log_file(file.with_suffix(".csv"), TIMELINES)
+
+
+class Prediction:
+    """The answers to one list of clips, as they come in."""
+
+    def __init__(self, classifier: SceneClassifier, queries: list[Query], options: Options) -> None:
+        self.classifier, self.queries, self.options = classifier, queries, options
+        self.rows: dict[int, dict[str, object]] = {}
+        self.timelines: list[Path] = []
+        stems = [Path(query.id).stem for query in queries]
+        repeated = {stem for stem, count in Counter(stems).items() if count > 1}
+        self._names = [f"{stem}-{number}" if stem in repeated else stem for number, stem in enumerate(stems)]
+        options.output.mkdir(parents=True, exist_ok=True)
+
+    def run(self, extractor: Extractor) -> float:
+        """Answer every clip and write predictions.csv, of what was answered if stopped; returns the seconds it took."""
+        started = time.perf_counter()
+        parts = extractor.parts(self.queries, self.classifier.network.modalities)
+        try:
+            for number, part in tqdm(parts, total=len(self.queries), desc="predicting", unit="clip"):
+                self.rows[number] = self._row(number, part)
+        except KeyboardInterrupt:
+            _log.warning(
+                "%d of %d clips were answered, see %s; the same command begins anew",
+                len(self.rows), len(self.queries), self.options.output / PREDICTIONS,
+            )  # fmt: skip
+            raise
+        finally:
+            write_atomically(self.options.output / PREDICTIONS, self.table().to_csv(index=False).encode())
+        return time.perf_counter() - started
+
+    def table(self) -> pd.DataFrame:
+        """One row per answered clip in the order of the list; the scene of a clip that cannot be used is empty."""
+        rows = [self.rows[number] for number in sorted(self.rows)]
+        table = pd.DataFrame(rows, columns=["clip", "scene", "probability", "modalities", "note"])
+        classes = list(self.classifier.description.classes)
+        scores = pd.DataFrame([row.get("scores", {}) for row in rows], columns=classes, dtype=float)
+        return pd.concat([table, scores], axis=1)
+
+    def _row(self, number: int, part: Part) -> dict[str, object]:
+        said = missing_in_words(part)
+        empty = {"clip": part.id, "scene": "", "probability": float("nan"), "modalities": ""}
+        if part.reason:
+            return {**empty, "note": said}
+        features = {"audio": part.audio, "video": part.video}
+        try:
+            found = answer(self.classifier, features)
+        except UserError as error:
+            return {**empty, "note": "; ".join(filter(None, (said, str(error))))}
+        if max(len(part.audio), len(part.video)) * part.step > self.options.timeline:
+            self._write_timeline(self._names[number], part, found, said)
+        return {
+            "clip": part.id,
+            "scene": found.scene,
+            "probability": found.probability,
+            "modalities": "+".join(found.modalities),
+            "note": said,
+            "scores": dict(zip(found.classes, found.probabilities, strict=True)),
+        }
+
+    def _write_timeline(self, name: str, part: Part, found: Answer, said: str) -> None:
+        """The timeline of one clip, as CSV and PNG."""
+        made = make_timeline(self.classifier, {"audio": part.audio, "video": part.video}, part.step)
+        folder = self.options.output / TIMELINES
+        folder.mkdir(exist_ok=True)
+        write_atomically(folder / f"{name}.csv", made.table().to_csv(index=False).encode())
+        remarks = "; ".join(filter(None, (note(self.classifier.description.features), said)))
+        title = f"{part.id}: {found.scene} ({found.probability:.2f})"
+        figure = clip_timeline(made.seconds, made.probabilities, made.classes, made.shares, title, note=remarks or None)
+        with replacing(folder / f"{name}.png") as temporary:
+            figure.savefig(temporary, dpi=DOTS_PER_INCH, format="png")
+        self.timelines.append(folder / f"{name}.png")
+
+
+def _lines(table: pd.DataFrame, prediction: Prediction, options: Options) -> Iterator[str]:
+    """The answers, each on a line if they are few, and where everything is."""
+    yield ""
+    for row in table.head(MOST_LINES).to_dict("records"):
+        remark = f"  ({row['note']})" if row["note"] else ""
+        scene = f"{row['scene']:24} {row['probability']:.3f}" if row["scene"] else "cannot be used"
+        yield f"{row['clip']}  {scene}{remark}"
+    if len(table) > MOST_LINES:
+        yield f"... and {len(table) - MOST_LINES} more"
+    if warning := note(prediction.classifier.description.features):
+        yield f"the model was made with: {warning}"
+    yield ""
+    yield f"answers   {options.output / PREDICTIONS}"
+    if prediction.timelines:
+        yield f"timelines {prediction.timelines[0]}" + (" ..." if len(prediction.timelines) > 1 else "")
+
+
+def _rate(table: pd.DataFrame, seconds: float) -> str:
+    rate = f"{len(table)} clips in {seconds:.1f} s, {len(table) / seconds:.2f} clips/s"
+    return f"          {rate}; failed_clips={_n_failed(table)}"
+
+
+def _n_failed(table: pd.DataFrame) -> int:
+    return int((table["scene"] == "").sum())
+
+
+def _all_failed(table: pd.DataFrame) -> str:
+    first = table.iloc[0]
+    if len(table) == 1:
+        return f"{first['clip']} cannot be used: {first['note']}"
+    return f"not one of the {len(table)} clips can be used; the first is {first['clip']}: {first['note']}"

@@ -1,0 +1,245 @@
+"""From features to scenes: companions, timelines, shares; blank sound and pictures."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from avfusion.classifier import Description, SceneClassifier
+from avfusion.embedders import load_embedder
+from avfusion.errors import UserError
+from avfusion.experiment import hyperparameters
+from avfusion.figures import clip_timeline
+from avfusion.fusion import Shape, variants
+from avfusion.media import MediaError
+from avfusion.prediction.answers import answer, responsible
+from avfusion.prediction.clips import Query
+from avfusion.prediction.content import ContentWatcher
+from avfusion.prediction.embedding import WEIGHTS, carried_weights, check_named, load_same, save_embedder
+from avfusion.prediction.extractor import Extractor, SharedExtractors, missing_in_words
+from avfusion.prediction.timeline import make_timeline
+from avfusion.standardize import Standardize
+from tests.fakes import FakeEmbedder
+from tests.media_files import greys, make_clip, tone, write_sound, write_video
+
+CLASSES = ("airport", "bus", "park")
+DIM = 4
+DEMO = load_embedder("demo", weights="untrained", device="cpu").provenance
+
+
+def make_classifier(variant: str, *, n_frames: int = 5, seed: int = 0, embedder: bool = False) -> SceneClassifier:
+    """An untrained classifier whose features have mean 2 and standard deviation 3, as wide as those of the `embedder`
+    demo or narrow."""
+    torch.manual_seed(seed)
+    dims = tuple(int(str(DEMO[f"{name}_size"])) for name in ("audio", "image")) if embedder else (DIM, DIM)
+    params = {name: entry.default for name, entry in hyperparameters(variants()[variant]).items()}
+    description = Description(
+        variant, Shape(dims[0], dims[1], n_frames, len(CLASSES)), params, CLASSES, {"embedder": DEMO}
+    )
+    moments = ((np.full(dim, 2, np.float32), np.full(dim, 3, np.float32)) for dim in dims)
+    return SceneClassifier(description, *(Standardize(*pair) for pair in moments)).eval()
+
+
+def make_features(audio: int, video: int, seed: int = 0) -> dict[str, NDArray[np.float32]]:
+    generator = np.random.default_rng(seed)
+    return {
+        name: generator.normal(2, 3, (n, DIM)).astype(np.float32) for name, n in (("audio", audio), ("video", video))
+    }
+
+
+def with_companions(variant: str = "late", *, embedder: bool = False) -> SceneClassifier:
+    fusion = make_classifier(variant, embedder=embedder)
+    for seed, name in enumerate(("audio_only", "video_only"), 1):
+        fusion.companions[name] = make_classifier(name, seed=seed, embedder=embedder)
+    return fusion
+
+
+@pytest.mark.parametrize("variant", sorted(variants()))
+def test_every_variant_answers_and_has_a_timeline(variant: str) -> None:
+    classifier, features = make_classifier(variant), make_features(12, 12)
+    found = answer(classifier, features)
+    with torch.no_grad():
+        log_probabilities, decisions = classifier.answers(
+            *(torch.tensor(features[m])[None] for m in ("audio", "video"))
+        )
+    assert found.scene == CLASSES[int(decisions[0])]
+    np.testing.assert_allclose(found.probabilities, torch.softmax(log_probabilities[0].double(), 0), rtol=1e-6)
+    made = make_timeline(classifier, features, 0.25)
+    assert made.seconds.tolist() == [0, 1, 2]
+    np.testing.assert_allclose(made.probabilities.sum(1), 1)
+
+
+def test_companions_answer_where_a_modality_is_missing(tmp_path: Path) -> None:
+    with_companions().save(tmp_path)
+    fusion = SceneClassifier.load(tmp_path)
+    assert list(fusion.companions) == ["audio_only", "video_only"]
+    for missing, kept in (("audio", "video"), ("video", "audio")):
+        features = make_features(6, 6) | {missing: np.zeros((0, 0), np.float32)}
+        found = answer(fusion, features)
+        assert found.modalities == (kept,)
+        alone = answer(fusion.companions[f"{kept}_only"], features)
+        np.testing.assert_array_equal(found.probabilities, alone.probabilities)
+    assert answer(fusion, make_features(6, 6)).modalities == ("audio", "video")
+
+
+def test_without_a_companion_it_says_so() -> None:
+    message = "late needs pictures, and this model has no companion for sound alone; .* variants=audio_only,late"
+    with pytest.raises(UserError, match=message):
+        responsible(make_classifier("late"), ("audio",))
+    with pytest.raises(UserError, match=r"^video_only needs pictures$"):
+        responsible(make_classifier("video_only"), ("audio",))
+    with pytest.raises(UserError, match=r"^late needs sound and pictures$"):
+        responsible(with_companions(), ())
+
+
+def test_pictures_follow_the_length_of_the_sound() -> None:
+    classifier, features = make_classifier("two_stage"), make_features(6, 4)
+    continued = features | {"video": features["video"][[0, 1, 2, 3, 3, 3]]}
+    np.testing.assert_allclose(answer(classifier, features).probabilities, answer(classifier, continued).probabilities)
+
+
+def test_a_second_is_answered_by_its_own_moments() -> None:
+    classifier, features = make_classifier("late"), make_features(25, 25)
+    made = make_timeline(classifier, features, 0.1)
+    assert made.seconds.tolist() == [0, 1, 2]
+    for second, moments in ((0, slice(0, 10)), (1, slice(10, 20)), (2, slice(20, 25))):
+        alone = answer(classifier, {name: frames[moments] for name, frames in features.items()})
+        np.testing.assert_allclose(made.probabilities[second], alone.probabilities, rtol=1e-5)
+        assert CLASSES[made.decisions[second]] == alone.scene
+
+
+def test_share_is_the_change_of_the_winner_when_a_modality_becomes_its_mean() -> None:
+    classifier, features = make_classifier("early"), make_features(8, 8)
+    made = make_timeline(classifier, features, 0.25)
+    for modality in ("audio", "video"):
+        replaced = features | {modality: np.full((8, DIM), 2, np.float32)}
+        for second in (0, 1):
+            moments = slice(4 * second, 4 * second + 4)
+            with_, without = (
+                answer(classifier, {n: f[moments] for n, f in all_.items()}) for all_ in (features, replaced)
+            )
+            winner = int(made.decisions[second])
+            expected = with_.probabilities[winner] - without.probabilities[winner]
+            assert made.shares[modality][second] == pytest.approx(expected, abs=1e-6)
+
+
+def test_shares_of_what_is_not_heard() -> None:
+    unimodal = make_timeline(make_classifier("audio_only"), make_features(8, 8), 0.25)
+    np.testing.assert_array_equal(unimodal.shares["video"], 0)
+    lacking = make_timeline(with_companions(), make_features(8, 8) | {"audio": np.zeros((0, 0), np.float32)}, 0.25)
+    assert np.isnan(lacking.shares["audio"]).all() and np.isfinite(lacking.shares["video"]).all()
+    with pytest.raises(UserError, match="above 0; got 0"):
+        make_timeline(with_companions(), make_features(8, 8), 0.0)
+
+
+def legend(axes: Axes) -> list[str]:
+    found = axes.get_legend()
+    assert found is not None
+    return [text.get_text() for text in found.get_texts()]
+
+
+def test_timeline_table_and_figure() -> None:
+    made = make_timeline(with_companions(), make_features(25, 25), 0.1)
+    table = made.table()
+    assert list(table.columns) == ["second", "scene", "probability", "audio_share", "video_share", *CLASSES]
+    np.testing.assert_allclose(table["probability"], table[list(CLASSES)].max(axis=1))
+    figure = clip_timeline(made.seconds, made.probabilities, CLASSES, made.shares, "a clip", note="synthetic scenes")
+    above, below = figure.axes
+    assert legend(below) == ["sound", "picture"]
+    assert len(legend(above)) == len(CLASSES)
+    assert below.get_xlim() == (0, 3)
+    with pytest.raises(UserError, match=r"shape \(3, 3\) for 2 seconds, 3 classes"):
+        clip_timeline(made.seconds[:2], made.probabilities, CLASSES, made.shares, "a clip")
+
+
+def test_many_classes_share_a_grey_area() -> None:
+    probabilities = np.full((4, 12), 1 / 12)
+    shares = {"audio": np.zeros(4), "video": np.full(4, np.nan)}
+    figure = clip_timeline(np.arange(4), probabilities, tuple("abcdefghijkl"), shares, "a clip")
+    names = legend(figure.axes[0])
+    assert len(names) == 8 and "5 others" in names
+
+
+def test_blank_input_counts_as_missing() -> None:
+    watcher = ContentWatcher(FakeEmbedder())
+    silence, sound = np.zeros((4800, 1), np.float32), np.full((4800, 1), 0.2, np.float32)
+    with pytest.raises(MediaError, match="no sound: it is silent"):
+        watcher.embed_audio(silence, 48_000)
+    for quiet in (sound, -sound):
+        assert len(watcher.embed_audio_blocks([silence, quiet], 48_000)) == 2
+    black, bright = np.full((4, 4, 3), 16, np.uint8), np.full((4, 4, 3), 17, np.uint8)
+    with pytest.raises(MediaError, match="no pictures: they are black"):
+        watcher.embed_video([black, black])
+    assert len(watcher.embed_video([black, bright])) == 2
+
+
+def test_the_embedder_must_be_the_one_of_the_features(tmp_path: Path) -> None:
+    assert load_same(DEMO, device="cpu").provenance == DEMO
+    check_named(DEMO, "demo")
+    with pytest.raises(
+        UserError, match=r"embedder=openl3: the model's features were made by demo \(weights untrained\)"
+    ):
+        check_named(DEMO, "openl3")
+    with pytest.raises(UserError, match=r"made by demo \(weights 0123456789ab\), but here is demo .* other weights"):
+        load_same({**DEMO, "weights": "0123456789abcdef", "trained": True}, weights="untrained")
+    with pytest.raises(UserError, match=r"made by 'imported', which is no embedder .*demo, openl3.* ready features"):
+        load_same({"name": "imported", "weights": "unknown", "trained": True})
+
+
+def test_a_model_carries_weights_that_the_package_has_not(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    untrained = load_same(DEMO, device="cpu")
+    assert isinstance(untrained, ContentWatcher)
+    file = tmp_path / "mine.safetensors"
+    untrained.watched.save_weights(file)  # type: ignore[attr-defined]
+    mine = load_embedder("demo", weights=str(file), device="cpu").provenance
+    features = {"embedder": {name: value for name, value in mine.items() if name != "weights_files"}}
+    assert mine["weights_files"] == [str(file)]
+    save_embedder({**features, "weights_files": mine["weights_files"]}, tmp_path)
+    assert carried_weights(tmp_path) == str(tmp_path / WEIGHTS)
+    assert load_same(features["embedder"], carried_weights(tmp_path), "cpu").provenance["weights"] == mine["weights"]
+    file.unlink()
+    (tmp_path / WEIGHTS).unlink()
+    save_embedder({**features, "weights_files": mine["weights_files"]}, tmp_path)
+    assert carried_weights(tmp_path) == "none"
+    assert "does not carry the weights of demo" in caplog.text
+    save_embedder({"embedder": DEMO}, tmp_path)
+    assert carried_weights(tmp_path) == "none"
+
+
+def test_clips_to_parts_in_a_process(tmp_path: Path) -> None:
+    """Both files, sound alone, pictures alone, black pictures, and something that is no clip."""
+    make_clip(tmp_path, "both", seconds=1.0, frames=10)
+    write_sound(tmp_path / "sound.wav", 0.5 * tone(1, 24_000), "pcm_s16le", "s16", "mono")
+    write_video(tmp_path / "slow.avi", greys(4, 16, 16)[1:], codec="rawvideo", pixels="bgr24")
+    write_video(tmp_path / "black.avi", [np.zeros((16, 16, 3), np.uint8)] * 6, codec="rawvideo", pixels="bgr24")
+    (tmp_path / "text.mp4").write_text("this is no clip")
+    both = Query("both", tmp_path / "both.wav", tmp_path / "both.avi")
+    queries = [
+        both,
+        Query("sound", tmp_path / "sound.wav", tmp_path / "sound.wav"),
+        Query("slow", tmp_path / "slow.avi", tmp_path / "slow.avi"),
+        Query("black", tmp_path / "both.wav", tmp_path / "black.avi"),
+        Query("text", tmp_path / "text.mp4", tmp_path / "text.mp4"),
+    ]
+    options = {"weights": "none", "device": "cpu", "timeout": 60.0}
+    with Extractor(DEMO, workers=1, **options) as extractor:  # type: ignore[arg-type]
+        first = dict(extractor.parts(queries, ("audio", "video")))
+        (again,) = [part for _, part in extractor.parts([both], ("audio",))]
+    assert [bool(first[n].reason) for n in range(5)] == [False, False, False, False, True]
+    assert len(first[0].audio) == len(first[0].video) and first[0].step == pytest.approx(0.2)
+    assert missing_in_words(first[1]) == "no pictures: the file has no such stream" and len(first[1].audio)
+    assert missing_in_words(first[2]) == "no sound: the file has no such stream" and len(first[2].video)
+    assert missing_in_words(first[3]) == "no pictures: they are black throughout" and len(first[3].audio)
+    assert "Invalid data" in missing_in_words(first[4])
+    np.testing.assert_array_equal(again.audio, first[0].audio)
+    assert not len(again.video) and missing_in_words(again) == ""
+
+
+def test_an_embedder_that_cannot_be_had_is_said_and_the_next_caller_need_not_wait() -> None:
+    shared = SharedExtractors(1, embedder={**DEMO, "hop": -1.0}, weights="none", device="cpu", timeout=5.0)
+    with pytest.raises(UserError, match=r"hop=-1.0; expected seconds above 0"):
+        shared.part(Query("a", None, None), ("audio",))
+    assert shared.free == 1

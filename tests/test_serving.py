@@ -1,0 +1,218 @@
+"""The logged model as a server meets it: clips, arrays, and requests that deserve a 4xx of one line."""
+
+import base64
+import json
+import re
+import subprocess
+import sys
+import threading
+import time
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import mlflow
+import numpy as np
+import pytest
+import uvicorn
+from mlflow.pyfunc import scoring_server
+
+from avfusion.errors import UserError
+from avfusion.prediction.answers import answer
+from avfusion.prediction.upload import ServerLimits, clip_file
+from avfusion.tracking.models import REQUIREMENTS, log_model
+from tests.media_files import greys, tone, write_sound, write_video
+from tests.test_prediction import CLASSES, make_classifier, with_companions
+
+PARENT = Path(__file__).parents[1]
+Ask = Callable[..., tuple[int, Any]]
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Media files: a video without sound, a sound, black pictures, and a file beside them that is no clip."""
+    folder = tmp_path_factory.mktemp("media")
+    write_video(folder / "pictures.mp4", greys(8)[2:])
+    write_sound(folder / "sound.wav", 0.5 * tone(1, 24_000), "pcm_s16le", "s16", "mono")
+    write_video(folder / "black.mp4", greys(8)[:1] * 5)
+    (folder / "text.mp4").write_text("this is no clip")
+    return folder
+
+
+def log_demo_model(companions: bool) -> str:
+    """Log a late fusion on the demo embedder's features; returns its URI."""
+    fusion = with_companions("late", embedder=True) if companions else make_classifier("late", embedder=True)
+    with mlflow.start_run():
+        return log_model(fusion)
+
+
+@pytest.fixture(scope="module")
+def model_uri(tracking_uri: str) -> str:
+    return log_demo_model(companions=True)
+
+
+def serve(uri: str) -> Iterator[Ask]:
+    """Asks the scoring server of MLflow, in this process, for answers of the model `uri`."""
+    app = scoring_server.init(mlflow.pyfunc.load_model(uri))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    port = server.servers[0].sockets[0].getsockname()[1]
+
+    def ask(*records: dict[str, Any], body: dict[str, Any] | None = None) -> tuple[int, Any]:
+        content = json.dumps(body or {"dataframe_records": records}).encode()
+        address = f"http://127.0.0.1:{port}/invocations"
+        try:
+            with urlopen(Request(address, content, {"Content-Type": "application/json"}), timeout=60) as reply:
+                return reply.status, json.loads(reply.read())["predictions"]
+        except HTTPError as error:
+            return error.code, json.loads(error.read())
+
+    yield ask
+    server.should_exit = True
+    thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def ask(model_uri: str, media: Path) -> Iterator[Ask]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AVFUSION_CLIP_ROOT", str(media))
+        patch.setenv("AVFUSION_CLIP_MEGABYTES", "0.2")
+        patch.setenv("AVFUSION_CLIP_WORKERS", "1")
+        yield from serve(model_uri)
+
+
+def encoded(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode()
+
+
+def test_clips_by_content_and_by_path(ask: Ask, media: Path) -> None:
+    status, (by_content,) = ask({"clip": encoded(media / "sound.wav")})
+    assert status == 200
+    assert by_content["scene"] in CLASSES
+    assert by_content["modalities"] == "audio"
+    assert by_content["note"] == "no pictures: the file has no such stream"
+    assert sum(by_content[name] for name in CLASSES) == pytest.approx(1)
+    assert ask({"clip": "sound.wav"}) == (200, [by_content])
+    assert ask({"clip": "file:sound.wav"}) == (200, [by_content])
+    assert ask({"clip": f"data:audio/wav;base64,{encoded(media / 'sound.wav')}"}) == (200, [by_content])
+    assert ask(body={"inputs": {"clip": [encoded(media / "sound.wav")]}}) == (200, [by_content])
+    _, (pictures, sound) = ask({"clip": "pictures.mp4"}, {"clip": "sound.wav"})
+    assert pictures["modalities"] == "video" and sound == by_content
+
+
+def test_arrays_give_what_the_classifier_gives(ask: Ask) -> None:
+    fusion = with_companions("late", embedder=True)
+    shape = fusion.description.shape
+    generator = np.random.default_rng(0)
+    sound = generator.normal(size=(4, shape.audio_dim))
+    pictures = generator.normal(size=(4, shape.video_dim))
+    status, (both,) = ask({"audio": sound.tolist(), "video": pictures.tolist()})
+    expected = answer(fusion, {"audio": sound.astype(np.float32), "video": pictures.astype(np.float32)})
+    assert status == 200 and both["modalities"] == "audio+video" and both["note"] == ""
+    np.testing.assert_allclose([both[name] for name in CLASSES], expected.probabilities, rtol=1e-5)
+    _, (alone,) = ask({"video": pictures.tolist()})
+    assert alone["modalities"] == "video" and alone["note"] == "no sound given"
+
+
+def one_line(reply: Any) -> str:
+    """The last line of a refusal, which must hold no traceback."""
+    assert "Traceback" not in json.dumps(reply) and "stack_trace" not in reply
+    return str(reply["message"]).splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ({"clip": base64.b64encode(b"this is not a clip").decode()}, "`clip` cannot be used: .*Invalid data"),
+        ({"clip": "A" * 300_000}, "`clip` is too large: 0.2 MB; this server accepts 0.2 MB"),
+        ({"clip": "text.mp4"}, "`clip` cannot be used: .*Invalid data"),
+        ({"clip": "black.mp4"}, "`clip` cannot be used: no sound: .*; no pictures: they are black"),
+        ({"clip": "../outside.mp4"}, "neither base64 nor the path of a file under the server's root"),
+        ({"clip": "/etc/passwd"}, "neither base64 nor the path of a file under the server's root"),
+        ({"clip": "file:/etc/passwd"}, "neither base64 nor the path of a file under the server's root"),
+        ({"clip": "a\0b.mp4"}, "neither base64 nor the path of a file under the server's root"),
+        ({"clip": ""}, "`clip` is empty"),
+        ({"clip": 5}, "`clip` is int; expected text"),
+        ({"clip": None}, "nothing given; send `clip`"),
+        ({"other": 1}, "nothing given; send `clip`"),
+        ({"clip": "AAAA", "audio": [[1.0]]}, "either `clip` or the arrays"),
+        ({"audio": [[1.0, 2.0]]}, r"`audio` has shape \[1, 2\]; expected \[T, \d+\]"),
+        ({"audio": []}, r"`audio` has shape \[0\]"),
+        ({"video": [[1.0], [1.0, 2.0]]}, "`video` is not an array of numbers"),
+    ],
+)
+def test_refusals(ask: Ask, record: dict[str, Any], message: str) -> None:
+    status, reply = ask(record)
+    assert 400 <= status < 500
+    assert re.search(message, one_line(reply)), reply
+
+
+def test_an_empty_request_and_the_number_of_the_bad_row(ask: Ask) -> None:
+    assert "nothing given" in one_line(ask(body={"dataframe_records": []})[1])
+    status, reply = ask({"clip": "sound.wav"}, {"clip": "text.mp4"})
+    assert status == 400 and "row 1: `clip` cannot be used" in one_line(reply)
+
+
+def test_a_fusion_without_companions_says_so(tracking_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AVFUSION_CLIP_ROOT", raising=False)
+    sound = np.zeros((3, with_companions(embedder=True).description.shape.audio_dim)).tolist()
+    with contextmanager(serve)(log_demo_model(companions=False)) as ask:
+        message = one_line(ask({"audio": sound})[1])
+        assert "no pictures given; late needs pictures, and this model has no companion for sound alone" in message
+        refusal = one_line(ask({"clip": "sound.wav"})[1])
+        assert "this server reads no paths: it was started without AVFUSION_CLIP_ROOT" in refusal
+
+
+def test_the_model_holds_no_pickle_and_names_what_it_imports(model_uri: str, tmp_path: Path) -> None:
+    folder = Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=str(tmp_path)))
+    suffixes = {path.suffix for path in folder.rglob("*") if path.is_file()}
+    assert not suffixes & {".pkl", ".pickle", ".pt", ".pth", ".joblib"}
+    assert (folder / "code/avfusion/serving.py").is_file()
+    code = "import avfusion.serving, sys; print(*{name.split('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder / "code", capture_output=True, text=True, check=True)
+    distributions = packages_distributions()
+    project = {name.split("==")[0] for name in (folder / "requirements.txt").read_text().split()}
+    assert project == set(REQUIREMENTS)
+    listed = tomllib.loads((PARENT / "pyproject.toml").read_text())["project"]["dependencies"]
+    ours = {text.split(">")[0] for text in listed}
+    used = {name for module in done.stdout.split() for name in distributions.get(module, [])} & ours
+    mlflows_own = {"click", "matplotlib", "optuna", "scikit-learn"}
+    assert used - mlflows_own <= set(REQUIREMENTS), used
+
+
+def test_limits_come_from_the_environment(tmp_path: Path) -> None:
+    assert ServerLimits.from_environment({}) == ServerLimits(None, 64.0, 30.0, 2)
+    given = {"AVFUSION_CLIP_ROOT": str(tmp_path), "AVFUSION_CLIP_MEGABYTES": "1.5", "AVFUSION_CLIP_TIMEOUT": "3"}
+    assert ServerLimits.from_environment(given) == ServerLimits(tmp_path, 1.5, 3.0, 2)
+    with pytest.raises(UserError, match="AVFUSION_CLIP_TIMEOUT=0: expected a number above 0"):
+        ServerLimits.from_environment({"AVFUSION_CLIP_TIMEOUT": "0"})
+    with pytest.raises(UserError, match="AVFUSION_CLIP_ROOT=/no/such: no such folder"):
+        ServerLimits.from_environment({"AVFUSION_CLIP_ROOT": "/no/such"})
+
+
+def test_paths_do_not_leave_the_root_by_a_link(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "secret.mp4").write_bytes(b"x")
+    (root / "link.mp4").symlink_to(tmp_path / "secret.mp4")
+    (root / "inside.mp4").write_bytes(b"x")
+    limits = ServerLimits(root, 1.0, 1.0, 1)
+    with clip_file("inside.mp4", limits) as path:
+        assert path == root / "inside.mp4"
+    for name in ("link.mp4", str(tmp_path / "secret.mp4"), "missing.mp4", ".", "x" * 5000 + ".mp4"):
+        with pytest.raises(UserError, match="nor the path of a file under the server's root"), clip_file(name, limits):
+            pass
+
+
+def test_uploads_are_removed() -> None:
+    with clip_file(base64.b64encode(b"content").decode(), ServerLimits(None, 1.0, 1.0, 1)) as path:
+        assert path.read_bytes() == b"content"
+    assert not path.exists() and not path.parent.exists()
