@@ -46,6 +46,7 @@ OPTIONS: dict[str, tuple[str, str]] = {
     "locations": ("none", "CSV with a column location, one line per clip; `none`: from the features or TAU's names."),
     "shifts": ("all", "Spoilt inputs for robustness: all, none, or ids with commas."),
     "cities": ("none", "Cities to leave out of training, one at a time: none, all, or names with commas."),
+    "promote": ("false", "Whether the best on validation becomes models:/avfusion@champion: true or false."),
     "register": ("false", "Whether each model is put into the MLflow registry as `avfusion`: true or false."),
     "model": ("none", "Trained model: runs:/ID/model, models:/avfusion/1, models:/avfusion@champion, or a folder."),
     "clip": ("none", "Media file, folder, list (CSV, or text with a path on each line), or - for a list on stdin."),

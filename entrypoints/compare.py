@@ -10,7 +10,9 @@ def load() -> Job:
     return compare_job
 
 
-OPTIONS = ["experiment", "filter", "runs", "predictions", "locations", "shifts", "cities", "output", "device"]
+OPTIONS = [
+    "experiment", "filter", "runs", "predictions", "locations", "shifts", "cities", "output", "device", "promote",
+]  # fmt: skip
 
 cli = command("compare", OPTIONS, load)
 

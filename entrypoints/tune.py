@@ -12,7 +12,7 @@ def load() -> Job:
 
 OPTIONS = [
     "features", "variant", "trials", "workers", "metric", "sampler", "pruner", "space", "storage", "study", "retrain",
-    "device",
+    "device", "promote",
 ]  # fmt: skip
 
 cli = command("tune", OPTIONS, load)

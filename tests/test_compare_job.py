@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from avfusion.comparison.candidates import candidates_of
 from avfusion.comparison.from_runs import entries_of_experiment, entries_of_runs
 from avfusion.comparison.trained import trained_variants
 from avfusion.errors import UserError
@@ -22,7 +24,10 @@ from avfusion.features import FeatureStore
 from avfusion.fusion import variants
 from avfusion.jobs.compare import compare_job, robustness_of
 from avfusion.jobs.train import train_job
+from avfusion.metrics import log_loss
 from avfusion.tracking.lookup import find_experiment, finished_runs, read_predictions, seed_runs
+from avfusion.tracking.models import check_model
+from avfusion.tracking.session import EXPERIMENT as DEFAULT
 from avfusion.tsv import write_course_tsv
 from tests.stores import make_store
 
@@ -55,6 +60,7 @@ def store(tracking_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         for names, seeds, more in trainings:
             train_job(features=str(folder / "store"), variants=names, seeds=seeds, params=FAST + more, device="cpu")
         yield folder / "store"
+    mlflow.set_experiment(DEFAULT)  # MLflow itself remembers the last one, whatever the environment says
 
 
 def _save_nothing(figure: Figure, path: Path) -> None:
@@ -181,6 +187,49 @@ def test_cities_of_a_list_are_left_out_one_by_one(store: Path, tmp_path: Path) -
     assert "Table H" in page and "Table I" in page and "nice" in page
 
 
+def test_the_best_on_validation_becomes_the_champion(store: Path, tmp_path: Path) -> None:
+    known = {run.variant: run for run in reversed(finished_runs(find_experiment(EXPERIMENT)[0], "variant"))}
+    losses = {
+        name: float(np.mean([log_loss(read_predictions(leaf, "val")) for leaf in seed_runs(run)]))
+        for name, run in known.items()
+    }
+    best = min(losses, key=losses.__getitem__)
+    lines, run = job(tmp_path, experiment=EXPERIMENT, promote="true")
+    champion = MlflowClient().get_model_version_by_alias("avfusion", "champion")
+    assert champion.run_id == known[best].id == run.data.tags["promoted_run"]
+    assert run.data.tags["promoted_version"] == str(champion.version) and run.data.params["asked/promote"] == "true"
+    said = f"lowest mean validation log loss: {best} {losses[best]:.4f}, "
+    assert run.data.tags["promoted_because"].startswith(said)
+    told = "\n".join(lines)
+    assert f"promoted {best}, run {best} ({champion.run_id[:8]}): version {champion.version} of avfusion" in told
+    assert said in told and "models:/avfusion@champion" in told
+
+
+def test_of_several_seeds_the_model_is_in_their_common_run(store: Path) -> None:
+    known = finished_runs(find_experiment(EXPERIMENT)[0], "variant")
+    baseline = next(run for run in known if run.variant == "baseline")
+    entries = entries_of_runs(",".join(run.id for run in known if run.variant in ("late", "baseline")), "none")
+    candidate = next(one for one in candidates_of(entries) if one.name == "baseline")
+    assert candidate.run_id == baseline.id and check_model(baseline.id)
+    # Of the clips that one contender did not answer, none counts for the others.
+    first, *others = entries.contenders
+    answers = tuple(predictions.take(np.arange(5)) for predictions in first.validation)
+    fewer = replace(entries, contenders=(replace(first, validation=answers), *others))
+    kept = [
+        log_loss(predictions.take(np.flatnonzero(np.isin(predictions.ids, answers[0].ids))))
+        for predictions in others[0].validation
+    ]
+    assert candidates_of(fewer)[1].loss == pytest.approx(np.mean(kept))
+
+
+def test_a_winner_without_a_model_is_told_of_before_the_work(store: Path, tmp_path: Path) -> None:
+    baseline = next(r for r in finished_runs(find_experiment(EXPERIMENT)[0], "variant") if r.variant == "baseline")
+    ids = ",".join(leaf.id for leaf in seed_runs(baseline))
+    with pytest.raises(UserError, match=r"promote=true: baseline .* is the best .*, but run baseline seed .* no model"):
+        compare_job(**{**NOTHING, "output": str(tmp_path / "page"), "runs": ids}, promote="true")
+    assert not (tmp_path / "page").exists()
+
+
 def test_recipes_are_those_of_the_runs(store: Path) -> None:
     found = trained_variants(entries_of_experiment(EXPERIMENT, "none", "none"))
     (expected,) = resolve_params([variants()["late"]], {"epochs": "2", "batch_size": "16"})
@@ -202,6 +251,8 @@ def test_recipes_are_those_of_the_runs(store: Path) -> None:
         ({"experiment": EXPERIMENT, "cities": "rome"}, "unknown city 'rome'; choose from: all, none, town"),
         ({"experiment": EXPERIMENT, "locations": "/no.csv"}, "/no.csv: no such file"),
         ({"experiment": EXPERIMENT, "device": "tpu"}, "unknown device 'tpu'"),
+        ({"experiment": EXPERIMENT, "promote": "yes"}, "promote=yes: expected true or false"),
+        ({"predictions": "/nowhere", "promote": "true"}, "promote=true: predictions=/nowhere is a folder of files"),
     ],
 )
 def test_mistakes_get_one_clear_line(store: Path, tmp_path: Path, given: dict[str, Any], message: str) -> None:

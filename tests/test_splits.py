@@ -84,7 +84,7 @@ def test_clips_without_split_follow_their_location() -> None:
 def test_validation_comes_from_train_when_every_clip_has_a_split() -> None:
     clips = table(*[("a", f"a{i}", "train", 2) for i in range(8)], ("a", "t", "test", 4))
     splits = assign_splits(clips)
-    assert (splits == "val").sum() == 2
+    assert (splits == "val").sum() == 4
     assert (splits[clips["split"] == "test"] == "test").all()
 
 

@@ -25,6 +25,7 @@ from avfusion.jobs.tune import tune_job
 from avfusion.parallel import Training
 from avfusion.task import Task
 from avfusion.tracking.lookup import finished_runs, read_predictions, seed_runs
+from avfusion.tracking.stored_models import load_classifier
 from avfusion.tuning.leader import LEADER
 from avfusion.tuning.pool import Pool
 from avfusion.tuning.presence import Mark, gone
@@ -162,7 +163,7 @@ def test_the_best_is_retrained_and_compared_on_the_same_seeds(store: Path, stora
     params = {name: entry.default for name, entry in hyperparameters(variants()["early"]).items()} | {"epochs": 6}
     default = score_test(task, train(task, variants()["early"], params, 1, torch.device("cpu")))
     assert compared["test_log_loss"][3] == pytest.approx(default.metrics["test/log_loss"], rel=1e-4)
-    found = next(run for run in finished_runs(tuned.info.experiment_id, "variant") if run.id == tuned.info.run_id)
+    found = next(run for run in finished_runs(tuned.info.experiment_id, "tuned") if run.id == tuned.info.run_id)
     assert [len(read_predictions(run, "test").ids) for run in seed_runs(found)] == [len(task.ids("test"))] * 2
 
 
@@ -180,6 +181,28 @@ def test_one_seed_several_variants_and_a_grid(store: Path, storage: str) -> None
     (tuned,) = runs("grid-early", "variant")
     assert tuned.data.params["seed"] == "3" and {"predictions", "figures"} <= artifacts(tuned)
     assert sum("retrained with seeds 3" in line for line in lines) == 2
+
+
+def test_the_best_retrained_variant_is_promoted_with_its_companions(store: Path, storage: str) -> None:
+    small = "epochs=6,hidden=8,embedding=8"
+    lines = run_tune(
+        store, storage=storage, study="promoted", variant="early,audio_only", space=small, trials="1", retrain="0",
+        promote="true",
+    )  # fmt: skip
+    tuned = {name: runs(f"promoted-{name}", "variant")[0] for name in ("early", "audio_only")}
+    losses = {name: run.data.metrics["val/log_loss"] for name, run in tuned.items()}
+    first, second = sorted(losses, key=losses.__getitem__)
+    champion = MlflowClient().get_model_version_by_alias("avfusion", "champion")
+    assert champion.run_id == tuned[first].info.run_id
+    query = f"tags.promoted_run = '{champion.run_id}'"
+    (job,) = MlflowClient().search_runs([tuned[first].info.experiment_id], query)
+    assert job.info.run_name == "tune" and job.data.tags["avfusion.kind"] == "job"
+    assert job.data.tags["promoted_version"] == str(champion.version)
+    said = f"validation log loss: {first} tuned {losses[first]:.4f}, {second} tuned {losses[second]:.4f}"
+    assert said in job.data.tags["promoted_because"] and said in "\n".join(lines)
+    assert tuned["early"].data.tags["companions"] == "audio_only" and "companions" in tuned["audio_only"].data.tags
+    fusion = load_classifier(tuned["early"].info.run_id)
+    assert fusion is not None and list(fusion.companions) == ["audio_only"]
 
 
 Killer = Callable[[tune.Watcher, Ended], None]
@@ -279,7 +302,8 @@ def test_who_joins_lends_workers_and_leaves_the_end_to_the_leader(store: Path, s
     from avfusion.tuning.presence import _born
 
     study.set_user_attr(LEADER, {**leader, "born": _born(os.getppid()), "beats": 0})
-    lines = run_tune(store, **settings)
+    lines = run_tune(store, **settings, promote="true")
+    assert "promoted nothing: another process finishes joined" in "\n".join(lines)
     assert "study joined: 6 of 6 trials are done; the process that began it finishes it" in "\n".join(lines)
     assert {run.data.tags["mlflow.parentRunId"] for run in runs("joined", "trial")} == {parent.info.run_id}
     assert not runs("joined", "variant") and len(runs("joined", "study")) == 1
@@ -323,6 +347,7 @@ def test_training_that_diverges_is_a_failed_trial(tmp_path: Path, storage: str) 
         ({"space": "alpha"}, "space: cannot read 'alpha'; write name=value"),
         ({"retrain": "x"}, "retrain=x: expected different whole numbers"),
         ({"device": "tpu"}, "unknown device 'tpu'"),
+        ({"promote": "1"}, "promote=1: expected true or false"),
         ({"storage": "mysql://host/db"}, "unknown kind of storage; expected none, the path of a journal file"),
         ({"storage": "postgresql://user@127.0.0.1:1/db"}, "does not answer"),
     ],

@@ -27,6 +27,8 @@ class Entries:
     """That scenes are synthetic or features untrained; empty if neither."""
     run_ids: Mapping[str, str] | None = None
     """Contender -> id of the run that holds its first seed; None for files."""
+    model_runs: Mapping[str, str] | None = None
+    """Contender -> id of the run that holds its model, which is that of all its seeds; None for files."""
 
 
 def entries_of_folder(folder: Path, locations: str) -> Entries:

@@ -68,8 +68,8 @@ def open_store(features: Mapping[str, Any]) -> FeatureStore | None:
 
 
 def _entries(runs: Sequence[LoggedRun], source: str, locations: str, remarks: list[str]) -> Entries:
-    contenders, leaves = [], {}
-    for name, run in _named(runs).items():
+    contenders, leaves, named = [], {}, _named(runs)
+    for name, run in named.items():
         seeds = seed_runs(run)
         test, validation = (tuple(read_predictions(leaf, split) for leaf in seeds) for split in ("test", "val"))
         contenders.append(Contender(name, run.title, test, validation))
@@ -83,7 +83,13 @@ def _entries(runs: Sequence[LoggedRun], source: str, locations: str, remarks: li
     else:
         places = find_places(locations, clips)
     return Entries(
-        tuple(aligned), places, source, (*remarks, *missing), note(features["provenance"]) or "", run_ids=leaves
+        contenders=tuple(aligned),
+        places=places,
+        source=source,
+        remarks=(*remarks, *missing),
+        warning=note(features["provenance"]) or "",
+        run_ids=leaves,
+        model_runs={name: run.id for name, run in named.items()},
     )
 
 

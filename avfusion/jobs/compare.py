@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from avfusion.comparison.candidates import candidates_of
 from avfusion.comparison.entries import Entries, entries_of_folder, find_places
 from avfusion.comparison.from_runs import entries_of_experiment, entries_of_runs
 from avfusion.comparison.held_out_cities import choose_cities, held_out, without_city
@@ -16,8 +17,10 @@ from avfusion.comparison.results import HEADLINE, Results, Robustness, results_o
 from avfusion.comparison.trained import TrainedVariants, differing_clean_scores, trained_variants
 from avfusion.device import choose_device
 from avfusion.errors import UserError
+from avfusion.jobs.extract import read_truth
 from avfusion.report.writing import PICTURES, write_report
 from avfusion.robustness import choose_shifts, robustness
+from avfusion.tracking.champion import best_candidate, promote_best
 from avfusion.tracking.records import log_table
 from avfusion.tracking.runs import job_run, log_asked, log_batch, log_file, log_folder
 from avfusion.tracking.session import connect, ui_lines
@@ -43,24 +46,29 @@ def compare_job(
     cities: str,
     output: str,
     device: str,
+    promote: str = "false",
 ) -> list[str]:
     """Compare variants on the same test clips; writes the page and returns what to tell people.
 
-    Exactly one of `experiment` (with `filter`), `runs` and `predictions` says which. Raises `UserError` for anything
-    that cannot be used.
+    Exactly one of `experiment` (with `filter`), `runs` and `predictions` says which; `promote=true` makes the best of
+    the runs on validation clips the champion. Raises `UserError` for anything that cannot be used.
     """
     choose_shifts(shifts)
     target = choose_device(device)
     given = {"experiment": experiment, "filter": filter, "runs": runs, "predictions": predictions}
     _check_one_source(given)
+    promoting = _promoting(promote, predictions)
     connect()
     entries = _entries(experiment, filter, runs, predictions, locations)
+    candidates = candidates_of(entries) if promoting else []
+    if candidates:
+        best_candidate(candidates)  # one without a model is told of before the work, not after it
     results = results_of(entries, robustness_of(entries, shifts, cities, locations, target))
     folder = OUTPUT if output == "none" else Path(output)
     page, text = write_report(build_page(results), folder)
     with job_run("compare") as run:
         # Under other names than those of the options: `mlflow run` has logged these, quoted for the shell.
-        asked = {**given, "locations": locations, "shifts": shifts, "cities": cities}
+        asked = {**given, "locations": locations, "shifts": shifts, "cities": cities, "promote": promote}
         counts = {"clips": results.n_clips, "independent_locations": results.n_locations}
         log_asked(asked)
         log_batch(counts, _metrics(results))
@@ -69,9 +77,10 @@ def compare_job(
         log_file(page)
         log_file(text)
         log_folder(folder / PICTURES, PICTURES)
+        promoted = promote_best(candidates) if candidates else []
         ui = ui_lines(run.info.experiment_id)
     files = [f"page     {page.resolve()}", f"         {text.resolve()}", *(f"compare  {line}" for line in ui)]
-    return [*_lines(results), "", *files]
+    return [*_lines(results), "", *files, *promoted]
 
 
 def _check_one_source(given: dict[str, str]) -> None:
@@ -84,6 +93,17 @@ def _check_one_source(given: dict[str, str]) -> None:
         )
     if given["filter"] != "none" and sources != ["experiment"]:
         raise UserError(f"filter={given['filter']}: a filter needs an experiment; give experiment=NAME")
+
+
+def _promoting(promote: str, predictions: str) -> bool:
+    """Whether the best is to be promoted; `UserError` where there will be no model to promote."""
+    promoting = read_truth("promote", promote)
+    if promoting and predictions != "none":
+        raise UserError(
+            f"promote=true: predictions={predictions} is a folder of files, which hold no model; compare MLflow runs "
+            "with experiment=NAME or runs=ID,ID"
+        )
+    return promoting
 
 
 def _entries(experiment: str, filter_: str, runs: str, predictions: str, locations: str) -> Entries:

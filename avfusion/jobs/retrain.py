@@ -6,17 +6,21 @@ from itertools import islice
 import pandas as pd
 import torch
 
+from avfusion.classifier import SceneClassifier
 from avfusion.experiment import Result
 from avfusion.features import FeatureStore
 from avfusion.fusion import FusionNetwork
 from avfusion.hyperparameters import Value
 from avfusion.parallel import Training, train_many
 from avfusion.provenance import tags
+from avfusion.tracking.champion import Candidate
 from avfusion.tracking.models import log_model
 from avfusion.tracking.records import log_result, log_scores, log_seeds
 from avfusion.tracking.runs import experiment_run, set_tags
 
 TUNED, DEFAULT = "tuned", "default"
+Companions = dict[int, dict[str, SceneClassifier]]
+"""Seed -> tuned unimodal classifiers by the id of their variant."""
 SCORES = ("val/accuracy", "val/log_loss", "test/accuracy", "test/log_loss", "test/macro_f1")
 
 
@@ -27,21 +31,24 @@ def retrain(
     seeds: Sequence[int],
     device: torch.device,
     workers: int,
+    companions: Companions,
     *,
     study: str,
     study_run: str,
-) -> pd.DataFrame:
-    """Train the `configurations` `tuned` and `default` with each of `seeds`; one row per configuration and seed.
+) -> tuple[pd.DataFrame, Candidate]:
+    """Train the `configurations` `tuned` and `default` with each of `seeds`: a row for each, and the tuned variant.
 
     The tuned one becomes a run of the top level with all that `train` logs, and the model of the seed with the lowest
     validation loss; the default one is nested under the run of the study. If both are the same, it is trained once.
+    A fusion's model gets the `companions` of its seed; a unimodal variant becomes one.
     """
     tuned, default = configurations[TUNED], configurations[DEFAULT]
     trainings = [Training(variant, tuned, seed) for seed in seeds]
     if default != tuned:
         trainings += [Training(variant, default, seed) for seed in seeds]
     results = train_many(store.path, trainings, device, workers)
-    of_tuned = _log_tuned(results, store, variant, len(seeds), study, study_run)
+    found = _with_companions(islice(results, len(seeds)), companions)
+    run_id, of_tuned = _log_tuned(found, store, variant, len(seeds), study, study_run)
     of_default = []
     for result in results:
         run_tags = {"avfusion.kind": "default", "variant": variant.id, **tags(store.provenance)}
@@ -49,7 +56,7 @@ def retrain(
             log_scores(result, store)
         of_default.append(result)
     rows = [(TUNED, result) for result in of_tuned] + [(DEFAULT, result) for result in of_default or of_tuned]
-    return pd.DataFrame(
+    comparison = pd.DataFrame(
         [
             {
                 "configuration": name,
@@ -59,6 +66,19 @@ def retrain(
             for name, result in rows
         ]
     )
+    loss = comparison["val_log_loss"][comparison["configuration"] == TUNED].mean()
+    return comparison, Candidate(f"{variant.id} tuned", run_id, float(loss))
+
+
+def _with_companions(results: Iterator[Result], companions: Companions) -> Iterator[Result]:
+    for result in results:
+        trained = result.trained
+        of_seed = companions.setdefault(trained.seed, {})
+        if len(trained.variant.modalities) > 1:
+            trained.classifier.companions |= of_seed
+        else:
+            of_seed[trained.variant.id] = trained.classifier
+        yield result
 
 
 def _log_tuned(
@@ -68,16 +88,16 @@ def _log_tuned(
     n_seeds: int,
     study: str,
     study_run: str,
-) -> list[Result]:
-    """The first `n_seeds` of `results`, logged as the tuned variant."""
+) -> tuple[str, list[Result]]:
+    """The `n_seeds` `results`, logged as the tuned variant; the id of its run, and they."""
     common = {"variant": variant.id, TUNED: "true", "study": study, "study_run": study_run, **tags(store.provenance)}
     of_tuned = []
-    with experiment_run(f"{variant.id} tuned", {"avfusion.kind": "variant", **common}) as run:
-        for result in islice(results, n_seeds):
+    with experiment_run(f"{variant.id} tuned", {"avfusion.kind": TUNED, **common}) as run:
+        for result in results:
             of_tuned.append(result)
             if n_seeds == 1:
                 log_result(result, store, with_model=True)
-                return of_tuned
+                return run.info.run_id, of_tuned
             seed_tags = {"avfusion.kind": "seed", **common}
             with experiment_run(f"{variant.id} tuned seed {result.trained.seed}", seed_tags, parent=run.info.run_id):
                 log_result(result, store, with_model=False)
@@ -85,4 +105,14 @@ def _log_tuned(
         best = min(of_tuned, key=lambda result: result.metrics["val/log_loss"])
         log_model(best.trained.classifier)
         set_tags({"model_seed": str(best.trained.seed)})
-    return of_tuned
+    return run.info.run_id, of_tuned
+
+
+def comparison_lines(comparison: pd.DataFrame) -> list[str]:
+    """The means and standard deviations over seeds of each configuration, as a table of text."""
+    scores = comparison.drop(columns=["seed"]).groupby("configuration")
+    mean, spread = scores.mean(), scores.std(ddof=1)
+    cells = {
+        name: [f"{mean[name][row]:.4f} ({spread[name][row]:.4f})" for row in mean.index] for name in mean.columns
+    }  # a single seed has the spread nan
+    return pd.DataFrame(cells, index=list(mean.index)).to_string().splitlines()

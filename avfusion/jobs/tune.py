@@ -4,7 +4,7 @@ import logging
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 import pandas as pd
@@ -15,11 +15,13 @@ from tqdm import tqdm
 from avfusion.device import choose_device
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
+from avfusion.jobs.extract import read_truth
 from avfusion.jobs.features import open_features
-from avfusion.jobs.retrain import DEFAULT, TUNED, retrain
+from avfusion.jobs.retrain import DEFAULT, TUNED, Companions, comparison_lines, retrain
 from avfusion.jobs.train import check_trainable, parse_seeds
 from avfusion.provenance import tags, title
 from avfusion.task import Task
+from avfusion.tracking.champion import Candidate, promote_best
 from avfusion.tracking.records import log_table
 from avfusion.tracking.runs import job_run
 from avfusion.tracking.session import connect, ui_lines
@@ -50,30 +52,48 @@ def tune_job(
     study: str,
     retrain: str,
     device: str,
+    promote: str = "false",
 ) -> list[str]:
     """Search the hyperparameters of `variant` (ids with commas, `all`, `quick`) by validation; returns what to tell.
 
-    `trials` is the total of each study, over all processes that ever work on it. Raises `UserError` for anything that
-    cannot be used, before any training.
+    `trials` is the total of each study, over all processes that ever work on it; `promote=true` makes the best tuned
+    variant on validation clips the champion. Unimodal variants come first: they go along with the models of the
+    fusions as companions. Raises `UserError` for anything that cannot be used, before any training.
     """
+    promoting = read_truth("promote", promote)
     n_workers, target, seeds = _whole("workers", workers), choose_device(device), parse_seeds(retrain, "retrain")
     store = open_features(features)
     plans = make_plans(store, variant, _whole("trials", trials), metric, sampler, pruner, space, storage, study)
+    plans.sort(key=lambda plan: len(plan.variant.modalities))
     check_trainable(Task(store), [plan.variant for plan in plans])
     quiet()
     place = open_storage(plans[0].storage)
     studies = [open_study(plan, place) for plan in plans]
     connect()
     with _interruptible(), job_run("tune") as job:
-        lines, tables = ["", title(store.provenance)], []
-        for plan, opened in zip(plans, studies, strict=True):
-            tuning = Tuning(plan, opened, store, target, n_workers, seeds)
-            said, table = tuning.run()
-            lines += ["", *said]
-            tables.append(table.assign(variant=plan.variant.id))
-        if (summary := pd.concat(tables)).size:
+        lines, companions = ["", title(store.provenance)], Companions()
+        tunings = [
+            Tuning(plan, opened, store, target, n_workers, seeds, companions)
+            for plan, opened in zip(plans, studies, strict=True)
+        ]
+        for tuning in tunings:
+            lines += ["", *tuning.run()]
+        summary = pd.concat([tuning.comparison.assign(variant=tuning.plan.variant.id) for tuning in tunings])
+        if summary.size:
             log_table(summary, "summary")
-        return [*lines, "", *("compare  " + line for line in ui_lines(job.info.experiment_id))]
+        promoted = ["", *_promote(tunings)] if promoting else []
+        return [*lines, *promoted, "", *("compare  " + line for line in ui_lines(job.info.experiment_id))]
+
+
+def _promote(tunings: "list[Tuning]") -> list[str]:
+    """Promote the best tuned variant, if all are known here; what to tell people."""
+    others = [tuning.plan.name for tuning in tunings if tuning.tuned is None]
+    if others:
+        return [
+            f"promoted nothing: another process finishes {', '.join(others)}; when it has, the same command or "
+            "compare with promote=true chooses among all"
+        ]
+    return promote_best([tuning.tuned for tuning in tunings if tuning.tuned is not None])
 
 
 def _whole(name: str, text: str) -> int:
@@ -92,9 +112,14 @@ class Tuning:
     device: torch.device
     n_workers: int
     seeds: list[int]
+    companions: Companions
+    comparison: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Of `retrain`, after `run`; stays empty unless this process leads the study."""
+    tuned: Candidate | None = None
+    """The best configuration, likewise."""
 
-    def run(self) -> tuple[list[str], pd.DataFrame]:
-        """Work on the study; what to tell people, and the comparison (empty unless this process leads the study)."""
+    def run(self) -> list[str]:
+        """Work on the study; what to tell people."""
         plan, leadership = self.plan, Leadership(self.study)
         run_tags = {"variant": plan.variant.id, "study": plan.name, **tags(self.store.provenance)}
         try:
@@ -108,7 +133,7 @@ class Tuning:
                     self.study.set_user_attr(RUN, run_id)
                 self._search(leadership, TrialRuns(run_id, run_tags))
                 if not leadership.leads:
-                    return self._joined(), pd.DataFrame()
+                    return self._joined()
                 return self._finish(run_id)
         finally:
             leadership.release()
@@ -133,7 +158,7 @@ class Tuning:
         done = f"{n_done(self.study)} of {self.plan.total} trials are done"
         return [f"study {self.plan.name}: {done}; the process that began it finishes it (else the same command does)"]
 
-    def _finish(self, run_id: str) -> tuple[list[str], pd.DataFrame]:
+    def _finish(self, run_id: str) -> list[str]:
         """Tables, figures, and the best configuration trained again beside the default."""
         plan, metric = self.plan, STUDY_METRICS[self.plan.metric]
         number, best = best_params(plan, self.study)
@@ -154,14 +179,14 @@ class Tuning:
         )
         log_study(record, self.store)
         configurations = {TUNED: best, DEFAULT: dict(plan.space.defaults)}
-        comparison = retrain(
-            self.store, plan.variant, configurations, self.seeds, self.device, self.n_workers,
+        self.comparison, self.tuned = retrain(
+            self.store, plan.variant, configurations, self.seeds, self.device, self.n_workers, self.companions,
             study=plan.name, study_run=run_id,
         )  # fmt: skip
-        log_table(comparison, "comparison")
-        return self._lines(record, comparison), comparison
+        log_table(self.comparison, "comparison")
+        return self._lines(record)
 
-    def _lines(self, record: StudyRecord, comparison: pd.DataFrame) -> list[str]:
+    def _lines(self, record: StudyRecord) -> list[str]:
         plan, trials = self.plan, record.trials
         counts = ", ".join(f"{n} {name}" for name, n in trials["outcome"].value_counts().items())
         values = trials.set_index("trial")["value"]
@@ -173,18 +198,8 @@ class Tuning:
             f"best trial {record.best_trial}: validation {plan.metric} {values[record.best_trial]:.4f}{of_default}",
             f"  {searched}",
             f"retrained with seeds {','.join(map(str, self.seeds))}, mean (standard deviation):",
-            *(f"  {line}" for line in comparison_lines(comparison)),
+            *(f"  {line}" for line in comparison_lines(self.comparison)),
         ]
-
-
-def comparison_lines(comparison: pd.DataFrame) -> list[str]:
-    """The means and standard deviations over seeds of each configuration, as a table of text."""
-    scores = comparison.drop(columns=["seed"]).groupby("configuration")
-    mean, spread = scores.mean(), scores.std(ddof=1)
-    cells = {
-        name: [f"{mean[name][row]:.4f} ({spread[name][row]:.4f})" for row in mean.index] for name in mean.columns
-    }  # a single seed has the spread nan
-    return pd.DataFrame(cells, index=list(mean.index)).to_string().splitlines()
 
 
 def _short(value: object) -> str:

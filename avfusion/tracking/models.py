@@ -71,15 +71,21 @@ def register(run_id: str) -> str:
     known = client.search_model_versions(f"name = '{REGISTERED}' and run_id = '{run_id}'")
     if known:
         return str(known[0].version)
-    found = client.get_run(run_id)
-    models = found.outputs.model_outputs if found.outputs else []
-    if not models:
-        raise UserError(f"{run.title} logged no model to register; give the run of a variant that train logged")
-    text = _description(found)
-    source, tags = f"models:/{models[-1].model_id}", {"features": str(run.features), "variant": run.variant}
+    model, text = check_model(run_id), _description(client.get_run(run_id))
+    source, tags = f"models:/{model}", {"features": str(run.features), "variant": run.variant}
     version_ = mlflow.register_model(source, REGISTERED, tags=tags)
     client.update_model_version(REGISTERED, version_.version, description=text)
     return str(version_.version)
+
+
+def check_model(run_id: str) -> str:
+    """The id of the model that the run logged last; `UserError` if it logged none."""
+    found = MlflowClient().get_run(run_id)
+    models = found.outputs.model_outputs if found.outputs else []
+    if not models:
+        title_ = find_run(run_id).title
+        raise UserError(f"{title_} logged no model to register; give the run of a variant that train logged")
+    return str(models[-1].model_id)
 
 
 def promote(run_id: str) -> str:

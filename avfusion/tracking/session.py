@@ -33,8 +33,12 @@ def connect() -> None:
     with _creation_lock(uri):
         if "MLFLOW_RUN_ID" in os.environ:
             MlflowClient().get_run(os.environ["MLFLOW_RUN_ID"])
-        elif "MLFLOW_EXPERIMENT_ID" not in os.environ:
+        elif "MLFLOW_EXPERIMENT_ID" in os.environ:
+            mlflow.set_experiment(experiment_id=os.environ["MLFLOW_EXPERIMENT_ID"])
+        else:
             mlflow.set_experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT))
+            # MLflow notes its choice there, where the next job of this process would take it for the user's
+            os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
 
 
 def _check_server(uri: str) -> None:
