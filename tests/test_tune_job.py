@@ -146,7 +146,7 @@ def test_a_study_in_mlflow(store: Path, storage: str) -> None:
 
 def test_the_best_is_retrained_and_compared_on_the_same_seeds(store: Path, storage: str) -> None:
     run_tune(store, storage=storage, study="best", variant="early", space="epochs=6,hidden=8|16", metric="accuracy")
-    (parent,), (tuned,), seeds = runs("best", "study"), runs("best", "variant"), runs("best", "seed")
+    (parent,), (tuned,), seeds = runs("best", "study"), runs("best", "tuned"), runs("best", "seed")
     study = study_of(storage, "best")
     assert study.direction.name == "MAXIMIZE" and study.best_value >= study.trials[0].value  # type: ignore[operator]
     assert tuned.data.tags["tuned"] == "true" and "mlflow.parentRunId" not in tuned.data.tags
@@ -178,7 +178,7 @@ def test_one_seed_several_variants_and_a_grid(store: Path, storage: str) -> None
     pairs = sorted((trial.params["hidden"], trial.params["embedding"]) for trial in audio.trials)
     assert pairs == [(8, 8), (8, 128), (512, 8), (512, 128)]
     assert {trial.state for trial in (*early.trials, *audio.trials)} == {TrialState.COMPLETE}
-    (tuned,) = runs("grid-early", "variant")
+    (tuned,) = runs("grid-early", "tuned")
     assert tuned.data.params["seed"] == "3" and {"predictions", "figures"} <= artifacts(tuned)
     assert sum("retrained with seeds 3" in line for line in lines) == 2
 
@@ -189,7 +189,7 @@ def test_the_best_retrained_variant_is_promoted_with_its_companions(store: Path,
         store, storage=storage, study="promoted", variant="early,audio_only", space=small, trials="1", retrain="0",
         promote="true",
     )  # fmt: skip
-    tuned = {name: runs(f"promoted-{name}", "variant")[0] for name in ("early", "audio_only")}
+    tuned = {name: runs(f"promoted-{name}", "tuned")[0] for name in ("early", "audio_only")}
     losses = {name: run.data.metrics["val/log_loss"] for name, run in tuned.items()}
     first, second = sorted(losses, key=losses.__getitem__)
     champion = MlflowClient().get_model_version_by_alias("avfusion", "champion")
@@ -288,7 +288,7 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_resumes(
     assert all(after[trial.number].value == trial.value for trial in finished)
     (resumed,) = runs("interrupted", "study")
     assert resumed.info.run_id == parent.info.run_id and resumed.info.status == "FINISHED"
-    assert len(runs("interrupted", "variant")) == 1
+    assert len(runs("interrupted", "tuned")) == 1
 
 
 def test_who_joins_lends_workers_and_leaves_the_end_to_the_leader(store: Path, storage: str) -> None:
@@ -306,10 +306,10 @@ def test_who_joins_lends_workers_and_leaves_the_end_to_the_leader(store: Path, s
     assert "promoted nothing: another process finishes joined" in "\n".join(lines)
     assert "study joined: 6 of 6 trials are done; the process that began it finishes it" in "\n".join(lines)
     assert {run.data.tags["mlflow.parentRunId"] for run in runs("joined", "trial")} == {parent.info.run_id}
-    assert not runs("joined", "variant") and len(runs("joined", "study")) == 1
+    assert not runs("joined", "tuned") and len(runs("joined", "study")) == 1
     study.set_user_attr(LEADER, None)
     run_tune(store, **settings)
-    assert len(study.trials) == 6 and len(runs("joined", "variant")) == 1
+    assert len(study.trials) == 6 and len(runs("joined", "tuned")) == 1
 
 
 def test_runs_that_a_killed_job_left_open_are_closed(store: Path, storage: str) -> None:
