@@ -91,7 +91,9 @@ def test_a_run_holds_tables_figures_and_predictions(trained: Trained) -> None:
 def test_a_run_describes_itself(trained: Trained) -> None:
     _, _, (_, late) = trained
     note = late.data.tags["mlflow.note.content"]
-    assert "**late fusion** on toys (synthetic), features: toy (untrained), seed 0" in note
+    accuracy = late.data.metrics["test/accuracy"]
+    assert note.startswith(f"**late fusion**: test accuracy {accuracy:.3f}, log loss ")
+    assert "on toys (synthetic), features: toy (untrained), seed 0" in note
     assert f"| {late.data.metrics['test/accuracy']:.3f} | {late.data.metrics['test/log_loss']:.3f} |" in note
 
 

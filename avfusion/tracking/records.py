@@ -35,7 +35,7 @@ def log_result(result: Result, store: FeatureStore, *, with_model: bool) -> None
     log_scores(result, store)
     log_features(store)
     set_tags({"mlflow.note.content": description(result, store)})
-    log_table(per_class(result.test).reset_index(), "per_class")
+    log_table(per_class(result.test).round(4).reset_index(), "per_class")
     _log_files(result, store)
     if with_model:
         log_model(result.trained.classifier)
@@ -70,9 +70,10 @@ def log_scores(result: Result, store: FeatureStore) -> None:
 def description(result: Result, store: FeatureStore) -> str:
     """What a run is and came to, as Markdown for its page."""
     trained = result.trained
+    scores = evaluate(result.test)
     lines = [
-        f"**{trained.variant.title}** on {title(store.provenance)}, seed {trained.seed}. "
-        f"Definition: {trained.variant.source}.",
+        f"**{trained.variant.title}**: test accuracy {scores['accuracy']:.3f}, log loss {scores['log_loss']:.3f} "
+        f"on {title(store.provenance)}, seed {trained.seed}. Definition: {trained.variant.source}.",
         "",
         "| clips | accuracy | log loss | macro-F1 |",
         "|---|---|---|---|",

@@ -15,8 +15,9 @@ def log_summary(table: pd.DataFrame, store: FeatureStore) -> None:
     assert run is not None, "log_summary needs an active run"
     log_features(store)
     log_table(table, "summary")
-    note = f"**Latest comparison** on {title(store.provenance)} (run `{run.info.run_name}`)\n\n{markdown(table)}\n"
     client = MlflowClient()
+    name = client.get_run(run.info.run_id).info.run_name  # the active run still has the name it was made with
+    note = f"**Latest comparison** on {title(store.provenance)} (run `{name}`)\n\n{markdown(table)}\n"
     client.set_tag(run.info.run_id, "mlflow.note.content", note)
     client.set_experiment_tag(run.info.experiment_id, "mlflow.note.content", note)
 
