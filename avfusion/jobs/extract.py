@@ -17,7 +17,7 @@ from avfusion.tracking.runs import job_run, log_batch, log_file, set_tags
 from avfusion.tracking.session import connect
 
 DEMO_SEED = 2026
-"""Seed of the demo's scenes, chosen before they were looked at: none of those that scenes were designed with."""
+"""Seed of the demo's scenes: not one that the recipes were designed with (the number of places was set after it)."""
 
 RUNS = Path("runs")
 """Folder, in the working directory, of everything that was not given another place."""
