@@ -55,6 +55,20 @@ OPTIONS: dict[str, tuple[str, str]] = {
 }
 """Name -> (default, help) of every option; all are strings, because MLflow checks no other type well."""
 
+EXTRACTION = [
+    "data",
+    "output",
+    "embedder",
+    "weights",
+    "precision",
+    "device",
+    "modalities",
+    "strict",
+    "allow_outside",
+    "timeout",
+]
+"""The options of every entry point that extracts."""
+
 Job = Callable[..., list[str]]
 
 

@@ -1,6 +1,6 @@
 """Entry point `extract`."""
 
-from entrypoints.command import Job, command
+from entrypoints.command import EXTRACTION, Job, command
 
 
 def load() -> Job:
@@ -10,22 +10,7 @@ def load() -> Job:
     return extract_job
 
 
-cli = command(
-    "extract",
-    [
-        "data",
-        "output",
-        "embedder",
-        "weights",
-        "precision",
-        "device",
-        "modalities",
-        "strict",
-        "allow_outside",
-        "timeout",
-    ],
-    load,
-)
+cli = command("extract", EXTRACTION, load)
 
 if __name__ == "__main__":
     cli()

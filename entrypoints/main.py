@@ -1,6 +1,6 @@
 """Entry point `main`."""
 
-from entrypoints.command import Job, command
+from entrypoints.command import EXTRACTION, Job, command
 
 
 def load() -> Job:
@@ -10,26 +10,7 @@ def load() -> Job:
     return main_job
 
 
-cli = command(
-    "main",
-    [
-        "data",
-        "output",
-        "embedder",
-        "weights",
-        "precision",
-        "device",
-        "modalities",
-        "strict",
-        "allow_outside",
-        "timeout",
-        "variants",
-        "seeds",
-        "params",
-        "register",
-    ],
-    load,
-)
+cli = command("main", [*EXTRACTION, "variants", "seeds", "params", "register"], load)
 
 if __name__ == "__main__":
     cli()

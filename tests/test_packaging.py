@@ -44,3 +44,14 @@ def test_conda_pins_lie_inside_the_ranges_of_pyproject() -> None:
         assert version in ranges[name], f"{name}=={version} is outside {ranges[name]}"
     python = next(entry for entry in conda if isinstance(entry, str) and entry.startswith("python="))
     assert Requirement(f"python{project['requires-python']}").specifier.contains(python.removeprefix("python="))
+
+
+@pytest.mark.parametrize(
+    ("library", "homes"), [("mlflow", ("avfusion/tracking/", "avfusion/serving.py")), ("optuna", ("avfusion/tuning/",))]
+)
+def test_only_its_own_modules_import_a_library(library: str, homes: tuple[str, ...]) -> None:
+    pattern = re.compile(rf"^\s*(import|from) {library}\b", re.MULTILINE)
+    files = [path for folder in ("avfusion", "entrypoints") for path in (ROOT / folder).rglob("*.py")]
+    importing = [path.relative_to(ROOT).as_posix() for path in files if pattern.search(path.read_text())]
+    assert importing
+    assert [name for name in importing if not name.startswith(homes)] == []

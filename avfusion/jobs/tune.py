@@ -9,7 +9,6 @@ from typing import NoReturn
 
 import pandas as pd
 import torch
-from optuna import Study
 from tqdm import tqdm
 
 from avfusion.device import choose_device
@@ -32,7 +31,7 @@ from avfusion.tuning.plans import make_plans
 from avfusion.tuning.pool import Pool
 from avfusion.tuning.results import best_params, importances, run_outcomes, trials_table
 from avfusion.tuning.storage import open_storage, shown
-from avfusion.tuning.study import RUN, STUDY_METRICS, Plan, n_done, open_study, recover
+from avfusion.tuning.study import RUN, STUDY_METRICS, Plan, Study, n_done, open_study, recover
 from avfusion.tuning.worker import Ended, Started, quiet
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 import optuna
-from optuna import Study
+from optuna import Study as Study  # the job names its type without importing Optuna
 from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
