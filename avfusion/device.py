@@ -1,5 +1,8 @@
 """Where tensors are computed."""
 
+from functools import lru_cache
+from pathlib import Path
+
 import torch
 
 from avfusion.errors import UserError, unknown
@@ -14,3 +17,12 @@ def choose_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("device=cuda: torch finds no GPU here; use device=cpu or device=auto")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+@lru_cache(maxsize=1)
+def cpu_has_amx() -> bool:
+    """Whether this processor multiplies bf16 matrices in hardware (known on Linux only)."""
+    try:
+        return "amx_bf16" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avfusion.device import choose_device
+from avfusion.device import choose_device, cpu_has_amx
 from avfusion.errors import UserError
 from avfusion.l3.api import L3, load_l3
-from avfusion.l3.runtime import choose_precision, cpu_has_amx
+from avfusion.l3.runtime import choose_precision
 
 
 @pytest.fixture(scope="module")

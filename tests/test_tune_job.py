@@ -222,7 +222,7 @@ def kill_one_in_mid_trial(study: Study, killed: list[int]) -> Killer:
                     os.kill(int(mark["pid"]), signal.SIGKILL)
                     while not gone(mark):
                         time.sleep(0.01)
-                    # The other worker may have marked it FAIL by now; only one that got through is no kill in mid-trial.
+                    # The other worker may have marked it FAIL by now; one that got through was not killed in mid-trial.
                     if study.trials[trial.number].state != TrialState.COMPLETE:
                         killed.append(trial.number)
                     return

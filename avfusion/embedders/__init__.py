@@ -6,7 +6,7 @@ embedder's own options with their defaults, each also a key of its provenance; a
 
 import importlib
 import pkgutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -54,6 +54,32 @@ class StreamingEmbedder(Embedder, Protocol):
         self, blocks: Iterable[npt.NDArray[np.float32]], sample_rate: int
     ) -> npt.NDArray[np.float32]:
         """Consecutive samples, each block [n, channels]: what `embed_audio` gives for all of them, to the bit."""
+        ...
+
+
+@runtime_checkable
+class SplitEmbedder(Embedder, Protocol):
+    """An embedder whose preparation needs no network, so that other machines can do it for the one with the GPU.
+
+    Its two halves together give what `embed_audio` and `embed_video` give, to the bit.
+    """
+
+    def prepare_audio(
+        self, blocks: Iterable[npt.NDArray[np.float32]], sample_rate: int
+    ) -> Iterator[npt.NDArray[np.float32]]:
+        """Consecutive samples, each block [n, channels] -> pieces [n_i] of what the network's half takes."""
+        ...
+
+    def prepare_video(self, frames: Iterable[npt.NDArray[np.uint8]]) -> Iterator[npt.NDArray[np.float32]]:
+        """The frames of one clip, each [H, W, 3] RGB -> as many pictures, all of one shape."""
+        ...
+
+    def embed_prepared_audio(self, pieces: Iterable[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+        """What `prepare_audio` gave, however it is cut -> [T, D]."""
+        ...
+
+    def embed_prepared_video(self, pictures: Iterable[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+        """What `prepare_video` gave -> [N, D]."""
         ...
 
 

@@ -1,6 +1,6 @@
 """The L3-Nets of `avfusion.l3` as embedders: `demo` and `openl3`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,24 @@ class L3Embedder:
     def embed_video(self, frames: Iterable[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
         """The frames of one clip, each [H, W, 3] RGB -> [N, D]."""
         return self._network.embed_frames(frames).values
+
+    def prepare_audio(
+        self, blocks: Iterable[npt.NDArray[np.float32]], sample_rate: int
+    ) -> Iterator[npt.NDArray[np.float32]]:
+        """Sound in blocks, each [n, channels] -> pieces [n_i] of the mono sound at 48 kHz."""
+        return self._network.prepare_sound(blocks, sample_rate)
+
+    def prepare_video(self, frames: Iterable[npt.NDArray[np.uint8]]) -> Iterator[npt.NDArray[np.float32]]:
+        """The frames of one clip, each [H, W, 3] RGB -> as many pictures [side, side, 3]."""
+        return self._network.prepare_frames(frames)
+
+    def embed_prepared_audio(self, pieces: Iterable[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+        """What `prepare_audio` gave -> [T, D]."""
+        return self._network.embed_prepared_sound(pieces, self.hop, self._centred).values
+
+    def embed_prepared_video(self, pictures: Iterable[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+        """What `prepare_video` gave -> [N, D]."""
+        return self._network.embed_prepared_frames(pictures).values
 
     def n_windows(self, n_samples: int, sample_rate: int) -> int:
         """The T that `embed_audio` will give."""

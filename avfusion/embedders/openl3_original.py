@@ -46,8 +46,8 @@ class OriginalOpenL3:
         # both are loaded once: the functions would otherwise build their model anew for every clip
         representation, content = options["input_repr"], options["content_type"]
         models = openl3.models
-        self._audio = models.load_audio_embedding_model(representation, content, options["audio_size"])
-        self._image = models.load_image_embedding_model(representation, content, options["image_size"])
+        self.audio_model = models.load_audio_embedding_model(representation, content, options["audio_size"])
+        self.image_model = models.load_image_embedding_model(representation, content, options["image_size"])
         self.provenance: dict[str, JsonValue] = {
             **options,
             "name": _NAME,
@@ -64,7 +64,7 @@ class OriginalOpenL3:
             self._openl3.get_audio_embedding,
             samples,
             sample_rate,
-            model=self._audio,
+            model=self.audio_model,
             center=self._options["centred"],
             hop_size=self.hop,
         )
@@ -75,7 +75,7 @@ class OriginalOpenL3:
         stacked = list(frames)
         if len({frame.shape for frame in stacked}) != 1:
             raise UserError(f"{_NAME}: the clip has no frames, or its frame size changes")
-        embedding = self._call(self._openl3.get_image_embedding, np.stack(stacked), model=self._image)
+        embedding = self._call(self._openl3.get_image_embedding, np.stack(stacked), model=self.image_model)
         return np.asarray(embedding, dtype=np.float32)
 
     def n_windows(self, n_samples: int, sample_rate: int) -> int:

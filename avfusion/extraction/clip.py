@@ -1,13 +1,15 @@
 """One clip's features: what decoding and the embedder make of it.
 
 T   audio windows, and as many moments of the pictures
+N   distinct frames among those moments
 D   features of a window or frame
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +27,26 @@ MODALITIES: tuple[Modalities, ...] = ("both", "any")
 NO_FILE = "the list names no file"
 """What is said of a modality for which no file was named."""
 
+Frame = NDArray[np.uint8]
+Sound = TypeVar("Sound")
+Pictures = TypeVar("Pictures")
 _Read = TypeVar("_Read")
 # For a clip without sound: windows are counted as if there were sound at this rate (any would do).
 _SILENT_RATE = 48_000
+
+
+@dataclass(frozen=True)
+class Taken(Generic[Sound, Pictures]):
+    """What a reader took from a clip; None for a modality that is not there, with a note on why.
+
+    `positions` are int64 [T]: which of the N distinct pictures stands for each moment.
+    """
+
+    sound: Sound | None
+    pictures: Pictures | None
+    positions: NDArray[np.int64]
+    note: str
+    step: float
 
 
 def clip_features(
@@ -50,7 +69,7 @@ def clip_features(
         clip_id: goes into the part.
         audio: the file with the sound, or None.
         video: the file with the pictures, or None.
-        modalities: "both" needs sound and pictures; "any" accepts one of them.
+        modalities: "both" needs sound and pictures of each clip; "any" accepts one of them.
         limits: what files to refuse.
         decoding: entered around each piece of decoding, to measure its time.
 
@@ -58,18 +77,45 @@ def clip_features(
         The features with a note on damage, or the reason why the clip cannot be used; a missing
         modality has shape [0, 0].
     """
-    decoding = decoding or nullcontext()
+
+    def hear(blocks: Iterator[Samples], rate: int) -> tuple[Features, int]:
+        features = checked(_embed_sound(embedder, blocks, rate))
+        return features, len(features)
+
+    def see(frames: Iterator[Frame]) -> Features:
+        return checked(embedder.embed_video(frames))
+
+    try:
+        taken = take(embedder, audio, video, hear, see, modalities, limits, decoding or nullcontext())
+    except MediaError as error:
+        return Part(clip_id, reason=str(error))
+    return as_part(clip_id, taken)
+
+
+def take(
+    embedder: "Embedder",
+    audio: Path | None,
+    video: Path | None,
+    hear: Callable[[Iterator[Samples], int], tuple[Sound, int]],
+    see: Callable[[Iterator[Frame]], Pictures],
+    modalities: Modalities,
+    limits: Limits,
+    decoding: AbstractContextManager[object],
+) -> Taken[Sound, Pictures]:
+    """Reads a clip: `hear` takes blocks of sound and their rate, and says T; `see` takes the N distinct frames.
+
+    For the other arguments see `clip_features`. Raises MediaError when the clip cannot be used.
+    """
     notes: list[str] = []
-    found: dict[str, Features] = {}
 
     def open_pictures() -> VideoReader:
         with decoding:
             return VideoReader(_named(video), limits, lambda message: notes.append(f"pictures: {message}"))
 
-    def sound() -> Features:
+    def read_sound() -> tuple[Sound, int]:
         with decoding:
             blocks, rate = stream_sound(_named(audio), limits, lambda message: notes.append(f"sound: {message}"))
-        return _embed_sound(embedder, _timed(blocks, decoding), rate)
+        return hear(_timed(blocks, decoding), rate)
 
     def attempt(read: Callable[[], _Read]) -> _Read | None:
         try:
@@ -80,23 +126,36 @@ def clip_features(
             notes.append(str(error))
             return None
 
-    try:
-        step = embedder.hop
-        reader = attempt(open_pictures)  # before the sound, whose features are expensive
-        heard = attempt(sound)
-        if heard is not None:
-            found["audio"] = heard
-        if reader is not None:
-            count = len(heard) if heard is not None else _moments(embedder, reader, limits)
-            step = embedder.hop if heard is not None else max(embedder.hop, reader.seconds / max(1, reader.n_frames))
-            features = attempt(lambda: _embed_pictures(embedder, reader, count, decoding))
-            found |= {} if features is None else {"video": features}
-        note = "; ".join(dict.fromkeys(notes))
-        if not found:
-            return Part(clip_id, reason=note)
-        return Part(clip_id, "", note, found.get("audio", no_features()), found.get("video", no_features()), step)
-    except MediaError as error:
-        return Part(clip_id, reason=str(error))
+    step = embedder.hop
+    reader = attempt(open_pictures)  # before the sound, whose features are expensive
+    heard = attempt(read_sound)
+    seen = None
+    if reader is not None:
+        count = heard[1] if heard is not None else _moments(embedder, reader, limits)
+        step = embedder.hop if heard is not None else max(embedder.hop, reader.seconds / max(1, reader.n_frames))
+        seen = attempt(lambda: reader.sample(count, lambda frames: see(_timed(frames, decoding))))
+    note = "; ".join(dict.fromkeys(notes))
+    if heard is None and seen is None:
+        raise MediaError(note)
+    pictures, positions = seen if seen is not None else (None, np.zeros(0, np.int64))
+    return Taken(None if heard is None else heard[0], pictures, positions, note, step)
+
+
+def as_part(clip_id: str, taken: Taken[Features, Features]) -> Part:
+    """The part of a clip whose features are there; a frame that stands for several moments was embedded once."""
+    audio = no_features() if taken.sound is None else taken.sound
+    video = no_features() if taken.pictures is None else taken.pictures
+    repeated = len(taken.positions) != len(video)  # else each stands for one moment, and nothing need be copied
+    return Part(clip_id, "", taken.note, audio, video[taken.positions] if repeated else video, taken.step)
+
+
+def checked(features: NDArray[np.float32]) -> Features:
+    """Features that may enter a store; raises MediaError for others."""
+    if features.ndim != 2 or not len(features):
+        raise ValueError(f"the embedder gave features of shape {features.shape}; expected [T, D]")
+    if not np.isfinite(features).all():
+        raise MediaError("the embedder gave features that are not finite")
+    return features.astype(np.float32, copy=False)
 
 
 def _named(path: Path | None) -> Path:
@@ -111,20 +170,11 @@ def _moments(embedder: "Embedder", reader: VideoReader, limits: Limits) -> int:
     return min(max(1, embedder.n_windows(n_samples, _SILENT_RATE)), reader.n_frames)
 
 
-def _embed_sound(embedder: "Embedder", blocks: Iterator[Samples], rate: int) -> Features:
+def _embed_sound(embedder: "Embedder", blocks: Iterator[Samples], rate: int) -> NDArray[np.float32]:
     """Features of the sound, block by block where the embedder can."""
     if isinstance(embedder, StreamingEmbedder):
-        return _checked(embedder.embed_audio_blocks(blocks, rate))
-    return _checked(embedder.embed_audio(np.concatenate(list(blocks)), rate))
-
-
-def _embed_pictures(
-    embedder: "Embedder", reader: VideoReader, count: int, decoding: AbstractContextManager[object]
-) -> Features:
-    """Features of `count` evenly spaced frames; a frame that stands for several is embedded once."""
-    features, positions = reader.sample(count, lambda frames: embedder.embed_video(_timed(frames, decoding)))
-    repeated = len(positions) != len(features)  # else each stands for one moment, and nothing need be copied
-    return _checked(features)[positions] if repeated else _checked(features)
+        return embedder.embed_audio_blocks(blocks, rate)
+    return embedder.embed_audio(np.concatenate(list(blocks)), rate)
 
 
 def _timed(pieces: Iterator[_Read], decoding: AbstractContextManager[object]) -> Iterator[_Read]:
@@ -135,12 +185,3 @@ def _timed(pieces: Iterator[_Read], decoding: AbstractContextManager[object]) ->
         if piece is None:
             return
         yield piece
-
-
-def _checked(features: NDArray[np.float32]) -> Features:
-    """Features that may enter a store."""
-    if features.ndim != 2 or not len(features):
-        raise ValueError(f"the embedder gave features of shape {features.shape}; expected [T, D]")
-    if not np.isfinite(features).all():
-        raise MediaError("the embedder gave features that are not finite")
-    return features.astype(np.float32, copy=False)

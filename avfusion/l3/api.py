@@ -67,7 +67,7 @@ class L3:
         self.precision = precision
         exact = config.preset == "openl3" and precision == "float32"
         self._frontend = Frontend(config.frontend, original_rounding=exact).to(device)
-        self._runners = {modality: Runner(network, device, precision) for modality, network in loaded.networks.items()}
+        self._runners: dict[Modality, Runner] = {}  # made when first needed: who only prepares has no use for them
 
     def embed_sound(
         self,
@@ -101,15 +101,23 @@ class L3:
 
         Memory grows with the sound by its embeddings alone.
         """
-        hop = self.config.hop if hop is None else hop
-        runner = self._runner("audio")
+        return self.embed_prepared_sound(self.prepare_sound(blocks, sample_rate), hop, centred)
+
+    def prepare_sound(
+        self, blocks: Iterable[npt.NDArray[np.generic]], sample_rate: int
+    ) -> Iterator[npt.NDArray[np.float32]]:
+        """What of `embed_sound_blocks` needs no network: pieces [n_i] of the mono sound at 48 kHz."""
         mono = resample_blocks((_mono(block) for block in blocks), sample_rate, SAMPLE_RATE)
-        narrow = (piece.astype(np.float32) for piece in mono)
-        embedded = (
-            runner.embed(self._spectrograms(windows))
-            for windows in cut_windows(narrow, hop, centred, runner.batch_size)
-        )
-        values = _joined(embedded)
+        return (piece.astype(np.float32) for piece in mono)
+
+    def embed_prepared_sound(
+        self, pieces: Iterable[npt.NDArray[np.float32]], hop: float | None = None, centred: bool = True
+    ) -> Embeddings:
+        """The rest: Embeddings [T, D] of what `prepare_sound` gave, however it is cut."""
+        hop = self.config.hop if hop is None else hop
+        runner = self.runner("audio")
+        windows = cut_windows(pieces, hop, centred, runner.batch_size)
+        values = _joined(runner.stream(self._spectrograms(batch) for batch in windows))
         return Embeddings(values, timestamps(len(values), hop))
 
     def embed_frames(self, frames: Iterable[AnyArray], frame_rate: float | None = None) -> Embeddings:
@@ -123,10 +131,23 @@ class L3:
             raise UserError(f"frame rate is {frame_rate}; expected frames per second above 0")
         if isinstance(frames, np.ndarray) and frames.ndim == 3:
             frames = frames[None]
-        runner = self._runner("image")
+        return self.embed_prepared_frames(self.prepare_frames(frames), frame_rate)
+
+    def prepare_frames(self, frames: Iterable[AnyArray]) -> Iterator[npt.NDArray[np.float32]]:
+        """What of `embed_frames` needs no network: one clip's pictures [side, side, 3]."""
+        if self.config.pictures == "area":
+            return stream_area_pictures(frames, self.config.image.input_size[0])
+        return stream_pictures(frames)
+
+    def embed_prepared_frames(
+        self, pictures: Iterable[npt.NDArray[np.float32]], frame_rate: float | None = None
+    ) -> Embeddings:
+        """The rest: Embeddings [N, D] of what `prepare_frames` gave."""
+        runner = self.runner("image")
         values = _joined(
-            runner.embed(torch.from_numpy(batch).permute(0, 3, 1, 2))
-            for batch in batched(self._pictures(frames), runner.batch_size)
+            runner.stream(
+                torch.from_numpy(batch).permute(0, 3, 1, 2) for batch in batched(iter(pictures), runner.batch_size)
+            )
         )
         if not len(values):
             raise UserError("the clip has no frames; expected at least one")
@@ -140,9 +161,9 @@ class L3:
         from avfusion.l3.files import pictures_of, sound_of
 
         results: dict[Modality, Embeddings | str] = {}
-        if "audio" in self._runners:
+        if "audio" in self.loaded.networks:
             results["audio"] = sound_of(Path(path), partial(self.embed_sound, hop=hop, centred=centred))
-        if "image" in self._runners:
+        if "image" in self.loaded.networks:
             results["image"] = pictures_of(Path(path), self.embed_frames)
         found = {modality: result for modality, result in results.items() if isinstance(result, Embeddings)}
         if not found:
@@ -160,14 +181,12 @@ class L3:
             pictures: torch.Tensor = self._frontend(torch.from_numpy(windows.copy()).to(self.device))
         return pictures
 
-    def _pictures(self, frames: Iterable[AnyArray]) -> Iterator[npt.NDArray[np.float32]]:
-        if self.config.pictures == "area":
-            return stream_area_pictures(frames, self.config.image.input_size[0])
-        return stream_pictures(frames)
-
-    def _runner(self, modality: Modality) -> Runner:
-        if modality not in self._runners:
+    def runner(self, modality: Modality) -> Runner:
+        """The network of one modality, ready to run; UserError if it was not loaded."""
+        if modality not in self.loaded.networks:
             raise UserError(f"this network was loaded without its {modality} part; load_l3(modalities=...)")
+        if modality not in self._runners:
+            self._runners[modality] = Runner(self.loaded.networks[modality], self.device, self.precision)
         return self._runners[modality]
 
 

@@ -1,16 +1,15 @@
 """How a subnetwork runs: number format, batches, folded BatchNorm."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from avfusion.device import cpu_has_amx
 from avfusion.errors import unknown
 from avfusion.l3.folding import FoldedSubnetwork
 from avfusion.l3.network import Subnetwork
@@ -27,15 +26,6 @@ def choose_precision(name: str, device: torch.device) -> str:
     return name
 
 
-@lru_cache(maxsize=1)
-def cpu_has_amx() -> bool:
-    """Whether this processor multiplies bf16 matrices in hardware (known on Linux only)."""
-    try:
-        return "amx_bf16" in Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-
-
 class Runner:
     """A subnetwork folded for inference, on a device, in a number format.
 
@@ -48,12 +38,27 @@ class Runner:
         self.network = FoldedSubnetwork(subnetwork, dtype).to(device)
         self.batch_size = _batch_size(subnetwork, device)
 
-    def embed(self, inputs: Tensor) -> npt.NDArray[np.float32]:
-        """Embeddings [B, D] of `inputs` [B, C, H, W] (float32, any device)."""
+    def stream(self, batches: Iterable[Tensor]) -> Iterator[npt.NDArray[np.float32]]:
+        """Embeddings [B, D] of each of the batches [B, C, H, W] (float32, any device), in order.
+
+        On a GPU, the next batch is decoded and prepared while this one is computed.
+        """
+        running: Tensor | None = None
+        for inputs in batches:
+            started = self._start(inputs)
+            if running is not None:
+                yield running.float().cpu().numpy()
+            running = started
+        if running is not None:
+            yield running.float().cpu().numpy()
+
+    def _start(self, inputs: Tensor) -> Tensor:
+        """The embeddings, which a GPU may still be computing."""
+        if self.device.type == "cuda" and inputs.device.type == "cpu":
+            inputs = inputs.contiguous().pin_memory()
         with torch.inference_mode(), self._full_float32():
-            embeddings = self.network(inputs.to(self.device))
-        result: npt.NDArray[np.float32] = embeddings.float().cpu().numpy()
-        return result
+            embeddings: Tensor = self.network(inputs.to(self.device, non_blocking=True))
+        return embeddings
 
     def _full_float32(self) -> AbstractContextManager[object]:
         """On CUDA, keeps float32 convolutions from being computed in TF32."""
@@ -66,7 +71,7 @@ def _batch_size(subnetwork: Subnetwork, device: torch.device) -> int:
     """Few inputs on a CPU, so that activations stay in its caches; many on a GPU."""
     height, width = subnetwork.config.input_size
     if device.type == "cuda":
-        return 64
+        return 32
     activations = height * width * subnetwork.config.block_channels[0]
     return max(1, min(8, 2**20 // activations))
 

@@ -1,0 +1,96 @@
+"""A clip in two halves: decoding and preparation, which any machine can do, and the network, which may need a GPU.
+
+Together they give what `clip_features` gives in one go, to the bit.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avfusion.embedders import SplitEmbedder
+from avfusion.extraction.clip import Frame, Modalities, Taken, as_part, checked, take
+from avfusion.features.parts import Part
+from avfusion.media import DEFAULT_LIMITS, Limits, MediaError, Samples
+
+Array = NDArray[np.float32]
+
+LONGEST = 30.0
+"""Seconds of media that are prepared at most: ten with OpenL3 take 60 MB, and this must fit into memory at once."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the network's half needs of a clip.
+
+    `taken.sound` is float32 [n] (mono, at the embedder's rate), `taken.pictures` float32 [N, H, W, 3].
+    """
+
+    clip_id: str
+    taken: Taken[Array, Array]
+
+
+class _TooLongError(Exception):
+    """More sound or pictures than can be prepared at once."""
+
+
+def prepare_clip(
+    embedder: SplitEmbedder,
+    clip_id: str,
+    audio: Path | None,
+    video: Path | None,
+    *,
+    modalities: Modalities = "both",
+    limits: Limits = DEFAULT_LIMITS,
+    decoding: AbstractContextManager[object] | None = None,
+) -> Prepared | Part | None:
+    """The first half; for the arguments see `clip_features`.
+
+    Returns:
+        What the second half needs; or a Part with the reason why the clip cannot be used; or None
+        for a clip longer than `LONGEST`, of which the second half must read the files itself.
+    """
+
+    def hear(blocks: Iterator[Samples], rate: int) -> tuple[Array, int]:
+        n_samples = 0
+
+        def counted() -> Iterator[Samples]:
+            nonlocal n_samples
+            for block in blocks:
+                n_samples += len(block)
+                if n_samples > LONGEST * rate:
+                    raise _TooLongError
+                yield block
+
+        pieces = list(embedder.prepare_audio(counted(), rate))
+        return np.concatenate(pieces), embedder.n_windows(n_samples, rate)
+
+    def see(frames: Iterator[Frame]) -> Array:
+        pictures = []
+        for picture in embedder.prepare_video(frames):
+            pictures.append(picture)
+            if len(pictures) > LONGEST / embedder.hop:
+                raise _TooLongError
+        return np.stack(pictures) if pictures else np.zeros((0, 0, 0, 3), np.float32)
+
+    try:
+        taken = take(embedder, audio, video, hear, see, modalities, limits, decoding or nullcontext())
+    except MediaError as error:
+        return Part(clip_id, reason=str(error))
+    except _TooLongError:
+        return None
+    return Prepared(clip_id, taken)
+
+
+def embed_prepared(embedder: SplitEmbedder, prepared: Prepared) -> Part:
+    """The second half: the part of the clip, its features or the reason why there are none."""
+    taken = prepared.taken
+    try:
+        sound = None if taken.sound is None else checked(embedder.embed_prepared_audio([taken.sound]))
+        pictures = None if taken.pictures is None else checked(embedder.embed_prepared_video(taken.pictures))
+    except MediaError as error:
+        return Part(prepared.clip_id, reason=str(error))
+    return as_part(prepared.clip_id, Taken(sound, pictures, taken.positions, taken.note, taken.step))

@@ -1,0 +1,231 @@
+"""How fast is `extract` with OpenL3's networks? Side by side with the usual ways, in one run.
+
+    python -m benchmarks.extraction                          5 to 10 minutes on two cores
+    python -m benchmarks.extraction --precision bf16         a processor with AMX
+    python -m benchmarks.extraction --device cuda --precision bf16 --clips 200
+
+Ours is what `extract` runs. It is compared with eager float32 PyTorch (benchmarks/usual_extraction.py), with equal
+random weights and checked results, and with the original package `openl3`, if it can be imported. The clip is a 10-s
+pair that the script renders: 48 kHz stereo WAV and 720p25 MP4, which make 96 windows and 96 frames (DCASE recipe).
+"""
+
+import argparse
+import multiprocessing
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from avfusion.device import choose_device
+from avfusion.embedders import load_embedder
+from avfusion.errors import UserError
+from avfusion.extraction import clip_features, extract
+from avfusion.extraction.prepared import Prepared, prepare_clip
+from avfusion.l3.api import L3, load_l3
+from avfusion.l3.network import Subnetwork
+from avfusion.l3.presets import MODALITIES, Modality
+from avfusion.l3.runtime import choose_precision
+from benchmarks.clips import make_clip, many
+from benchmarks.side_by_side import alternate, machine, peak_memory, peak_rate, print_table
+from benchmarks.usual_extraction import UsualExtraction, count_operations
+
+N = 16  # windows and frames of one turn of the networks alone
+
+
+def main() -> None:
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--precision", default="float32", help="of our side")
+    parser.add_argument("--device", default="cpu", help="of both sides")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--clips", type=int, default=6, help="clips that ours extracts at a time")
+    given = parser.parse_args()
+    device = choose_device(given.device)
+    precision = choose_precision(given.precision, device)
+    print(machine("av", "scikit-image"))
+    print(
+        f"ours: precision={precision}, device={device.type}; usual: eager float32 PyTorch, NCHW, device={device.type}"
+    )
+    with tempfile.TemporaryDirectory() as temporary:
+        sound, pictures = make_clip(Path(temporary))
+        networks(device, precision, given.repeats)
+        preparation(sound, pictures, given.repeats)
+        whole_clip(sound, pictures, device, precision, given.clips, max(1, given.repeats // 2))
+
+
+def networks(device: torch.device, precision: str, repeats: int) -> None:
+    """The networks alone, from ready spectrograms and pictures: rates, ratio, error, and the share of the peak."""
+    ours = load_l3("openl3", weights="untrained", precision=precision, device=device.type)
+    usual, best = UsualExtraction(device), UsualExtraction(device)
+    peak = peak_rate(device, torch.bfloat16 if precision == "bf16" else torch.float32)
+    original = _original()
+    generator = np.random.default_rng(0)
+    rows = []
+    for modality in MODALITIES:
+        network = ours.loaded.networks[modality]
+        inputs = _inputs(generator, network)
+        best.batch_size = best.best_batch_size(modality, inputs)
+        sides: dict[str, Callable[[], Any]] = {
+            "ours": partial(_ours, ours, modality, inputs),
+            "usual": partial(usual.embed, modality, inputs),
+            "best": partial(best.embed, modality, inputs),
+        }
+        if original is not None:
+            sides["original"] = partial(_original_network, original, modality, inputs)
+        seconds = alternate(sides, repeats)
+        rate = N / seconds["ours"]
+        reference, found = usual.embed(modality, inputs), _ours(ours, modality, inputs)
+        rows.append([
+            {"audio": "windows/s", "image": "frames/s"}[modality],
+            f"{rate:.2f}", f"{N / seconds['usual']:.2f}", f"{N / seconds['best']:.2f} ({best.batch_size})",
+            f"{N / seconds['original']:.2f}" if original else "not installed",
+            f"{seconds['usual'] / seconds['ours']:.2f}", f"{seconds['best'] / seconds['ours']:.2f}",
+            f"{seconds['original'] / seconds['ours']:.2f}" if original else "-",
+            f"{np.linalg.norm(found - reference) / np.linalg.norm(reference):.1e}",
+            f"{1 - _cosine(found, reference):.1e}",
+            f"{rate * count_operations(network) / peak:.0%}",
+        ])  # fmt: skip
+    header = ["network alone", "ours", "usual, batch 32", "usual, best batch", "original", "times usual", "times best"]
+    header += ["times original", "relative L2", "1 - smallest cosine", "share of peak"]
+    print_table(f"Networks alone (peak: {peak / 1e9:.0f} GFLOP/s, a matrix product)", header, rows)
+
+
+def preparation(sound: Path, pictures: Path, repeats: int) -> None:
+    """From files to what the networks take, on one process."""
+    embedder: Any = load_embedder("openl3", weights="untrained", device="cpu")
+    usual = UsualExtraction(torch.device("cpu"))
+    prepared: Any = prepare_clip(embedder, "clip", sound, pictures)
+    spectrograms, frames = usual.prepare(sound, pictures)
+    assert isinstance(prepared, Prepared) and prepared.taken.pictures is not None
+    assert len(spectrograms) == len(prepared.taken.positions) == 96
+    difference = np.abs(prepared.taken.pictures[prepared.taken.positions] - frames).max()
+    seconds = alternate(
+        {"ours": lambda: prepare_clip(embedder, "clip", sound, pictures), "usual": lambda: usual.read(sound, pictures)},
+        repeats,
+    )
+    row = ["decode and prepare, s per clip", *(f"{seconds[name]:.2f}" for name in ("ours", "usual"))]
+    row += [f"{seconds['usual'] / seconds['ours']:.1f}", f"{difference:.0e}"]
+    header = ["96 of 250 frames", "ours", "all frames decoded, scikit-image", "times", "largest difference"]
+    print_table("Decoding and preparation, one process", header, [row])
+
+
+def whole_clip(sound: Path, pictures: Path, device: torch.device, precision: str, n_clips: int, repeats: int) -> None:
+    """From files to stored features: `extract` with its default workers, everything included."""
+    load = partial(load_embedder, "openl3", weights="untrained", precision=precision, device=device.type)
+    measured: dict[str, tuple[float, int]] = {}
+
+    def ours() -> None:
+        with tempfile.TemporaryDirectory() as folder, _Memory() as memory:
+            begun = time.perf_counter()
+            extract(many(sound, pictures, n_clips), load, Path(folder) / "store", progress=False)
+            seconds = time.perf_counter() - begun
+        measured["ours"] = (seconds / n_clips, memory.peak)
+
+    sides: dict[str, Callable[[], Any]] = {"ours": ours}
+    for name in ("usual", *(["original"] if _original() is not None else [])):
+        sides[name] = partial(_apart, measured, name, sound, pictures, device.type)
+    taken: dict[str, list[tuple[float, int]]] = {name: [] for name in sides}
+    for _ in range(repeats):
+        for name, call in sides.items():
+            call()
+            taken[name].append(measured[name])
+    seconds = {name: float(np.median([pair[0] for pair in pairs])) for name, pairs in taken.items()}
+    memory = {name: max(pair[1] for pair in pairs) for name, pairs in taken.items()}
+    rows = [
+        [
+            name, f"{seconds[name]:.2f}", f"{3600 / seconds[name]:.0f}", f"{memory[name] / 1e6:.0f}",
+            f"{seconds[name] / seconds['ours']:.2f}", f"{memory['ours'] / memory[name]:.2f}",
+        ]
+        for name in sides
+    ]  # fmt: skip
+    header = ["whole clip", "s per clip", "clips per hour", "peak resident MB", "times as long as ours", "our memory"]
+    print_table(f"From files to stored features (ours: start included, {n_clips} clips at a time)", header, rows)
+
+
+class _Memory:
+    """The peak of this process's children's resident memory, all together, while it is entered."""
+
+    peak = 0
+
+    def __enter__(self) -> "_Memory":
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._end.wait(0.2):
+            pids = [child.pid for child in multiprocessing.active_children() if child.pid]
+            self.peak = max(self.peak, sum(peak_memory(pid) for pid in pids))
+
+
+def _apart(measured: dict[str, tuple[float, int]], name: str, sound: Path, pictures: Path, device: str) -> None:
+    """One clip in a process of its own, so that its memory can be told; loading is not counted."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=_one_clip, args=(there, name, sound, pictures, device))
+    process.start()
+    measured[name] = here.recv()
+    process.join()
+
+
+def _one_clip(connection: Any, name: str, sound: Path, pictures: Path, device: str) -> None:
+    embed: Callable[[], object]
+    if name == "usual":
+        embed = partial(UsualExtraction(torch.device(device)).embed_clip, sound, pictures)
+    else:
+        embed = partial(clip_features, load_embedder("openl3-original"), "clip", sound, pictures)
+    begun = time.perf_counter()
+    embed()
+    connection.send((time.perf_counter() - begun, peak_memory()))
+
+
+def _inputs(generator: np.random.Generator, network: Subnetwork) -> NDArray[np.float32]:
+    """Noise of the size and range of the network's input: [N, C, H, W]."""
+    shape = (N, network.config.in_channels, *network.config.input_size)
+    low, high = (-80.0, 0.0) if network.config.in_channels == 1 else (0.0, 1.0)
+    return generator.uniform(low, high, shape).astype(np.float32)
+
+
+def _ours(l3: L3, modality: Modality, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    runner = l3.runner(modality)
+    batches = torch.split(torch.from_numpy(inputs), runner.batch_size)
+    return np.concatenate(list(runner.stream(batches)))
+
+
+def _cosine(found: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
+    """The smallest cosine of a row with its reference."""
+    found, reference = found.astype(np.float64), reference.astype(np.float64)
+    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(reference, axis=1)
+    return float(((found * reference).sum(1) / lengths).min())
+
+
+def _original() -> Any:
+    """The original package's embedder, or None where it cannot be had."""
+    try:
+        return load_embedder("openl3-original")
+    except UserError:
+        return None
+
+
+def _original_network(original: Any, modality: str, inputs: NDArray[np.float32]) -> object:
+    """The original's Keras model on pictures; on noise for sound, since its front-end is part of the model."""
+    if modality == "image":
+        return original.image_model.predict(np.moveaxis(inputs, 1, -1), batch_size=4, verbose=0)
+    windows = np.random.default_rng(0).standard_normal((len(inputs), 1, 48_000)).astype(np.float32)
+    return original.audio_model.predict(windows, batch_size=4, verbose=0)
+
+
+if __name__ == "__main__":
+    main()

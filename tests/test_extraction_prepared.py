@@ -1,0 +1,62 @@
+"""A clip in two halves gives what it gives in one go."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avfusion.embedders import SplitEmbedder, load_embedder
+from avfusion.extraction import clip_features, prepared
+from avfusion.extraction.prepared import Prepared, embed_prepared, prepare_clip
+from avfusion.features.parts import Part
+from tests.media_files import greys, tone, write_sound, write_video
+
+
+@pytest.fixture(scope="module")
+def demo() -> SplitEmbedder:
+    embedder = load_embedder("demo", device="cpu")
+    assert isinstance(embedder, SplitEmbedder)
+    return embedder
+
+
+@pytest.mark.parametrize("rate", [48_000, 44_100])
+def test_both_halves_are_the_whole_to_the_bit(demo: SplitEmbedder, rate: int, tmp_path: Path) -> None:
+    sound, pictures = tmp_path / "x.wav", tmp_path / "x.mp4"
+    write_sound(sound, tone(2, 5 * rate), "pcm_s16le", "s16", "stereo", rate)
+    write_video(pictures, greys(13))  # fewer frames than moments: some stand for two
+    for audio, video in ((sound, pictures), (sound, None), (None, pictures)):
+        modalities = "any" if None in (audio, video) else "both"
+        whole = clip_features(demo, "x", audio, video, modalities=modalities)  # type: ignore[arg-type]
+        first = prepare_clip(demo, "x", audio, video, modalities=modalities)  # type: ignore[arg-type]
+        assert isinstance(first, Prepared) and (first.taken.sound is None) == (audio is None)
+        second = embed_prepared(demo, first)
+        np.testing.assert_array_equal(second.audio, whole.audio)
+        np.testing.assert_array_equal(second.video, whole.video)
+        assert (second.id, second.reason, second.note, second.step) == (whole.id, "", whole.note, whole.step)
+
+
+def test_a_clip_that_cannot_be_used_needs_no_second_half(demo: SplitEmbedder, tmp_path: Path) -> None:
+    write_sound(tmp_path / "x.wav", tone(1, 48_000), "pcm_s16le", "s16", "mono")
+    part = prepare_clip(demo, "x", tmp_path / "x.wav", tmp_path / "gone.mp4")
+    assert isinstance(part, Part) and part.reason == "no such file"
+
+
+def test_long_clips_are_left_to_the_network_s_side(
+    demo: SplitEmbedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound, pictures = tmp_path / "x.wav", tmp_path / "x.mp4"
+    write_sound(sound, tone(1, 3 * 48_000), "pcm_s16le", "s16", "mono")
+    write_video(pictures, greys(30))  # 3 s
+    monkeypatch.setattr(prepared, "LONGEST", 2.0)
+    assert prepare_clip(demo, "x", sound, pictures) is None
+    assert prepare_clip(demo, "x", None, pictures, modalities="any") is None
+    monkeypatch.setattr(prepared, "LONGEST", 4.0)
+    assert isinstance(prepare_clip(demo, "x", sound, pictures), Prepared)
+
+
+def test_features_that_are_not_finite_are_a_reason(demo: SplitEmbedder, tmp_path: Path) -> None:
+    write_sound(tmp_path / "x.wav", tone(1, 48_000), "pcm_s16le", "s16", "mono")
+    first = prepare_clip(demo, "x", tmp_path / "x.wav", None, modalities="any")
+    assert isinstance(first, Prepared) and first.taken.sound is not None
+    first.taken.sound[:] = np.nan
+    assert embed_prepared(demo, first).reason == "the embedder gave features that are not finite"
