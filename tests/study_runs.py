@@ -32,7 +32,11 @@ def study_runs(folder: Path) -> Path:
     before = {name: os.environ.pop(name, None) for name in names}
     MlflowClient().create_experiment(EXPERIMENT, artifact_location=(folder / "artifacts").as_uri())
     os.environ["MLFLOW_EXPERIMENT_NAME"] = EXPERIMENT
-    with patch("avfusion.tracking.records.save_figure", _save_nothing), patch("avfusion.jobs.sweep.train_many", _here):
+    with (
+        patch("avfusion.tracking.records.save_figure", _save_nothing),
+        patch("avfusion.tracking.artifacts.save_figure", _save_nothing),
+        patch("avfusion.jobs.sweep.train_many", _here),
+    ):
         for number, variants in enumerate(("baseline", "audio_only,video_only,baseline,late")):
             store = folder / f"store{number}"
             make_store(store, seed=number + 10, locations=8, separation=0.6, synthetic=True)

@@ -56,6 +56,7 @@ def store(tracking_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         patch.setenv("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
         patch.delenv("MLFLOW_EXPERIMENT_ID", raising=False)
         patch.setattr("avfusion.tracking.records.save_figure", _save_nothing)
+        patch.setattr("avfusion.tracking.artifacts.save_figure", _save_nothing)
         trainings = (("late", "0", ",alpha=0.2"), ("audio_only,late", "0", ""), ("baseline", "0,1", ""))
         for names, seeds, more in trainings:
             train_job(features=str(folder / "store"), variants=names, seeds=seeds, params=FAST + more, device="cpu")

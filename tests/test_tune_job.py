@@ -80,6 +80,7 @@ def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, track
         monkeypatch.setattr("avfusion.jobs.retrain.log_model", lambda classifier: "")
         monkeypatch.setattr("avfusion.tracking.records.log_model", lambda classifier: "")
     monkeypatch.setattr("avfusion.tracking.records.save_figure", save)
+    monkeypatch.setattr("avfusion.tracking.artifacts.save_figure", save)
 
 
 def run_tune(store: Path, **changes: str) -> list[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +11,9 @@ import numpy.typing as npt
 from avfusion.embedders import Embedder, JsonValue, Loader, Option
 from avfusion.embedders.options import read_options
 from avfusion.errors import UserError
-from avfusion.l3.api import L3, load_l3
-from avfusion.l3.weights import save_weights
+
+if TYPE_CHECKING:
+    from avfusion.l3.api import L3
 
 OPTIONS: dict[str, dict[str, Option]] = {
     "demo": {"hop": 0.2, "centred": True},
@@ -31,7 +32,7 @@ _SMALL_FRAMES = "a side below 224 pixels: scaled up to a shorter side of 256, va
 class L3Embedder:
     """An `L3` with a fixed hop; see `avfusion.embedders.Embedder`."""
 
-    def __init__(self, name: str, network: L3, hop: float, centred: bool) -> None:
+    def __init__(self, name: str, network: "L3", hop: float, centred: bool) -> None:
         self.name = name
         self.hop = hop
         self._network = network
@@ -76,6 +77,8 @@ class L3Embedder:
 
     def save_weights(self, path: Path) -> None:
         """Write the weights of both subnetworks as one safetensors file."""
+        from avfusion.l3.weights import save_weights
+
         save_weights(path, self._network.loaded.networks, {"preset": self._network.config.preset})
 
     def _provenance(self) -> dict[str, JsonValue]:
@@ -105,6 +108,8 @@ class L3Embedder:
 
 def _load(name: str, *, weights: str, precision: str, device: str, options: Mapping[str, Option]) -> Embedder:
     """`demo`: weights are safetensors or `untrained`; `openl3`: see `avfusion.l3.openl3_files`."""
+    from avfusion.l3.api import load_l3  # here: torch is most of the start of who only asks for names
+
     chosen = read_options(OPTIONS[name], options)
     hop, centred = float(chosen.pop("hop")), bool(chosen.pop("centred"))
     if not 0 < hop < float("inf"):

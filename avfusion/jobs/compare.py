@@ -17,11 +17,11 @@ from avfusion.comparison.results import HEADLINE, Results, Robustness, results_o
 from avfusion.comparison.trained import TrainedVariants, differing_clean_scores, trained_variants
 from avfusion.device import choose_device
 from avfusion.errors import UserError
-from avfusion.jobs.extract import read_truth
+from avfusion.jobs.options import read_truth
 from avfusion.report.writing import PICTURES, write_report
 from avfusion.robustness import choose_shifts, robustness
+from avfusion.tracking.artifacts import log_table
 from avfusion.tracking.champion import best_candidate, promote_best
-from avfusion.tracking.records import log_table
 from avfusion.tracking.runs import job_run, log_asked, log_batch, log_file, log_folder
 from avfusion.tracking.session import connect, ui_lines
 

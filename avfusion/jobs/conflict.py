@@ -17,8 +17,8 @@ from avfusion.predictions import Predictions
 from avfusion.provenance import note
 from avfusion.report.conflict_analysis import conflict_figures, conflict_tables
 from avfusion.report.writing import png
+from avfusion.tracking.artifacts import log_table
 from avfusion.tracking.lookup import find_run, read_config, read_predictions, seed_runs
-from avfusion.tracking.records import log_table
 from avfusion.tracking.runs import job_run, log_asked, log_batch, log_folder
 from avfusion.tracking.session import connect
 from avfusion.tsv import read_course_tsv

@@ -6,21 +6,19 @@ from functools import partial
 from pathlib import Path
 
 from avfusion.datasets import Dataset, read_dataset
-from avfusion.datasets.scenes import render_scenes
 from avfusion.embedders import embedder_names, load_embedder
 from avfusion.errors import UserError, unknown
 from avfusion.extraction import MODALITIES, Modalities, extract
 from avfusion.features import FeatureStore
+from avfusion.jobs.options import RUNS, read_truth
 from avfusion.provenance import tags, title
-from avfusion.tracking.records import log_features
+from avfusion.tracking.artifacts import log_features
 from avfusion.tracking.runs import job_run, log_batch, log_file, set_tags
 from avfusion.tracking.session import connect
 
 DEMO_SEED = 2026
 """Seed of the demo's scenes: not one that the recipes were designed with (the number of places was set after it)."""
 
-RUNS = Path("runs")
-"""Folder, in the working directory, of everything that was not given another place."""
 DEFAULTS = {"modalities": "both", "strict": "false", "timeout": "600"}
 """What callers may leave out."""
 
@@ -93,6 +91,8 @@ def load_data(data: str, allow_outside: str = "false") -> Dataset:
     """The clips at `data`; for `none`, the demo scenes, rendered under runs/ unless they are there."""
     allowed = read_truth("allow_outside", allow_outside)
     if data == "none":
+        from avfusion.datasets.scenes import render_scenes  # here: what draws them is slow to import
+
         return read_dataset(render_scenes(RUNS / "demo-scenes", seed=DEMO_SEED))
     return read_dataset(Path(data), allow_outside=allowed)
 
@@ -104,13 +104,6 @@ def log_store(store: FeatureStore) -> None:
     log_features(store)
     if len(store.failures):
         log_file(store.path / "failures.csv")
-
-
-def read_truth(option: str, text: str) -> bool:
-    """`true` or `false`; `UserError` for anything else."""
-    if text not in ("true", "false"):
-        raise UserError(f"{option}={text}: expected true or false")
-    return text == "true"
 
 
 def summary(store: FeatureStore) -> list[str]:

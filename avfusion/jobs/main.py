@@ -5,7 +5,9 @@ from avfusion.device import choose_device
 from avfusion.experiment import resolve_params
 from avfusion.fusion import choose_variants
 from avfusion.hyperparameters import parse_params
-from avfusion.jobs.extract import DEFAULTS, Extraction, load_data, log_store, read_truth, summary
+from avfusion.jobs.extract import DEFAULTS, Extraction, load_data, log_store, summary
+from avfusion.jobs.laps import Laps
+from avfusion.jobs.options import read_truth
 from avfusion.jobs.train import check_trainable, comparison, parse_seeds, train_variants
 from avfusion.task import Task
 from avfusion.tracking.runs import job_run
@@ -28,6 +30,7 @@ def main_job(
     Arguments as of the jobs `extract` and `train`; all of them, and that the clips can be split by location, are
     checked before the first clip is read.
     """
+    laps = Laps()
     chosen = choose_variants(variants)
     resolved = resolve_params(chosen, parse_params(params))
     seed_list = parse_seeds(seeds)
@@ -35,11 +38,15 @@ def main_job(
     extraction = Extraction.parse(device=device, **{**DEFAULTS, **options})
     dataset = load_data(data, allow_outside)
     assign_splits(dataset.table())
+    laps.end("clips")
     connect()
     with job_run("main") as job:
         store = extraction.run(dataset)
         log_store(store)
+        laps.end("features")
         task = Task(store)
         check_trainable(task, chosen)
         table = train_variants(task, chosen, resolved, seed_list, target, registered=registered)
-        return [*summary(store), *comparison(table, task, job.info.experiment_id)]
+        lines = comparison(table, task, job.info.experiment_id)
+        laps.end("training")
+        return [*summary(store), laps.line(), *lines]

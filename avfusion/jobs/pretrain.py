@@ -14,12 +14,12 @@ from avfusion.datasets.scenes import render_scenes
 from avfusion.device import choose_device
 from avfusion.errors import UserError
 from avfusion.figures import l3_net
-from avfusion.jobs.extract import RUNS
+from avfusion.jobs.options import RUNS
 from avfusion.l3.presets import preset_config
 from avfusion.l3.weights import save_weights, weights_digest
 from avfusion.pretraining.learning import Learner, Plan, Progress
 from avfusion.pretraining.material import prepare
-from avfusion.tracking.records import log_figure
+from avfusion.tracking.artifacts import log_figure
 from avfusion.tracking.runs import commit, job_run, log_batch, log_file
 from avfusion.tracking.session import connect, ui_lines
 

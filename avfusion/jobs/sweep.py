@@ -18,7 +18,8 @@ from avfusion.parallel import Training, train_many
 from avfusion.provenance import note, tags, title
 from avfusion.sweep import VALIDATION_COLUMNS, choose_alpha, parse_alphas, sweep_table
 from avfusion.task import Task
-from avfusion.tracking.records import log_features, log_figure, log_result, log_scores, log_table
+from avfusion.tracking.artifacts import log_features, log_figure, log_table
+from avfusion.tracking.records import log_result, log_scores
 from avfusion.tracking.runs import experiment_run, job_run, log_batch, set_tags
 from avfusion.tracking.session import connect, ui_lines
 

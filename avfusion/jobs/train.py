@@ -15,8 +15,8 @@ from avfusion.errors import UserError
 from avfusion.experiment import Result, resolve_params, score_test, train
 from avfusion.fusion import FusionNetwork, choose_variants
 from avfusion.hyperparameters import Value, parse_params
-from avfusion.jobs.extract import read_truth
 from avfusion.jobs.features import open_features
+from avfusion.jobs.options import read_truth
 from avfusion.provenance import tags, title
 from avfusion.task import TEST, TRAIN, VALIDATION, Task
 from avfusion.tracking.models import REGISTERED

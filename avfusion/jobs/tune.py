@@ -14,14 +14,14 @@ from tqdm import tqdm
 from avfusion.device import choose_device
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
-from avfusion.jobs.extract import read_truth
 from avfusion.jobs.features import open_features
+from avfusion.jobs.options import read_truth
 from avfusion.jobs.retrain import DEFAULT, TUNED, Companions, comparison_lines, retrain
 from avfusion.jobs.train import check_trainable, parse_seeds
 from avfusion.provenance import tags, title
 from avfusion.task import Task
+from avfusion.tracking.artifacts import log_table
 from avfusion.tracking.champion import Candidate, promote_best
-from avfusion.tracking.records import log_table
 from avfusion.tracking.runs import job_run
 from avfusion.tracking.session import connect, ui_lines
 from avfusion.tracking.studies import TrialRuns, close_left, study_run

@@ -7,21 +7,18 @@ from pathlib import Path
 
 import mlflow
 import pandas as pd
-from matplotlib.figure import Figure
-from mlflow.data.dataset_source_registry import resolve_dataset_source
-from mlflow.data.meta_dataset import MetaDataset
 
 from avfusion.evaluation import confusion, evaluate, per_class
 from avfusion.experiment import Result, best_epoch
 from avfusion.features import FeatureStore
 from avfusion.figures import confusion_heatmap, loss_curves
 from avfusion.provenance import embedder_in_words, note, title
+from avfusion.tracking.artifacts import log_features, log_table, save_figure
 from avfusion.tracking.models import log_model
 from avfusion.tracking.runs import log_batch, set_tags
 from avfusion.tsv import DcaseNames, write_course_tsv, write_dcase_tsv
 
 CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")
-DPI = 200
 DCASE_NAMES_OF: dict[tuple[str, ...], DcaseNames] = {
     ("audio",): "filename_audio",
     ("video",): "filename_video",
@@ -108,33 +105,6 @@ def log_best_model(results: list[Result]) -> None:
     best = min(results, key=lambda result: result.metrics["val/log_loss"])
     log_model(best.trained.classifier)
     set_tags({"model_seed": str(best.trained.seed)})
-
-
-def log_features(store: FeatureStore) -> None:
-    """The feature store as the dataset input of the active run."""
-    dataset = MetaDataset(  # type: ignore[abstract]  # MLflow itself makes instances of it
-        resolve_dataset_source(str(store.path.resolve())), name=store.path.name, digest=store.digest[:36]
-    )
-    mlflow.log_input(dataset, context="training")
-
-
-def log_table(table: pd.DataFrame, name: str) -> None:
-    """A table as the artifact `name`.json of the active run, which the UI compares side by side."""
-    mlflow.log_table(table, f"{name}.json")
-
-
-def log_figure(figure: Figure, name: str) -> None:
-    """A figure as the artifact figures/`name`.png of the active run."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{name}.png"
-        save_figure(figure, path)
-        mlflow.log_artifact(str(path), "figures")
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write `figure` as a PNG that is sharp in print."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=DPI)
 
 
 def _log_files(result: Result, store: FeatureStore) -> None:

@@ -17,7 +17,7 @@ from avfusion.figures import (
 )
 from avfusion.hyperparameters import Value
 from avfusion.provenance import note
-from avfusion.tracking.records import log_features, log_figure, log_table
+from avfusion.tracking.artifacts import log_features, log_figure, log_table
 from avfusion.tracking.runs import log_batch, set_tags
 
 

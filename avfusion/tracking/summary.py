@@ -6,7 +6,7 @@ from mlflow import MlflowClient
 
 from avfusion.features import FeatureStore
 from avfusion.provenance import title
-from avfusion.tracking.records import log_features, log_table
+from avfusion.tracking.artifacts import log_features, log_table
 
 
 def log_summary(table: pd.DataFrame, store: FeatureStore) -> None:
