@@ -181,7 +181,7 @@ def test_one_seed_several_variants_and_a_grid(store: Path, storage: str) -> None
     assert {trial.state for trial in (*early.trials, *audio.trials)} == {TrialState.COMPLETE}
     (tuned,) = runs("grid-early", "tuned")
     assert tuned.data.params["seed"] == "3" and {"predictions", "figures"} <= artifacts(tuned)
-    assert sum("retrained with seeds 3" in line for line in lines) == 2
+    assert sum("retrained with seed 3:" in line for line in lines) == 2 and "nan" not in "\n".join(lines)
 
 
 def test_the_best_retrained_variant_is_promoted_with_its_companions(store: Path, storage: str) -> None:

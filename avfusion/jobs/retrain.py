@@ -109,10 +109,12 @@ def _log_tuned(
 
 
 def comparison_lines(comparison: pd.DataFrame) -> list[str]:
-    """The means and standard deviations over seeds of each configuration, as a table of text."""
+    """The means over seeds of each configuration, as a table of text; of several seeds with standard deviations."""
     scores = comparison.drop(columns=["seed"]).groupby("configuration")
     mean, spread = scores.mean(), scores.std(ddof=1)
+    alone = len(comparison) == len(mean)
     cells = {
-        name: [f"{mean[name][row]:.4f} ({spread[name][row]:.4f})" for row in mean.index] for name in mean.columns
-    }  # a single seed has the spread nan
+        name: [f"{mean[name][row]:.4f}" + ("" if alone else f" ({spread[name][row]:.4f})") for row in mean.index]
+        for name in mean.columns
+    }
     return pd.DataFrame(cells, index=list(mean.index)).to_string().splitlines()

@@ -196,9 +196,14 @@ class Tuning:
             f"study {plan.name}: {len(trials)} trials ({counts}), kept in {shown(plan.storage)}",
             f"best trial {record.best_trial}: validation {plan.metric} {values[record.best_trial]:.4f}{of_default}",
             f"  {searched}",
-            f"retrained with seeds {','.join(map(str, self.seeds))}, mean (standard deviation):",
+            f"retrained with {self._seeds_in_words()}:",
             *(f"  {line}" for line in comparison_lines(self.comparison)),
         ]
+
+    def _seeds_in_words(self) -> str:
+        if len(self.seeds) == 1:
+            return f"seed {self.seeds[0]}"
+        return f"seeds {','.join(map(str, self.seeds))}, mean (standard deviation)"
 
 
 def _short(value: object) -> str:

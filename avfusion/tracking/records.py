@@ -92,7 +92,8 @@ def log_seeds(results: list[Result], store: FeatureStore) -> None:
     trained, metrics = results[0].trained, pd.DataFrame([result.metrics for result in results])
     seeds = [result.trained.seed for result in results]
     means = {str(name): float(value) for name, value in metrics.mean().items()}
-    spreads = {f"{name}_std": float(value) for name, value in metrics.std().items() if "/" in str(name)}
+    several = len(results) > 1  # one has no spread
+    spreads = {f"{name}_std": float(value) for name, value in metrics.std().items() if several and "/" in str(name)}
     log_batch(
         {"variant": trained.variant.id, "seeds": ",".join(map(str, seeds)), **trained.params}, {**means, **spreads}
     )
