@@ -1,6 +1,5 @@
 """Many small trainings at once: processes of one thread each, which on a CPU beat one process of many threads."""
 
-import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -10,8 +9,9 @@ import torch
 
 from avfusion.experiment import Result, score_test, train
 from avfusion.features import FeatureStore
-from avfusion.fusion import FusionNetwork
+from avfusion.fusion import FusionNetwork, posthoc_late
 from avfusion.hyperparameters import Value
+from avfusion.processes import training_processes
 from avfusion.task import Task
 
 
@@ -29,7 +29,7 @@ def train_many(features: Path, trainings: Sequence[Training], device: torch.devi
 
     Each process reads the features once. The numbers are those of one process of one thread.
     """
-    context = multiprocessing.get_context("spawn")
+    context = training_processes(__name__, posthoc_late.__name__)
     with ProcessPoolExecutor(min(workers, len(trainings)), context, _start, (features, device)) as pool:
         try:
             yield from pool.map(_train, trainings)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from avfusion.errors import UserError
 from avfusion.fusion import FusionNetwork
 from avfusion.hyperparameters import Hyperparameter, Real, Value, Whole
+from avfusion.memory import keep_freed_memory
 from avfusion.seeds import derive_seed
 
 RECIPE: Mapping[str, Hyperparameter] = {
@@ -106,6 +107,7 @@ def fit(
     `recipe` has the names of `RECIPE`. `seed` fixes the order of batches and dropout; the global random state is left
     as it was. The caller may stop early by closing the iterator: the best weights so far are then restored too.
     """
+    keep_freed_memory()
     device = next(network.parameters()).device
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(
@@ -115,7 +117,8 @@ def fit(
         optimizer, factor=PLATEAU_FACTOR, patience=PLATEAU_PATIENCE, threshold=PLATEAU_THRESHOLD
     )
     order = torch.Generator().manual_seed(derive_seed("order", seed))
-    best_loss, best_epoch, best_state = float("inf"), 0, _copy(network)
+    best_loss, best_epoch = float("inf"), 0
+    best_state = {name: value.detach().clone() for name, value in network.state_dict().items()}
     try:
         for epoch in range(1, int(recipe["epochs"]) + 1):
             started = time.perf_counter()
@@ -132,7 +135,8 @@ def fit(
                     f"lower learning_rate={recipe['learning_rate']}"
                 )
             if best := val_loss < best_loss:
-                best_loss, best_epoch, best_state = val_loss, epoch, _copy(network)
+                best_loss, best_epoch = val_loss, epoch
+                _copy(network, best_state)
             scheduler.step(val_loss)
             seconds = time.perf_counter() - started
             yield Epoch(stage, epoch, learning_rate, train_loss, train_accuracy, val_loss, val_accuracy, best, seconds)
@@ -170,5 +174,7 @@ def _assess(output: Tensor, labels: Tensor) -> tuple[float, float]:
     return float(loss), float((output.argmax(1) == labels).float().mean())
 
 
-def _copy(network: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in network.state_dict().items()}
+def _copy(network: nn.Module, state: dict[str, Tensor]) -> None:
+    """Overwrite `state` with the values of `network`: fresh memory would cost more than copying."""
+    for name, value in network.state_dict().items():
+        state[name].copy_(value)

@@ -7,6 +7,7 @@ Nothing is compared with another project here. Each number is a median of three,
 
 import os
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -60,7 +61,11 @@ def imports() -> None:
 def first_bars(folder: Path) -> None:
     """Seconds from the command to the first sight of a progress bar."""
     sound, pictures = make_clip(folder / "clips", seconds=2.0)
-    lines = [f"{sound.name},{pictures.name},{label},{label}{n}" for label in "ab" for n in range(4)]
+    lines = []
+    for n in range(8):
+        for path in (sound, pictures):
+            shutil.copy(path, path.with_stem(f"clip{n}"))
+        lines.append(f"clip{n}.wav,clip{n}.mp4,{'ab'[n % 2]},place{n}")
     (folder / "clips" / "clips.csv").write_text("\n".join(["audio,video,label,location", *lines]) + "\n")
     clips, store = str(folder / "clips" / "clips.csv"), str(folder / "store")
     commands = {

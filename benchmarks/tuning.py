@@ -14,23 +14,16 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import h5py
-import numpy as np
 import optuna
 import torch
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch import nn
+from torch.utils.data import DataLoader
 
-from avfusion.datasets import Clip
-from avfusion.datasets import Dataset as Clips
 from avfusion.features import FeatureStore
-from avfusion.features.parts import Part
-from avfusion.features.writer import writing
 from avfusion.fusion import Shape, build, variants
 from avfusion.tracking.runs import experiment_run, job_run
 from avfusion.tracking.session import connect
@@ -41,8 +34,9 @@ from avfusion.tuning.space import make_space
 from avfusion.tuning.storage import open_storage
 from avfusion.tuning.study import Plan, open_study
 from avfusion.tuning.worker import Ended, Started, quiet
+from benchmarks.tau_features import DIM, N_CLASSES, PerItem, best_workers, make_features
 
-DIM, N_CLASSES, EPOCHS = 512, 10, 5
+EPOCHS = 5
 FIXED = {
     "epochs": str(EPOCHS), "patience": str(EPOCHS), "batch_size": "128", "hidden": "512", "embedding": "128",
     "output_hidden": "256",
@@ -81,71 +75,13 @@ def main() -> None:
     print(json.dumps(result, indent=2))
 
 
-def make_features(folder: Path, n_train: int, n_held_out: int, n_frames: int) -> None:
-    """A feature store and an HDF5 file with the same random features in `folder`, unless they are there."""
-    if (folder / "done").is_file():
-        return
-    splits = ["train"] * n_train + ["val"] * n_held_out + ["test"] * N_CLASSES
-    clips = tuple(
-        Clip(
-            f"clip-{row:05d}",
-            f"class-{row % N_CLASSES}",
-            f"place-{row:05d}",
-            split,
-            Path(f"{row}.wav"),
-            Path(f"{row}.mp4"),
-        )
-        for row, split in enumerate(splits)
-    )
-    dataset = Clips("benchmark", Path(), clips, synthetic=True)
-    plan = {
-        "dataset": {"name": "benchmark", "synthetic": True, "digest": dataset.digest},
-        "embedder": {"name": "random numbers", "trained": False},
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    with h5py.File(folder / "features.h5", "w") as file, writing(folder / "store") as writer:
-        writer.begin(plan)
-        sets = {name: file.create_dataset(name, (len(clips), n_frames, DIM), "float32") for name in ("audio", "video")}
-        writer.pack(dataset, _parts(clips, n_frames, sets))
-        writer.close(dataset, plan)
-        file["label"] = np.arange(len(clips)) % N_CLASSES
-    (folder / "done").touch()
-
-
-def _parts(clips: tuple[Clip, ...], n_frames: int, sets: dict[str, h5py.Dataset]) -> Iterator[Part]:
-    generator = np.random.default_rng(0)
-    for row, clip in enumerate(clips):
-        audio, video = generator.standard_normal((2, n_frames, DIM), np.float32)
-        audio[:, row % N_CLASSES] += 0.2
-        sets["audio"][row], sets["video"][row] = audio, video
-        yield Part(clip.id, audio=audio, video=video)
-
-
-class PerItem(Dataset[tuple[Tensor, Tensor, int]]):
-    """Rows [start, end) of the HDF5 file, each read when it is asked for; the file is opened in each worker."""
-
-    def __init__(self, path: Path, start: int, end: int) -> None:
-        self.path, self.start, self.end = path, start, end
-        self.file: h5py.File | None = None
-
-    def __len__(self) -> int:
-        return self.end - self.start
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, int]:
-        self.file = self.file or h5py.File(self.path, "r")
-        row = self.start + index
-        audio, video = (torch.from_numpy(self.file[name][row]) for name in ("audio", "video"))
-        return audio, video, int(self.file["label"][row])
-
-
 def peer(folder: Path, n_trials: int) -> dict[str, float]:
     """The usual way: trials per minute, and the number of loader workers that was best."""
     store = FeatureStore.open(folder / "store")
-    counts = store.clips["split"].value_counts()
-    n_train, n_all, path = int(counts["train"]), int(counts["train"] + counts["val"]), folder / "features.h5"
+    n_held_out = int((store.clips["split"] == "val").sum())
     shape = Shape(DIM, DIM, int(store.clips["audio_frames"].iloc[0]), N_CLASSES)
     space = make_space(LATE, FIXED)
-    n_workers = min(range(len(os.sched_getaffinity(0)) + 1), key=lambda n: _loading(path, n_train, n))
+    n_workers = best_workers(PerItem(folder, "train"))
 
     def objective(trial: optuna.Trial) -> float:
         params = {
@@ -156,8 +92,8 @@ def peer(folder: Path, n_trials: int) -> dict[str, float]:
         }
         network = build(LATE, shape, space.complete(params))
         adam = torch.optim.Adam(network.parameters(), lr=params["learning_rate"], weight_decay=params["weight_decay"])
-        train = DataLoader(PerItem(path, 0, n_train), 128, shuffle=True, num_workers=n_workers)
-        held_out = DataLoader(PerItem(path, n_train, n_all), 128, num_workers=n_workers)
+        train = DataLoader(PerItem(folder, "train"), 128, shuffle=True, num_workers=n_workers)
+        held_out = DataLoader(PerItem(folder, "val"), 128, num_workers=n_workers)
         loss = 0.0
         for _ in range(EPOCHS):
             for audio, video, labels in train:
@@ -169,24 +105,13 @@ def peer(folder: Path, n_trials: int) -> dict[str, float]:
                     nn.functional.cross_entropy(network.eval()(audio, video), labels, reduction="sum")
                     for audio, video, labels in held_out
                 ]
-            loss = float(sum(map(float, losses))) / (n_all - n_train)
+            loss = float(sum(map(float, losses))) / n_held_out
         return loss
 
     started = time.perf_counter()
     optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).optimize(objective, n_trials=n_trials)
     seconds = time.perf_counter() - started
     return {"trials_per_minute": 60 * n_trials / seconds, "seconds": seconds, "loader_workers": n_workers}
-
-
-def _loading(path: Path, n_train: int, n_workers: int, batches: int = 8) -> float:
-    """Seconds for some batches, the second time."""
-    loader = DataLoader(PerItem(path, 0, n_train), 128, shuffle=True, num_workers=n_workers)
-    for _ in range(2):
-        started = time.perf_counter()
-        for _, _batch in zip(range(batches), loader, strict=False):
-            pass
-        seconds = time.perf_counter() - started
-    return seconds
 
 
 @dataclass

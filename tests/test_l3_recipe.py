@@ -98,6 +98,21 @@ def test_pictures(embedding_size: int) -> None:
         assert relative_error(values, golden()[f"image_{embedding_size}_{size}"]) <= 1e-5, size
 
 
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_every_precision_points_the_same_way(precision: str) -> None:
+    """bf16 keeps 8 bits of a number: the direction must be right where the digits are not."""
+    config = openl3_config()
+    audio, image = recipe_subnetwork(config.audio, SEEDS["mel256"]), recipe_subnetwork(config.image, 14)
+    loaded = LoadedNetworks({"audio": audio, "image": image}, {}, trained=True)
+    l3 = L3(config, loaded, torch.device("cpu"), precision)
+    sound = l3.embed_sound(recipe_sound(), 48000, hop=0.25, centred=True).values
+    picture = l3.embed_frames(recipe_picture(360, 480)).values
+    for values, name in ((sound, "audio_mel256_512_center1"), (picture, "image_512_360x480")):
+        expected = golden()[name].astype(np.float64)
+        cosine = (values * expected).sum(1) / np.linalg.norm(values, axis=1) / np.linalg.norm(expected, axis=1)
+        assert values.shape == expected.shape and cosine.min() >= 0.9999, cosine
+
+
 def test_every_golden_is_compared() -> None:
     sound = {f"audio_{r}_{n}_center{c}" for r in SEEDS for n in (512, 6144) for c in (0, 1)}
     assert set(golden()) == sound | {f"image_{n}_{size}" for n in (512, 8192) for size in SIZES}

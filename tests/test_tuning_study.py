@@ -2,8 +2,9 @@
 
 import os
 import platform
-import time
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import optuna
@@ -152,13 +153,14 @@ def test_retries_end() -> None:
 
 
 def test_another_machine_is_missed_when_its_heartbeat_stops(tmp_path: Path) -> None:
-    storage = open_storage(f"sqlite:///{tmp_path / 'studies.db'}", heartbeat=1, grace=1)
+    storage = open_storage(f"sqlite:///{tmp_path / 'studies.db'}", heartbeat=60, grace=120)
     study = open_study(plan_for(""), storage)
     trial = study.ask()
     trial.set_user_attr(WORKER, {**dead_mark(), "host": "another machine"})
     storage.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]
     assert recover(study) == [] and study.trials[0].state == TrialState.RUNNING
-    time.sleep(2.5)
+    with closing(sqlite3.connect(tmp_path / "studies.db")) as database, database:
+        database.execute("UPDATE trial_heartbeats SET heartbeat = datetime('now', '-3 minutes')")
     recover(study)
     assert [trial.state.name for trial in study.trials] == ["FAIL", "WAITING"]
 

@@ -56,15 +56,15 @@ class Runner:
         """The embeddings, which a GPU may still be computing."""
         if self.device.type == "cuda" and inputs.device.type == "cpu":
             inputs = inputs.contiguous().pin_memory()
-        with torch.inference_mode(), self._full_float32():
+        with torch.inference_mode(), self._exactly():
             embeddings: Tensor = self.network(inputs.to(self.device, non_blocking=True))
         return embeddings
 
-    def _full_float32(self) -> AbstractContextManager[object]:
-        """On CUDA, keeps float32 convolutions from being computed in TF32."""
+    def _exactly(self) -> AbstractContextManager[object]:
+        """On CUDA: float32 convolutions not in TF32, and the same bits in every process."""
         if self.device.type != "cuda":
             return nullcontext()
-        return torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False)
+        return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
 
 
 def _batch_size(subnetwork: Subnetwork, device: torch.device) -> int:

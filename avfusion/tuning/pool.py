@@ -1,10 +1,8 @@
 """Processes that work on one study, and the one that watches them."""
 
-import multiprocessing
 import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from typing import Protocol
 
@@ -13,6 +11,7 @@ from optuna import Study
 
 from avfusion.errors import UserError
 from avfusion.fusion import posthoc_late
+from avfusion.processes import training_processes
 from avfusion.tuning.leader import Leadership
 from avfusion.tuning.study import Plan, may_start, n_done, recover
 from avfusion.tuning.worker import Ended, Refused, Started, work
@@ -52,7 +51,7 @@ class Pool:
         self._n_workers, self._listener = n_workers, listener
         self._members: list[_Member] = []
         self._deaths = 0
-        self._context = _context()
+        self._context = training_processes(work.__module__, posthoc_late.__name__)
 
     @property
     def pids(self) -> list[int]:
@@ -129,13 +128,3 @@ class Pool:
         for member in list(self._members):
             member.process.kill()
             self._leave(member)
-
-
-def _context() -> BaseContext:
-    """Workers are forked from a process that has done nothing but import: they start at once, as often as needed."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    # The last is what torch's optimisers import, for seconds, when the first of them is made.
-    context.set_forkserver_preload([work.__module__, posthoc_late.__name__, "torch._dynamo"])
-    return context
