@@ -1,6 +1,7 @@
 """Files that are either whole or absent: written under a temporary name, then renamed."""
 
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +15,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
     The bytes reach the disk before the rename, so that neither a kill nor a power cut leaves a
     file that is cut short. If the block raises, the temporary file is removed and `path` stays
-    as it was. The process id in the name keeps two writers apart.
+    as it was. Host and process id in the name keep two writers apart.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+    temporary = path.with_name(f".{path.name}.{platform.node()}-{os.getpid()}{TEMPORARY_SUFFIX}")
     try:
         yield temporary
         with temporary.open("rb+") as file:

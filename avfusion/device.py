@@ -6,8 +6,10 @@ from pathlib import Path
 import torch
 
 from avfusion.errors import UserError, unknown
+from avfusion.processes import available_cores
 
 DEVICES = ("auto", "cpu", "cuda")
+_MEMORY_OF_A_PROCESS = 4 * 2**30  # on a GPU: CUDA itself, OpenL3's weights and activations of 32 inputs in float32
 
 
 def choose_device(name: str) -> torch.device:
@@ -17,6 +19,14 @@ def choose_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("device=cuda: torch finds no GPU here; use device=cpu or device=auto")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def gpu_processes(name: str) -> int | None:
+    """Processes with a network of their own that the GPU which `name` asks for can hold; None for the processor."""
+    if choose_device(name).type == "cpu":
+        return None
+    room = int(torch.cuda.get_device_properties(0).total_memory) // _MEMORY_OF_A_PROCESS
+    return max(1, min(room, available_cores()))
 
 
 @lru_cache(maxsize=1)

@@ -1,6 +1,7 @@
-"""Processes that train beside each other."""
+"""Processes beside each other."""
 
 import multiprocessing
+import os
 from multiprocessing.context import BaseContext
 
 
@@ -15,3 +16,8 @@ def training_processes(*modules: str) -> BaseContext:
     # The last is what torch's optimisers import, for seconds, when the first of them is made.
     context.set_forkserver_preload([*modules, "torch._dynamo"])
     return context
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -20,6 +20,9 @@ OPTIONS: dict[str, tuple[str, str]] = {
     "strict": ("false", "Whether a clip that cannot be used is an error: true or false."),
     "allow_outside": ("false", "Whether lists may name files outside their folder: true or false."),
     "timeout": ("600", "Seconds that decoding one clip may take."),
+    "executor": ("local", "Who extracts: local (processes of this machine) or ray (a cluster)."),
+    "address": ("none", "Ray cluster: HOST:PORT or auto; `none`: RAY_ADDRESS, or a Ray of this machine's own."),
+    "parts": ("none", "fsspec address for a cluster's unfinished work, as s3://...; `none`: the output folder."),
     "preset": ("demo", "L3-Net to train: demo or openl3."),
     "steps": ("1300", "Training steps of 64 clips each."),
     "seed": ("0", "Seed of weights, pairs and held-out locations."),
@@ -66,6 +69,9 @@ EXTRACTION = [
     "strict",
     "allow_outside",
     "timeout",
+    "executor",
+    "address",
+    "parts",
 ]
 """The options of every entry point that extracts."""
 

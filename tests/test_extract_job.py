@@ -2,13 +2,14 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from mlflow import MlflowClient
 
 from avfusion.errors import UserError
 from avfusion.jobs import extract as job
-from avfusion.jobs.extract import extract_job
+from avfusion.jobs.extract import _room, extract_job
 from avfusion.jobs.main import main_job
 from tests.fakes import load_fake
 from tests.media_files import make_clip
@@ -76,3 +77,16 @@ def test_main_refuses_what_cannot_be_split_before_it_reads_a_clip(data: Path) ->
     with pytest.raises(UserError, match=r"class 'a' has . locations?; splitting it .* takes at least 3"):
         main_job(data=str(data), variants="audio_only", seeds="0", params="none", **OPTIONS)
     assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(("memory", "expected"), [(6, 1), (9, 2), (1000, 3)])
+def test_a_gpu_gets_as_many_processes_as_its_memory_holds(
+    memory: int, expected: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("avfusion.jobs.extract.GPU_DRIVERS", (tmp_path,))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda index: SimpleNamespace(total_memory=memory * 2**30))
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1, 2}, raising=False)
+    assert (_room("auto"), _room("cuda"), _room("cpu")) == (expected, expected, None)
+    monkeypatch.setattr("avfusion.jobs.extract.GPU_DRIVERS", (tmp_path / "none",))
+    assert _room("auto") is None

@@ -3,9 +3,9 @@
 import hashlib
 import json
 import logging
-import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,13 +14,15 @@ from tqdm import tqdm
 from avfusion.datasets import Dataset
 from avfusion.errors import UserError, unknown
 from avfusion.extraction.clip import MODALITIES, Modalities
-from avfusion.extraction.pool import WorkerPool
+from avfusion.extraction.executors import NONE, Executor, Means, check_executor, open_executor
+from avfusion.extraction.part_places import AddressPlace, FolderPlace, Place
 from avfusion.extraction.worker import Settings, Task
 from avfusion.features import FeatureStore
 from avfusion.features.layout import Json
-from avfusion.features.parts import Part, write_part
+from avfusion.features.parts import Part
 from avfusion.features.writer import StoreWriter, writing
 from avfusion.media import DEFAULT_LIMITS, Limits
+from avfusion.processes import available_cores
 
 if TYPE_CHECKING:
     from avfusion.embedders import Embedder
@@ -43,6 +45,10 @@ def extract(
     limits: Limits = DEFAULT_LIMITS,
     strict: bool = False,
     progress: bool = True,
+    executor: str = "local",
+    address: str = NONE,
+    parts: str = NONE,
+    on_cpu: "Callable[[], Embedder] | None" = None,
 ) -> FeatureStore:
     """Writes the features of `dataset` to the folder `output`, or continues where an earlier run stopped.
 
@@ -55,44 +61,63 @@ def extract(
         load: makes the embedder; called once in each worker process, so it must be picklable and not
             from the main module, for instance `functools.partial(load_embedder, "demo", weights="none", ...)`.
         output: the feature store's folder; made if need be.
-        workers: processes; by default one per core.
+        workers: processes; by default one per core, or one per GPU of a cluster that has any.
         threads: of each process. Results may differ in the last bits with another number.
         modalities: "both" needs sound and pictures of each clip; "any" accepts one of them.
         timeout: seconds that decoding one clip may take; embedding it is not counted.
         limits: what files to refuse.
         strict: raise if any clip failed (after the store is finished).
         progress: show a progress bar.
+        executor: `local` for processes of this machine, `ray` for a cluster (see `extraction.executors`).
+        address: of the cluster (see `extraction.ray.cluster.connected`).
+        parts: an fsspec address where the workers of a cluster leave what they made, in place of `output`.
+        on_cpu: like `load`, without a GPU: prepares clips for workers of a cluster that have one.
 
     Raises:
-        UserError: the folder holds something else or cannot be written, another extraction is at
-            work in it, no clip can be used, or one failed and `strict` is set.
+        UserError: the executor is unknown, not installed or does not answer; the folder holds something
+            else or cannot be written, another extraction is at work in it, no clip can be used, or one
+            failed and `strict` is set.
     """
     if modalities not in MODALITIES:
         raise unknown("modalities", modalities, list(MODALITIES))
+    check_executor(executor, address, parts)
     folder = Path(output)
     with writing(folder) as writer:
         settings = Settings(load, writer.parts.absolute(), modalities, limits)
-        count = 1 if writer.complete else min(workers or available_cores(), len(dataset.clips))
-        with WorkerPool(settings, count, threads=threads, timeout=timeout) as pool:
-            embedder = dict(pool.provenance())
+        if executor == "local":
+            workers = 1 if writer.complete else min(workers or available_cores(), len(dataset.clips))
+        means = Means(workers, threads, timeout, address, on_cpu or load)
+        with open_executor(executor, settings, means) as runner:
+            embedder = runner.provenance()
             # Where weights lie does not decide what the store will hold; who serves a model needs to know it.
             origin = {key: embedder.pop(key) for key in (WEIGHTS_FILES,) if key in embedder}
             plan = _plan(dataset, embedder, modalities=modalities, threads=threads)
             writer.begin(plan)
             if not writer.complete:
-                _run(dataset, writer, pool, progress=progress)
+                place = _place(parts, plan, writer)
+                _run(dataset, place, runner, progress=progress)
+                runner.pack(partial(_pack, writer, dataset, plan | origin, place))
         if writer.complete:
             writer.tidy()
-        else:
-            writer.finish(dataset, plan | origin)
     store = FeatureStore.open(folder)
     _report(store, strict=strict)
     return store
 
 
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _place(parts: str, plan: Json, writer: StoreWriter) -> Place:
+    """Where the parts go; those of another plan have another name, so that they never mix."""
+    if parts == NONE:
+        return FolderPlace(writer.parts.absolute())
+    digest = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()[:16]
+    place = AddressPlace(f"{parts.rstrip('/')}/{digest}")
+    place.check()
+    return place
+
+
+def _pack(writer: StoreWriter, dataset: Dataset, plan: Json, place: Place) -> None:
+    """Makes the store of the parts; in whatever process it is called, the driver holds the lock."""
+    writer.finish(dataset, plan, place.read)
+    place.clear()
 
 
 def _plan(dataset: Dataset, embedder: Json, *, modalities: str, threads: int) -> Json:
@@ -125,9 +150,9 @@ def _media_digest(dataset: Dataset) -> str:
     return hashlib.sha256(json.dumps(sizes).encode()).hexdigest()
 
 
-def _run(dataset: Dataset, writer: StoreWriter, pool: WorkerPool, *, progress: bool) -> None:
+def _run(dataset: Dataset, place: Place, runner: Executor, *, progress: bool) -> None:
     """Makes the parts that are still missing."""
-    done = writer.done(len(dataset.clips))
+    done = place.done(len(dataset.clips))
     if done:
         _log.info("%d of %d clips were extracted before; continuing", len(done), len(dataset.clips))
     tasks = [
@@ -142,9 +167,9 @@ def _run(dataset: Dataset, writer: StoreWriter, pool: WorkerPool, *, progress: b
         disable=not progress,
         mininterval=0.5 if sys.stderr.isatty() else 15.0,  # a log file needs no more
     ) as bar:
-        for outcome in pool.run(tasks):
+        for outcome in runner.run(tasks, place):
             if not outcome.written:
-                write_part(writer.parts, outcome.task.index, Part(outcome.task.clip_id, reason=outcome.reason))
+                place.write(outcome.task.index, Part(outcome.task.clip_id, reason=outcome.reason))
             if outcome.reason:
                 n_failed += 1
                 bar.set_postfix(failed=n_failed, refresh=False)

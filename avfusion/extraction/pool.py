@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from avfusion.errors import UserError
 from avfusion.extraction.worker import DecodeClock, Done, Ready, Settings, Stopped, Task, work
 
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 # A forked copy of a process with threads (torch, the progress bar) may deadlock.
 CONTEXT: SpawnContext | ForkContext = multiprocessing.get_context("spawn")
 _LOOK_EVERY = 0.25  # seconds between two looks at the clocks
@@ -180,8 +180,8 @@ class WorkerPool:
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
     """Numeric libraries that a child loads will use `count` threads: they read this at their start."""
-    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(count)))
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(count)))
     try:
         yield
     finally:

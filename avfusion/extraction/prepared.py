@@ -3,10 +3,11 @@
 Together they give what `clip_features` gives in one go, to the bit.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ class Prepared:
     """
 
     clip_id: str
+    modalities: Modalities
     taken: Taken[Array, Array]
 
 
@@ -82,15 +84,29 @@ def prepare_clip(
         return Part(clip_id, reason=str(error))
     except _TooLongError:
         return None
-    return Prepared(clip_id, taken)
+    return Prepared(clip_id, modalities, taken)
 
 
 def embed_prepared(embedder: SplitEmbedder, prepared: Prepared) -> Part:
     """The second half: the part of the clip, its features or the reason why there are none."""
-    taken = prepared.taken
+    taken, notes = prepared.taken, [prepared.taken.note] if prepared.taken.note else []
+
+    def attempt(embed: Callable[[Any], Array], inputs: Any) -> Array | None:
+        try:
+            return None if inputs is None else checked(embed(inputs))
+        except MediaError as error:
+            if prepared.modalities == "both":
+                raise
+            notes.append(str(error))
+            return None
+
     try:
-        sound = None if taken.sound is None else checked(embedder.embed_prepared_audio([taken.sound]))
-        pictures = None if taken.pictures is None else checked(embedder.embed_prepared_video(taken.pictures))
+        sound = attempt(embedder.embed_prepared_audio, None if taken.sound is None else [taken.sound])
+        pictures = attempt(embedder.embed_prepared_video, taken.pictures)
     except MediaError as error:
         return Part(prepared.clip_id, reason=str(error))
-    return as_part(prepared.clip_id, Taken(sound, pictures, taken.positions, taken.note, taken.step))
+    note = "; ".join(dict.fromkeys(notes))
+    if sound is None and pictures is None:
+        return Part(prepared.clip_id, reason=note)
+    positions = taken.positions if pictures is not None else taken.positions[:0]
+    return as_part(prepared.clip_id, Taken(sound, pictures, positions, note, taken.step))

@@ -13,8 +13,9 @@ import csv
 import io
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import filelock
@@ -41,7 +42,7 @@ from avfusion.features.layout import (
     cannot_write,
     content_digest,
 )
-from avfusion.features.parts import Features, Part, part_name, read_part
+from avfusion.features.parts import Features, Part, read_part
 
 
 class StoreWriter:
@@ -78,18 +79,16 @@ class StoreWriter:
             self.parts.mkdir(exist_ok=True)
             remove_temporaries(self.parts)
 
-    def done(self, n_clips: int) -> set[int]:
-        """The numbers of the clips that have a part."""
-        present = {path.name for path in self.parts.iterdir()}
-        return {index for index in range(n_clips) if part_name(index) in present}
-
-    def finish(self, dataset: Dataset, plan: Json) -> None:
+    def finish(self, dataset: Dataset, plan: Json, read: Callable[[int, str], Part] | None = None) -> None:
         """Packs the parts into the store; until that is done, the disk holds every feature twice.
+
+        `read` gives the part of a clip by its number and id; by default it is the file in `parts`.
 
         Raises:
             UserError: not one clip can be used, or a part is damaged.
         """
-        self.pack(dataset, (read_part(self.parts, index, clip.id) for index, clip in enumerate(dataset.clips)))
+        read = read or partial(read_part, self.parts)
+        self.pack(dataset, (read(index, clip.id) for index, clip in enumerate(dataset.clips)))
         self.close(dataset, plan)
 
     def pack(self, dataset: Dataset, parts: Iterable[Part]) -> None:

@@ -9,6 +9,7 @@ from avfusion.datasets import Dataset, read_dataset
 from avfusion.embedders import embedder_names, load_embedder
 from avfusion.errors import UserError, unknown
 from avfusion.extraction import MODALITIES, Modalities, extract
+from avfusion.extraction.executors import check_executor
 from avfusion.features import FeatureStore
 from avfusion.jobs.options import RUNS, read_truth
 from avfusion.provenance import tags, title
@@ -19,7 +20,11 @@ from avfusion.tracking.session import connect
 DEMO_SEED = 2026
 """Seed of the demo's scenes: not one that the recipes were designed with (the number of places was set after it)."""
 
-DEFAULTS = {"modalities": "both", "strict": "false", "timeout": "600"}
+GPU_DRIVERS = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
+"""What is there where a GPU may be: on Linux, and on Linux in Windows."""
+DEFAULTS = {
+    "modalities": "both", "strict": "false", "timeout": "600", "executor": "local", "address": "none", "parts": "none",
+}  # fmt: skip
 """What callers may leave out."""
 
 
@@ -35,6 +40,9 @@ class Extraction:
     modalities: Modalities
     strict: bool
     timeout: float
+    executor: str
+    address: str
+    parts: str
 
     @classmethod
     def parse(cls, *, modalities: str, strict: str, timeout: str, **others: str) -> "Extraction":
@@ -50,18 +58,26 @@ class Extraction:
             raise UserError(f"timeout={timeout}: expected seconds above 0 for decoding one clip")
         if others["embedder"] not in embedder_names():
             raise unknown("embedder", others["embedder"], embedder_names())
+        check_executor(others["executor"], others["address"], others["parts"])
         return cls(**others, modalities=chosen, strict=read_truth("strict", strict), timeout=seconds)
 
     def run(self, dataset: Dataset) -> FeatureStore:
         """The feature store of `dataset`, written or continued at `output`, or at a folder named after its content."""
-        load = partial(load_embedder, self.embedder, weights=self.weights, precision=self.precision, device=self.device)
+        # Workers of a cluster do not share the working directory.
+        weights = str(Path(self.weights).absolute()) if Path(self.weights).exists() else self.weights
+        load = partial(load_embedder, self.embedder, weights=weights, precision=self.precision, device=self.device)
         return extract(
             dataset,
             load,
             self._folder(dataset),
+            workers=None if self.executor == "ray" else _room(self.device),
             modalities=self.modalities,
             timeout=self.timeout,
             strict=self.strict,
+            executor=self.executor,
+            address=self.address,
+            parts=self.parts,
+            on_cpu=partial(load, device="cpu"),
         )
 
     def _folder(self, dataset: Dataset) -> Path:
@@ -70,6 +86,15 @@ class Extraction:
         options = [self.embedder, self.weights, self.precision, self.device, self.modalities, f"{self.timeout:g}"]
         digest = hashlib.sha256("\n".join([dataset.digest, *options]).encode()).hexdigest()[:8]
         return RUNS / "features" / f"{dataset.name}-{self.embedder}-{digest}"
+
+
+def _room(device: str) -> int | None:
+    """How many local processes with a network of their own a GPU's memory holds; None without one."""
+    if device == "cpu" or not any(map(Path.exists, GPU_DRIVERS)):
+        return None
+    from avfusion.device import gpu_processes  # here: torch is most of the start, and without a GPU nobody needs it
+
+    return gpu_processes(device)
 
 
 def extract_job(*, data: str, allow_outside: str = "false", **options: str) -> list[str]:
@@ -108,9 +133,12 @@ def log_store(store: FeatureStore) -> None:
 
 def summary(store: FeatureStore) -> list[str]:
     """What is in the store and what is not, in a few lines."""
+    embedder = store.provenance["embedder"]
+    chosen = ", ".join(f"{name}={embedder[name]}" for name in ("precision", "device") if name in embedder)
     lines = [
         f"features {store.path}",
         f"         {title(store.provenance)}; {len(store.clips)} clips, failed_clips={len(store.failures)}",
+        *([f"         computed with {chosen}"] if chosen else []),
     ]
     if len(store.failures):
         lines.append(f"         reasons: {store.path / 'failures.csv'}")

@@ -15,7 +15,6 @@ from avfusion.atomic import replacing, write_atomically
 from avfusion.classifier import SceneClassifier
 from avfusion.device import choose_device
 from avfusion.errors import UserError
-from avfusion.extraction.driver import available_cores
 from avfusion.features.parts import Part
 from avfusion.figures import clip_timeline
 from avfusion.figures.style import DOTS_PER_INCH
@@ -24,6 +23,7 @@ from avfusion.prediction.clips import Query, find_clips
 from avfusion.prediction.embedding import carried_weights, check_named
 from avfusion.prediction.extractor import Extractor, missing_in_words
 from avfusion.prediction.timeline import make_timeline
+from avfusion.processes import available_cores
 from avfusion.provenance import embedder_in_words, note
 from avfusion.tracking.runs import job_run, log_batch, log_file
 from avfusion.tracking.session import connect

@@ -1,0 +1,108 @@
+"""Who does the work of an extraction: processes of this machine, or a Ray cluster.
+
+A new executor is an `Opener` with an entry in `EXECUTORS`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from avfusion.errors import UserError, unknown
+from avfusion.extraction.part_places import Place
+from avfusion.extraction.pool import Outcome, WorkerPool
+from avfusion.extraction.worker import Settings, Task
+
+if TYPE_CHECKING:
+    from avfusion.embedders import Embedder
+
+NONE = "none"
+
+
+class Executor(Protocol):
+    """Runs the tasks of one extraction."""
+
+    def provenance(self) -> dict[str, Any]:
+        """What the embedder says of itself where it will run; UserError or RuntimeError if it cannot be loaded."""
+        ...
+
+    def run(self, tasks: Iterable[Task], place: Place) -> Iterator[Outcome]:
+        """The outcome of each task, as they come; its part is in `place` if `written`."""
+        ...
+
+    def pack(self, work: Callable[[], None]) -> None:
+        """Calls `work`, which makes the store of the parts when `run` is through."""
+        ...
+
+
+@dataclass(frozen=True)
+class Means:
+    """With what an extraction runs.
+
+    Attributes:
+        workers: how many run the network at the same time; None for as many as there is room for.
+        threads: of each of them.
+        timeout: seconds that decoding one clip may take.
+        address: of a cluster, or `none`.
+        on_cpu: makes the embedder without a GPU, to prepare clips for workers that have one.
+    """
+
+    workers: int | None
+    threads: int
+    timeout: float
+    address: str
+    on_cpu: "Callable[[], Embedder]"
+
+
+Opener = Callable[[Settings, Means], AbstractContextManager[Executor]]
+
+
+class LocalExecutor:
+    """Processes of this machine, which write into `Settings.parts`. Use it as a context manager."""
+
+    def __init__(self, settings: Settings, means: Means) -> None:
+        self._pool = WorkerPool(settings, means.workers or 1, threads=means.threads, timeout=means.timeout)
+
+    def __enter__(self) -> "LocalExecutor":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.__exit__()
+
+    def provenance(self) -> dict[str, Any]:
+        """See `Executor`."""
+        return dict(self._pool.provenance())
+
+    def run(self, tasks: Iterable[Task], place: Place) -> Iterator[Outcome]:
+        """See `Executor`; `place` is the folder of the settings."""
+        return self._pool.run(tasks)
+
+    def pack(self, work: Callable[[], None]) -> None:
+        """Packs here, after the workers have ended: nobody needs their memory any more."""
+        self._pool.__exit__()
+        work()
+
+
+def _open_ray(settings: Settings, means: Means) -> AbstractContextManager[Executor]:
+    try:
+        from avfusion.extraction.ray.executor import RayExecutor
+    except ImportError as error:
+        raise UserError(f"executor=ray needs Ray ({error}): pip install 'avfusion[ray]'") from None
+    return RayExecutor(settings, means)
+
+
+EXECUTORS: dict[str, Opener] = {"local": LocalExecutor, "ray": _open_ray}
+
+
+def check_executor(name: str, address: str, parts: str) -> None:
+    """Raises UserError for an unknown executor, and for options that only a cluster has."""
+    if name not in EXECUTORS:
+        raise unknown("executor", name, list(EXECUTORS))
+    for option, value in (("address", address), ("parts", parts)):
+        if name == "local" and value != NONE:
+            raise UserError(f"{option}={value} is for a cluster: add executor=ray, or leave it out")
+
+
+def open_executor(name: str, settings: Settings, means: Means) -> AbstractContextManager[Executor]:
+    """The executor called `name`; UserError if it is not installed or its cluster does not answer."""
+    return EXECUTORS[name](settings, means)

@@ -1,0 +1,148 @@
+"""Where the parts of an extraction lie until they are packed: in the store's folder, or at an fsspec address."""
+
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from avfusion.errors import UserError
+from avfusion.features.layout import cannot_write
+from avfusion.features.parts import Part, part_name, read_part, write_part
+from avfusion.media.container import one_line
+
+_EXAMPLES = "for instance s3://bucket/folder or file:///shared/folder"
+
+
+class Place(Protocol):
+    """Holds one part per clip; picklable, and the same for every machine."""
+
+    def has(self, index: int) -> bool:
+        """Whether clip number `index` has a part."""
+        ...
+
+    def done(self, n_clips: int) -> set[int]:
+        """The numbers of the clips that have a part."""
+        ...
+
+    def write(self, index: int, part: Part) -> None:
+        """Writes a part, whole or not at all; OSError if that cannot be done."""
+        ...
+
+    def read(self, index: int, clip_id: str) -> Part:
+        """The part of a clip; UserError for a damaged one, which is removed."""
+        ...
+
+    def complaint(self, error: OSError) -> str:
+        """The line for a part that could not be written."""
+        ...
+
+    def clear(self) -> None:
+        """Removes all parts."""
+        ...
+
+
+@dataclass(frozen=True)
+class FolderPlace:
+    """A folder that every worker sees under the same path."""
+
+    folder: Path
+
+    def has(self, index: int) -> bool:
+        """See `Place`."""
+        return (self.folder / part_name(index)).exists()
+
+    def done(self, n_clips: int) -> set[int]:
+        """See `Place`."""
+        present = {path.name for path in self.folder.iterdir()}
+        return {index for index in range(n_clips) if part_name(index) in present}
+
+    def write(self, index: int, part: Part) -> None:
+        """See `Place`."""
+        write_part(self.folder, index, part)
+
+    def read(self, index: int, clip_id: str) -> Part:
+        """See `Place`."""
+        return read_part(self.folder, index, clip_id)
+
+    def complaint(self, error: OSError) -> str:
+        """See `Place`."""
+        return cannot_write(self.folder.parent, error)
+
+    def clear(self) -> None:
+        """Nothing: the folder goes when the store is finished."""
+
+
+@dataclass(frozen=True)
+class AddressPlace:
+    """An address of fsspec, whose file system must move or put files whole (object stores, shared disks do).
+
+    Parts are written to a temporary name and moved: a reader that sees a name sees all of the part.
+    """
+
+    address: str
+
+    def has(self, index: int) -> bool:
+        """See `Place`."""
+        return bool(self._files.exists(self._path(index)))
+
+    def done(self, n_clips: int) -> set[int]:
+        """See `Place`."""
+        self._files.makedirs(self._root, exist_ok=True)
+        self._files.invalidate_cache()
+        present = {str(name).rsplit("/", 1)[-1] for name in self._files.ls(self._root, detail=False)}
+        return {index for index in range(n_clips) if part_name(index) in present}
+
+    def write(self, index: int, part: Part) -> None:
+        """See `Place`."""
+        with tempfile.TemporaryDirectory(prefix="avfusion-") as folder:
+            write_part(Path(folder), index, part)
+            temporary = f"{self._root}/{Path(folder).name}.tmp"
+            try:
+                self._files.put_file(str(Path(folder, part_name(index))), temporary)
+                self._files.mv(temporary, self._path(index))
+            except Exception as error:  # each file system has its own
+                raise OSError(one_line(error)) from error
+
+    def read(self, index: int, clip_id: str) -> Part:
+        """See `Place`."""
+        with tempfile.TemporaryDirectory(prefix="avfusion-") as folder:
+            self._files.get_file(self._path(index), str(Path(folder, part_name(index))))
+            try:
+                return read_part(Path(folder), index, clip_id)
+            except UserError:
+                self._files.rm_file(self._path(index))
+                raise
+
+    def complaint(self, error: OSError) -> str:
+        """See `Place`."""
+        return f"cannot write to {self.address}: {error}; mend that and run the same command again: it continues"
+
+    def clear(self) -> None:
+        """See `Place`."""
+        self._files.rm(self._root, recursive=True)
+
+    def check(self) -> None:
+        """Raises UserError for an address that no installed file system serves."""
+        try:
+            self._files.makedirs(self._root, exist_ok=True)
+        except Exception as error:  # each file system has its own
+            raise UserError(f"parts={self.address} cannot be used ({one_line(error)}); {_EXAMPLES}") from error
+
+    def _path(self, index: int) -> str:
+        return f"{self._root}/{part_name(index)}"
+
+    @property
+    def _root(self) -> str:
+        return self._opened[1].rstrip("/")
+
+    @property
+    def _files(self) -> Any:
+        return self._opened[0]
+
+    @cached_property
+    def _opened(self) -> tuple[Any, str]:
+        from fsspec.core import url_to_fs  # here: local extraction needs none of it
+
+        files, path = url_to_fs(self.address)
+        return files, path

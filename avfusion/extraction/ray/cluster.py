@@ -1,0 +1,77 @@
+"""The connection to a Ray cluster."""
+
+import io
+import logging
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from typing import Any, NamedTuple
+
+from avfusion.errors import UserError
+from avfusion.extraction.ray import ray
+
+_ANSWER = 10.0  # seconds in which the cluster's port must take a connection
+_HOW = "start one with `ray start --head --port=6379` and name it as address=HOST:6379"
+
+_log = logging.getLogger(__name__)
+
+
+class Size(NamedTuple):
+    """Processors and GPUs of the cluster, busy or not."""
+
+    cpus: int
+    gpus: int
+
+
+class _ToLog(io.TextIOBase):
+    """What Ray prints about lost workers, tens of lines at a time, goes to the debug log."""
+
+    def write(self, text: str) -> int:
+        """One line at most."""
+        if text.strip():
+            _log.debug("%s", text.strip().splitlines()[0])
+        return len(text)
+
+
+@contextmanager
+def connected(address: str) -> Iterator[Size]:
+    """Joins the cluster at `address`, quietly.
+
+    Args:
+        address: HOST:PORT; `auto` for the cluster that this machine is part of; `none` for the one that the
+            variable RAY_ADDRESS names or, without it, for a Ray of this machine's own, which ends with the
+            block. A connection that is there already is used and left.
+
+    Raises:
+        UserError: nobody answers there.
+    """
+    ours = not ray.is_initialized()
+    if ours:
+        _join(os.environ.get("RAY_ADDRESS", "local") if address == "none" else address)
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        with redirect_stdout(_ToLog() if sys.stdout is not None else None):
+            resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
+            yield Size(int(resources.get("CPU", 0)), int(resources.get("GPU", 0)))
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _join(address: str) -> None:
+    if "://" in address:
+        raise UserError(f"address={address}: run this on a machine of the cluster, with address=auto or HOST:PORT")
+    host, colon, port = address.rpartition(":")
+    try:
+        if colon:  # Ray itself would try for minutes
+            socket.create_connection((host, int(port)), timeout=_ANSWER).close()
+        elif address not in ("auto", "local"):
+            raise ValueError("expected HOST:PORT")
+        own: Any = {"include_dashboard": False} if address == "local" else {}
+        ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, **own)
+    except (OSError, ValueError, RuntimeError) as error:
+        text = " ".join(str(error).split())[:160]
+        raise UserError(f"no Ray cluster answers at address={address} ({text}); {_HOW}") from error

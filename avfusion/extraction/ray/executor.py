@@ -1,0 +1,175 @@
+"""The driver's side of an extraction on a Ray cluster.
+
+    clips ----> network                   on processors: an actor reads, prepares and embeds, as a local worker does
+    clips ----> prepare ----> network     with GPUs: any processor prepares, the actor on the GPU embeds
+
+Features go from the workers to the parts; the driver hears numbers and reasons.
+"""
+
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import ray
+import ray.data
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from avfusion import __version__
+from avfusion.errors import UserError
+from avfusion.extraction.executors import Means
+from avfusion.extraction.part_places import Place
+from avfusion.extraction.pool import THREAD_VARIABLES, Outcome
+from avfusion.extraction.ray.cluster import connected
+from avfusion.extraction.ray.ledger import Ledger
+from avfusion.extraction.ray.stages import SCHEMA, STOPPED, Network, Row, Work, as_table, prepare
+from avfusion.extraction.worker import Settings, Task
+from avfusion.media.container import one_line
+
+_WAVE = 20_000  # clips that are handed to Ray Data at a time: its bookkeeping grows with them
+_LARGEST_BLOCK = 16  # clips per task; a task of Ray Data costs about 10 ms
+
+
+class _Answer(NamedTuple):
+    """Of a function that ran on the cluster: its value, or the line for the user, or another complaint."""
+
+    value: Any = None
+    mistake: str = ""
+    trouble: str = ""
+
+
+class RayExecutor:
+    """A connection to a cluster, with the workers of one extraction. Use it as a context manager."""
+
+    def __init__(self, settings: Settings, means: Means) -> None:
+        """Connects; raises `UserError` if nobody answers or the cluster has no processors to spare."""
+        self._settings, self._means = settings, means
+        self._exit = ExitStack()
+        self._size = self._exit.enter_context(connected(means.address))
+        if self._size.cpus < means.threads:
+            self._exit.close()
+            raise UserError(f"the Ray cluster has {self._size.cpus} processors; a worker needs {means.threads}")
+
+    def __enter__(self) -> "RayExecutor":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._exit.close()
+
+    def provenance(self) -> dict[str, Any]:
+        """See `avfusion.extraction.executors.Executor`; a worker like those of `run` loads the embedder."""
+        version, provenance = _ask(partial(_provenance, self._settings.load), **self._network())
+        if version != __version__:
+            raise UserError(f"the cluster has avfusion {version}, this machine {__version__}; install the same")
+        return dict(provenance)
+
+    def run(self, tasks: Iterable[Task], place: Place) -> Iterator[Outcome]:
+        """See `avfusion.extraction.executors.Executor`.
+
+        A clip of which Ray Data brings no outcome is handed over again, as long as others get on.
+        """
+        work = self._work(place)
+        waiting = {task.index: task for task in tasks}
+        while waiting:
+            n_before = len(waiting)
+            for row in self._wave(list(islice(waiting.values(), _WAVE)), work):
+                if row["state"] == STOPPED:
+                    raise UserError(row["reason"])
+                task = waiting.pop(row["number"], None)
+                if task is not None:
+                    yield Outcome(task, row["reason"], written=True)
+            if len(waiting) == n_before:
+                raise RuntimeError(f"the Ray cluster gave no answer for any of {n_before} clips")
+
+    def pack(self, work: Callable[[], None]) -> None:
+        """Packs in a process of its own on this machine, which sees the folder of the store."""
+        _ask(work, num_cpus=0, scheduling_strategy=_here())
+
+    def _work(self, place: Place) -> Work:
+        settings = self._settings
+        # Its loss would end the extraction, so it lives and dies with the machine of the driver.
+        ledger = ray.remote(Ledger).options(num_cpus=0, scheduling_strategy=_here()).remote()
+        return Work(
+            uuid.uuid4().hex, settings.load, settings.modalities, settings.limits, self._means.timeout, place, ledger
+        )  # fmt: skip
+
+    def _wave(self, tasks: list[Task], work: Work) -> Iterator[dict[str, Any]]:
+        """What became of these clips: rows of `stages.SCHEMA`."""
+        n_workers = min(self._means.workers or len(tasks), self._room(), len(tasks))
+        on_gpus = self._size.gpus > 0
+        # Prepared clips are large, so each is a block of its own, and repeats of its task give one block again.
+        per_block = 1 if on_gpus else max(1, min(_LARGEST_BLOCK, len(tasks) // (4 * n_workers)))
+        blocks = [as_table(list(map(_row, tasks[at : at + per_block]))) for at in range(0, len(tasks), per_block)]
+        whole: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "zero_copy_batch": True}
+        with ray.data.DataContext.current(_quiet_context()):
+            stream: Any = ray.data.from_arrow(blocks)
+            if on_gpus:
+                on_cpu = replace(work, load=self._means.on_cpu)
+                stream = stream.map_batches(
+                    prepare, fn_kwargs={"work": on_cpu}, num_cpus=self._means.threads, **self._environment(), **whole
+                )
+            stream = stream.map_batches(
+                Network, fn_constructor_args=(work,), compute=ray.data.ActorPoolStrategy(size=n_workers),
+                **self._network(), **whole | ({"batch_size": 1} if on_gpus else {}),
+            )  # fmt: skip
+            for table in stream.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+                assert isinstance(table, pa.Table) and table.schema.names == SCHEMA.names
+                yield from table.select(["number", "state", "reason"]).to_pylist()
+
+    def _room(self) -> int:
+        """How many workers the cluster has room for."""
+        return self._size.gpus or self._size.cpus // self._means.threads
+
+    def _network(self) -> dict[str, Any]:
+        """What a process that runs the network takes: a GPU where there are any, else processors."""
+        taken = {"num_cpus": 0, "num_gpus": 1} if self._size.gpus else {"num_cpus": self._means.threads}
+        return taken | self._environment()
+
+    def _environment(self) -> dict[str, Any]:
+        return {"runtime_env": {"env_vars": dict.fromkeys(THREAD_VARIABLES, str(self._means.threads))}}
+
+
+def _here() -> NodeAffinitySchedulingStrategy:
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+
+
+def _row(task: Task) -> Row:
+    audio, video = (None if path is None else str(path.absolute()) for path in (task.audio, task.video))
+    return Row(task.index, task.clip_id, audio, video)
+
+
+def _quiet_context() -> ray.data.DataContext:
+    context = ray.data.DataContext.get_current().copy()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.execution_options.preserve_order = False
+    context.max_errored_blocks = -1  # their clips are handed over again
+    context.execution_no_progress_timeout_s = -1  # a long clip may take hours
+    return context
+
+
+def _provenance(load: Callable[[], Any]) -> tuple[str, dict[str, Any]]:
+    return __version__, dict(load().provenance)
+
+
+def _ask(function: Callable[[], Any], **options: Any) -> Any:
+    """What `function` returns on the cluster; UserError and RuntimeError in one line, as from a local worker."""
+    answer: _Answer = ray.get(ray.remote(_answer).options(**options).remote(function))
+    if answer.mistake:
+        raise UserError(answer.mistake)
+    if answer.trouble:
+        raise RuntimeError(answer.trouble)
+    return answer.value
+
+
+def _answer(function: Callable[[], Any]) -> _Answer:
+    try:
+        return _Answer(function())
+    except UserError as error:
+        return _Answer(mistake=str(error))
+    except Exception as error:
+        return _Answer(trouble=one_line(error))

@@ -1,0 +1,195 @@
+"""What runs on the cluster: decoding and preparation on CPUs, and the network, which writes the parts.
+
+Blocks of rows go from stage to stage, as Arrow tables with the columns of `SCHEMA`: clips in, and out what became of
+them. One clip's failure is its own: whatever a clip raises becomes its reason.
+"""
+
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyarrow as pa
+import ray
+
+from avfusion.embedders import SplitEmbedder
+from avfusion.errors import UserError
+from avfusion.extraction.clip import Modalities, clip_features
+from avfusion.extraction.part_places import Place
+from avfusion.extraction.prepared import Prepared, embed_prepared, prepare_clip
+from avfusion.extraction.ray.watchdog import Watchdog
+from avfusion.extraction.worker import Task
+from avfusion.features.parts import Part
+from avfusion.media import Limits
+from avfusion.media.container import one_line
+
+if TYPE_CHECKING:
+    from avfusion.embedders import Embedder
+
+ATTEMPTS = 3
+"""How often a clip may end its worker. More than one machine's two: Ray frees memory by ending any worker."""
+
+SCHEMA = pa.schema(
+    [
+        ("number", pa.int64()),
+        ("clip_id", pa.string()),
+        ("audio", pa.string()),
+        ("video", pa.string()),
+        ("state", pa.string()),
+        ("reason", pa.string()),
+        ("prepared", pa.large_binary()),
+    ]
+)
+WAITING, DONE, STOPPED = "waiting", "done", "stopped"
+"""States: nothing lasting was done; the part is written; the worker cannot go on, nor could any other."""
+
+
+class Row(NamedTuple):
+    """One clip between two stages; `audio` and `video` are paths or None, `prepared` is a pickled `Prepared` or b""."""
+
+    number: int
+    clip_id: str
+    audio: str | None
+    video: str | None
+    state: str = WAITING
+    reason: str = ""
+    prepared: Any = b""
+
+    @property
+    def task(self) -> Task:
+        """The clip as a task."""
+        audio, video = (None if path is None else Path(path) for path in (self.audio, self.video))
+        return Task(self.number, self.clip_id, audio, video)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What every worker of an extraction shares; see `avfusion.extraction.worker.Settings`.
+
+    `key` is another for each extraction, `ledger` the actor of `avfusion.extraction.ray.ledger`.
+    """
+
+    key: str
+    load: "Callable[[], Embedder]"
+    modalities: Modalities
+    limits: Limits
+    timeout: float
+    place: Place
+    ledger: Any
+
+
+class Worker:
+    """One process's embedder, with what guards it."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.trouble = ""
+        self._watchdog = Watchdog(work.timeout, self._give_up)
+        self._node = ray.get_runtime_context().get_node_id()
+        try:
+            self.embedder = work.load()
+        except Exception as error:  # every clip would say the same: the driver hears it once
+            self.trouble = str(error) if isinstance(error, UserError) else f"the embedder: {one_line(error)}"
+
+    def take(self, row: Row, attempt: Callable[[Task, Any], Part | Row]) -> Row:
+        """What `attempt` makes of the row with a clock for decoding: another row, or a part, which is written."""
+        if row.state != WAITING:
+            return row
+        if self.trouble:
+            return self._stopped(row, self.trouble)
+        try:
+            if self.work.place.has(row.number):  # a worker died after writing it, or was given up here
+                return self._done(row, self.work.place.read(row.number, row.clip_id))
+            made = self._guarded(row, attempt)
+            if isinstance(made, Part):
+                self.work.place.write(row.number, made)
+        except UserError as error:
+            return self._stopped(row, str(error))
+        except OSError as error:
+            return self._stopped(row, self.work.place.complaint(error))
+        self.work.ledger.end.remote(row.number)
+        return self._done(row, made) if isinstance(made, Part) else made
+
+    def _guarded(self, row: Row, attempt: Callable[[Task, Any], Part | Row]) -> Part | Row:
+        lost = ray.get(self.work.ledger.begin.remote(row.number, self._node))
+        if lost >= ATTEMPTS:
+            return Part(row.clip_id, reason=f"the clip ended its worker process {lost} times")
+        try:
+            with self._watchdog.watching(row.task) as clock:
+                return attempt(row.task, clock)
+        except Exception as error:  # one odd clip must not end a run of many hours
+            return Part(row.clip_id, reason=f"the embedder failed: {one_line(error)}")
+
+    def features(self, task: Task, clock: Any) -> Part:
+        """The whole way of a clip, in this process."""
+        return clip_features(
+            self.embedder, task.clip_id, task.audio, task.video, modalities=self.work.modalities,
+            limits=self.work.limits, decoding=clock,
+        )  # fmt: skip
+
+    def prepare(self, row: Row, task: Task, clock: Any) -> Part | Row:
+        """The way to the network; a clip that it cannot take this way stays as it is."""
+        if not isinstance(self.embedder, SplitEmbedder):
+            return row
+        made = prepare_clip(
+            self.embedder, task.clip_id, task.audio, task.video, modalities=self.work.modalities,
+            limits=self.work.limits, decoding=clock,
+        )  # fmt: skip
+        if not isinstance(made, Prepared):
+            return row if made is None else made
+        return row._replace(prepared=pickle.dumps(made, protocol=5))
+
+    def _give_up(self, task: Task, reason: str) -> None:
+        self.work.place.write(task.index, Part(task.clip_id, reason=reason))
+
+    @staticmethod
+    def _done(row: Row, part: Part) -> Row:
+        return row._replace(state=DONE, reason=part.reason, prepared=b"")
+
+    @staticmethod
+    def _stopped(row: Row, reason: str) -> Row:
+        return row._replace(state=STOPPED, reason=reason, prepared=b"")
+
+
+class Network:
+    """The actor: loads the embedder once, and turns rows, prepared or not, into parts."""
+
+    def __init__(self, work: Work) -> None:
+        self._worker = Worker(work)
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """A table like the given one, with nothing prepared left in it."""
+        return as_table([self._worker.take(row, partial(self._embed, row)) for row in as_rows(table)])
+
+    def _embed(self, row: Row, task: Task, clock: Any) -> Part:
+        if not len(row.prepared):
+            return self._worker.features(task, clock)
+        prepared: Prepared = pickle.loads(row.prepared)
+        assert isinstance(self._worker.embedder, SplitEmbedder)
+        return embed_prepared(self._worker.embedder, prepared)
+
+
+_kept: dict[str, Worker] = {}
+
+
+def prepare(table: pa.Table, work: Work) -> pa.Table:
+    """The task before the actor; its process keeps the embedder for the next one."""
+    if work.key not in _kept:
+        _kept.clear()
+        _kept[work.key] = Worker(work)
+    worker = _kept[work.key]
+    return as_table([worker.take(row, partial(worker.prepare, row)) for row in as_rows(table)])
+
+
+def as_table(rows: list[Row]) -> pa.Table:
+    """Rows as an Arrow table."""
+    return pa.Table.from_pylist([row._asdict() for row in rows], schema=SCHEMA)
+
+
+def as_rows(table: pa.Table) -> list[Row]:
+    """The rows of a table; prepared clips are views of its memory, which no table can be made of."""
+    rows = [Row(**row) for row in table.drop_columns(["prepared"]).to_pylist()]
+    views = [value.as_buffer() for value in table.column("prepared")]
+    return [row._replace(prepared=view) if view.size else row for row, view in zip(rows, views, strict=True)]
