@@ -2,8 +2,10 @@
 
 import os
 import signal
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
@@ -206,29 +208,28 @@ def test_the_best_retrained_variant_is_promoted_with_its_companions(store: Path,
     assert fusion is not None and list(fusion.companions) == ["audio_only"]
 
 
-Killer = Callable[[tune.Watcher, Ended], None]
+@contextmanager
+def one_killed_in_mid_trial(study: Study) -> Iterator[list[int]]:
+    """Beside the block, once two trials are done: kill -9 a worker in the middle of one; yields that trial's number."""
+    killed, over = list[int](), threading.Event()
 
+    def watch() -> None:
+        while not killed and not over.wait(0.005):
+            running = study.get_trials(states=(TrialState.RUNNING,)) if n_done(study) >= 2 else []
+            for trial in [trial for trial in running if len(trial.intermediate_values) >= 2][:1]:
+                mark: Mark = trial.user_attrs[WORKER]
+                os.kill(int(mark["pid"]), signal.SIGKILL)
+                while not gone(mark):
+                    time.sleep(0.005)
+                # The other worker may have marked it FAIL by now; one that got through was not killed in mid-trial.
+                if study.trials[trial.number].state != TrialState.COMPLETE:
+                    killed.append(trial.number)
 
-def kill_one_in_mid_trial(study: Study, killed: list[int]) -> Killer:
-    """What a watcher does when a trial ends: once, kill -9 a worker that is in the middle of another."""
-    original = tune.Watcher.ended
-
-    def ended(self: tune.Watcher, message: Ended) -> None:
-        original(self, message)
-        deadline = time.monotonic() + 5
-        while not killed and n_done(study) >= 2 and time.monotonic() < deadline:
-            for trial in study.get_trials(states=(TrialState.RUNNING,)):
-                if len(trial.intermediate_values) >= 2:
-                    mark: Mark = trial.user_attrs[WORKER]
-                    os.kill(int(mark["pid"]), signal.SIGKILL)
-                    while not gone(mark):
-                        time.sleep(0.01)
-                    # The other worker may have marked it FAIL by now; one that got through was not killed in mid-trial.
-                    if study.trials[trial.number].state != TrialState.COMPLETE:
-                        killed.append(trial.number)
-                    return
-
-    return ended
+    thread = threading.Thread(target=watch)
+    thread.start()
+    yield killed
+    over.set()
+    thread.join()
 
 
 @pytest.mark.parametrize("storage", STORAGES, indirect=True)
@@ -236,14 +237,14 @@ def test_a_worker_killed_in_mid_trial_costs_nothing(
     store: Path, storage: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = f"killed-{request.node.callspec.id}"
-    long = f"{FAST},learning_rate=1e-3".replace("epochs=6", "epochs=60,patience=60")
+    long = f"{FAST},learning_rate=1e-3".replace("epochs=6", "epochs=100,patience=100")
     settings = {"storage": storage, "study": name, "space": long, "pruner": "none", "retrain": "0"}
     with pytest.raises(UserError, match="stop here"), monkeypatch.context() as context:
         context.setattr(Pool, "run", stop_here)
         run_tune(store, **settings)
-    study, killed = study_of(storage, name), list[int]()
-    monkeypatch.setattr(tune.Watcher, "ended", kill_one_in_mid_trial(study, killed))
-    run_tune(store, **settings)
+    study = study_of(storage, name)
+    with one_killed_in_mid_trial(study) as killed:
+        run_tune(store, **settings)
     (number,) = killed
     trials = study.trials
     assert trials[number].state == TrialState.FAIL
@@ -267,7 +268,7 @@ def stop_here(self: Pool, leadership: object) -> None:
 def test_ctrl_c_ends_cleanly_and_the_same_command_resumes(
     store: Path, storage: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    original = tune.Watcher.ended
+    original, handler = tune.Watcher.ended, signal.getsignal(signal.SIGINT)
 
     def interrupt(self: tune.Watcher, message: Ended) -> None:
         original(self, message)
@@ -283,7 +284,7 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_resumes(
     assert f"study interrupted: {len(finished)} of 7 trials are done and kept in {storage}; the same" in caplog.text
     assert {run.info.status for run in runs("interrupted", "trial")} <= {"FINISHED", "KILLED"}
     (parent,) = runs("interrupted", "study")
-    assert parent.info.status == "KILLED" and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert parent.info.status == "KILLED" and signal.getsignal(signal.SIGINT) is handler
     run_tune(store, storage=storage, study="interrupted", trials="7")
     assert n_done(study) == 7
     after = {trial.number: trial for trial in study.trials}
