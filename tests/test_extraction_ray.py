@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import ray
+import ray.exceptions
 from ray.cluster_utils import Cluster
 
 from avfusion.datasets import Dataset
@@ -224,6 +226,16 @@ def test_clusters_that_do_not_answer(data: Dataset, tmp_path: Path, monkeypatch:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"executor=ray needs Ray .*: pip install 'avfusion\[ray\]'"):
         extract(data, FakeEmbedder, tmp_path / "store", executor="ray")
+
+
+def test_a_cluster_that_wants_a_token(data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unauthorised(**options: object) -> None:
+        raise ray.exceptions.AuthenticationError("InvalidAuthToken")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", unauthorised)
+    with pytest.raises(UserError, match="the Ray cluster at address=auto wants its token; set RAY_AUTH_MODE=token"):
+        extract(data, FakeEmbedder, tmp_path / "store", executor="ray", address="auto")
 
 
 def test_the_ledger_forgives_what_a_lost_node_did(monkeypatch: pytest.MonkeyPatch) -> None:

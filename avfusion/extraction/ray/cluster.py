@@ -14,6 +14,7 @@ from avfusion.extraction.ray import ray
 
 _ANSWER = 10.0  # seconds in which the cluster's port must take a connection
 _HOW = "start one with `ray start --head --port=6379` and name it as address=HOST:6379"
+_TOKEN = "set RAY_AUTH_MODE=token, and copy the file ~/.ray/auth_token from the machine where it was started"
 
 _log = logging.getLogger(__name__)
 
@@ -72,6 +73,8 @@ def _join(address: str) -> None:
             raise ValueError("expected HOST:PORT")
         own: Any = {"include_dashboard": False} if address == "local" else {}
         ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, **own)
+    except ray.exceptions.AuthenticationError as error:
+        raise UserError(f"the Ray cluster at address={address} wants its token; {_TOKEN}") from error
     except (OSError, ValueError, RuntimeError) as error:
         text = " ".join(str(error).split())[:160]
         raise UserError(f"no Ray cluster answers at address={address} ({text}); {_HOW}") from error
