@@ -22,7 +22,6 @@ from avfusion.features.layout import Json
 from avfusion.features.parts import Part
 from avfusion.features.writer import StoreWriter, writing
 from avfusion.media import DEFAULT_LIMITS, Limits
-from avfusion.processes import available_cores
 
 if TYPE_CHECKING:
     from avfusion.embedders import Embedder
@@ -84,9 +83,8 @@ def extract(
     folder = Path(output)
     with writing(folder) as writer:
         settings = Settings(load, writer.parts.absolute(), modalities, limits)
-        if executor == "local":
-            workers = 1 if writer.complete else min(workers or available_cores(), len(dataset.clips))
-        means = Means(workers, threads, timeout, address, on_cpu or load)
+        n_clips = 1 if writer.complete else len(dataset.clips)  # who only says what it would do needs one worker
+        means = Means(workers, n_clips, threads, timeout, address, on_cpu or load)
         with open_executor(executor, settings, means) as runner:
             embedder = runner.provenance()
             # Where weights lie does not decide what the store will hold; who serves a model needs to know it.

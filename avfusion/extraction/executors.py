@@ -12,6 +12,7 @@ from avfusion.errors import UserError, unknown
 from avfusion.extraction.part_places import Place
 from avfusion.extraction.pool import Outcome, WorkerPool
 from avfusion.extraction.worker import Settings, Task
+from avfusion.processes import available_cores
 
 if TYPE_CHECKING:
     from avfusion.embedders import Embedder
@@ -41,6 +42,7 @@ class Means:
 
     Attributes:
         workers: how many run the network at the same time; None for as many as there is room for.
+        n_clips: as many workers at most.
         threads: of each of them.
         timeout: seconds that decoding one clip may take.
         address: of a cluster, or `none`.
@@ -48,6 +50,7 @@ class Means:
     """
 
     workers: int | None
+    n_clips: int
     threads: int
     timeout: float
     address: str
@@ -61,7 +64,8 @@ class LocalExecutor:
     """Processes of this machine, which write into `Settings.parts`. Use it as a context manager."""
 
     def __init__(self, settings: Settings, means: Means) -> None:
-        self._pool = WorkerPool(settings, means.workers or 1, threads=means.threads, timeout=means.timeout)
+        count = min(means.workers or available_cores(), means.n_clips)
+        self._pool = WorkerPool(settings, count, threads=means.threads, timeout=means.timeout)
 
     def __enter__(self) -> "LocalExecutor":
         return self

@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from tqdm import tqdm
 from avfusion.datasets.scenes.recipes import RECIPES
 from avfusion.datasets.scenes.render import render_clip
 from avfusion.errors import UserError
+from avfusion.processes import available_cores
 
 MARKER = "synthetic.json"
 GENERATOR, VERSION = "avfusion.datasets.scenes", 2
@@ -141,10 +141,6 @@ def _render_all(root: Path, clips: list[SceneClip], parameters: Parameters, work
         yield from pool.map(_render, *arguments, chunksize=parameters.segments)
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def render_scenes(
     root: Path,
     *,
@@ -172,7 +168,7 @@ def render_scenes(
     missing = [clip for clip in clips if not all((root / name).exists() for name in clip.row()[:2])]
     if missing:
         # a process takes about a second to start, in which one core renders some 30 clips
-        workers = min(workers or _cores(), -(-len(missing) // 30))
+        workers = min(workers or available_cores(), -(-len(missing) // 30))
         rendering = _render_all(root, missing, parameters, workers)
         for _ in tqdm(rendering, "synthetic scenes", len(missing), unit="clip"):
             pass
