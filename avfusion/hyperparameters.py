@@ -74,19 +74,20 @@ class Switch:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of a few words; a search tries them all."""
+    """One of a few words; a search tries them all, unless `searched` is false."""
 
     default: str
-    search: tuple[str, ...]
+    words: tuple[str, ...]
+    searched: bool = True
 
     @property
     def expected(self) -> str:
         """The legal values in words."""
-        return f"one of {', '.join(self.search)}"
+        return f"one of {', '.join(self.words)}"
 
     def parse(self, text: str) -> str:
         """The value that `text` writes; ValueError where it is not legal."""
-        if text not in self.search:
+        if text not in self.words:
             raise ValueError(text)
         return text
 

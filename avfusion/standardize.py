@@ -1,6 +1,6 @@
 """Features standardised by the mean and standard deviation of every frame of the training clips (the study)."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,16 +18,19 @@ class Moments:
     mean_square: NDArray[np.float64]
 
 
-def clip_moments(clips: Iterable[NDArray[np.float32]]) -> Moments:
-    """Moments of each clip's features [T, D], read one clip at a time; zeros for a clip without frames."""
-    frames, mean, mean_square = [], [], []
-    for clip in clips:
-        values = clip.astype(np.float64)
-        frames.append(len(values))
-        divisor = max(1, len(values))
-        mean.append(values.sum(0) / divisor)
-        mean_square.append(np.einsum("td,td->d", values, values) / divisor)
-    return Moments(np.array(frames), np.stack(mean), np.stack(mean_square))
+def clip_moments(clips: Sequence[NDArray[np.float32]]) -> Moments:
+    """Moments of each clip's features [T, D], read one clip after the other; zeros for a clip without frames."""
+    frames = np.array([len(clip) for clip in clips])
+    mean, mean_square = (np.empty((len(clips), clips[0].shape[1])) for _ in range(2))
+    values = np.empty((0, 0))  # one for all clips: new memory for each would take longer than the sums
+    for row, clip in enumerate(clips):
+        if values.shape != clip.shape:
+            values = np.empty(clip.shape)
+        np.copyto(values, clip)
+        np.add.reduce(values, axis=0, out=mean[row])
+        np.einsum("td,td->d", values, values, out=mean_square[row])
+    divisor = np.maximum(1, frames)[:, None]
+    return Moments(frames, mean / divisor, mean_square / divisor)
 
 
 def global_mean_std(moments: Moments, clips: NDArray[np.intp]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

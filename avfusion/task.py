@@ -4,6 +4,7 @@ Every variant and seed sees the same splits, so that results are compared on the
 Shapes: n clips of a split, T frames, D feature dimension.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -92,8 +93,10 @@ class Task:
     @cached_property
     def moments(self) -> dict[str, Moments]:
         """Mean and mean square of every clip's features, per modality: read once, used by all variants."""
-        n_clips = len(self.store.clips)
-        return {m: clip_moments(self.store.frames(m, row) for row in range(n_clips)) for m in MODALITIES}
+        rows = range(len(self.store.clips))
+        clips = [[self.store.frames(modality, row) for row in rows] for modality in MODALITIES]
+        with ThreadPoolExecutor() as threads:  # numpy's loops run beside each other
+            return dict(zip(MODALITIES, threads.map(clip_moments, clips), strict=True))
 
     @cached_property
     def standardize(self) -> dict[str, Standardize]:

@@ -123,6 +123,18 @@ def test_same_seed_same_training(variant: type[FusionNetwork]) -> None:
 
 
 @battery
+def test_trains_in_bf16(variant: type[FusionNetwork]) -> None:
+    examples = Examples(*features(24), torch.arange(24) % 3)
+    losses = {}
+    for precision in ("float32", "bf16"):
+        recipe = resolve(RECIPE, {"epochs": "2", "batch_size": "8", "precision": precision})
+        *_, last = fit_stages(make(variant), examples, examples, recipe, 0)
+        losses[precision] = last.train_loss
+    assert losses["bf16"] != losses["float32"]
+    assert losses["bf16"] == pytest.approx(losses["float32"], rel=0.02)
+
+
+@battery
 def test_learns_classes_that_both_modalities_show(variant: type[FusionNetwork]) -> None:
     audio, video = features(96)
     labels = torch.arange(96) % 3

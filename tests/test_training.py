@@ -61,6 +61,7 @@ def test_defaults_are_the_study_recipe() -> None:
         "batch_size": 128,
         "epochs": 100,
         "patience": 7,
+        "precision": "float32",
     }
 
 
@@ -94,6 +95,20 @@ def test_one_epoch_equals_a_plain_adam_loop() -> None:
     assert epoch.train_loss == pytest.approx(loss.item(), rel=1e-5)
     expected = nn.functional.cross_entropy(reference(data.audio, data.video), data.labels)
     assert epoch.val_loss == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_bf16_changes_a_step_by_its_rounding_alone() -> None:
+    data = examples(40)
+    torch.manual_seed(0)
+    exact, rounded = Linear(), Linear()
+    rounded.load_state_dict(exact.state_dict())
+    given = {"epochs": "1", "batch_size": "64"}
+    (exact_epoch,) = fit(exact, data, data, resolve(RECIPE, given), 5)
+    (epoch,) = fit(rounded, data, data, resolve(RECIPE, {**given, "precision": "bf16"}), 5)
+    assert epoch.train_loss != exact_epoch.train_loss
+    assert epoch.train_loss == pytest.approx(exact_epoch.train_loss, rel=2**-8)  # bf16 keeps 8 bits
+    assert rounded.out.weight.dtype == torch.float32
+    assert torch.equal(scores(rounded, data), rounded(data.audio, data.video))  # scored in float32
 
 
 def test_each_clip_is_seen_once_an_epoch() -> None:

@@ -165,7 +165,8 @@ def _table(path: Path) -> "pd.DataFrame":
 
 
 def _map(path: Path) -> NDArray[np.float32]:
-    array: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
+    mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    array: NDArray[np.float32] = mapped.view(np.ndarray)  # whose slices cost less than those of a memmap
     if array.ndim != 2:
         raise ValueError(f"{path.name} has {array.ndim} axes instead of 2")
     return array

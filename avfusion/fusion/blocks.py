@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from avfusion.hyperparameters import Hyperparameter, Real, Switch, Whole
 
@@ -25,13 +26,29 @@ EMBED_AND_CLASSIFY: Mapping[str, Hyperparameter] = {
 """The knobs of a network of Blocks followed by an output network as wide as one embedding."""
 
 
+class Dropout(nn.Dropout):
+    """`nn.Dropout` that draws its masks faster on a CPU: from 16 random bits an element, four elements a draw.
+
+    The share dropped is p rounded to a multiple of 2**-16, and what is kept is divided by exactly the share kept.
+    """
+
+    def forward(self, values: Tensor) -> Tensor:
+        """`values` of any shape, in training some of them zeroed and the others scaled up."""
+        if not self.training or values.device.type != "cpu":
+            return super().forward(values)
+        n_dropped = round(self.p * 2**16)
+        draws = torch.empty(-(-values.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+        kept = draws.view(torch.int16)[: values.numel()].view(values.shape) >= n_dropped - 2**15
+        return values * kept * (2**16 / (2**16 - n_dropped))
+
+
 def block(n_in: int, n_out: int, *, hidden: int, dropout: float) -> nn.Sequential:
     """Linear(n_in, hidden), BatchNorm, ReLU, Dropout, Linear(hidden, n_out): the study's Block."""
     return nn.Sequential(
         nn.Linear(n_in, hidden),
         nn.BatchNorm1d(hidden),
         nn.ReLU(),
-        nn.Dropout(dropout),
+        Dropout(dropout),
         nn.Linear(hidden, n_out),
     )
 

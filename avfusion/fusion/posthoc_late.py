@@ -26,7 +26,7 @@ class PosthocLate(FusionNetwork):
     order = 10
     hyperparameters: ClassVar = {
         **EMBED_AND_CLASSIFY,
-        "rule": Choice("product", search=("product", "mean", "alpha")),
+        "rule": Choice("product", ("product", "mean", "alpha")),
         "alpha": Real(0.5, low=0.0, high=1.0, search=(0.1, 0.9)),
     }
     temperatures: Tensor

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from avfusion.fusion.base import FusionNetwork, Shape, Stage
-from avfusion.fusion.blocks import DROPOUT
+from avfusion.fusion.blocks import DROPOUT, Dropout
 from avfusion.hyperparameters import Whole
 
 
@@ -20,7 +20,7 @@ class FrameNetwork(nn.Module):
         self.modality = modality
 
         def between(n: int) -> list[nn.Module]:
-            return [nn.BatchNorm1d(n), nn.ReLU(), nn.Dropout(dropout)]
+            return [nn.BatchNorm1d(n), nn.ReLU(), Dropout(dropout)]
 
         self.embed = nn.Sequential(nn.Linear(n_in, hidden), *between(hidden), nn.Linear(hidden, embedding))
         narrow = max(embedding // 2, 1)

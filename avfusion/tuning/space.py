@@ -175,8 +175,10 @@ def _declared(entry: Hyperparameter) -> Dimension | None:
     """What the variant's file says; None where a hyperparameter is not searched by itself."""
     if isinstance(entry, Real):
         return Range(*entry.search, log=entry.log)
-    if isinstance(entry, Whole | Choice) and entry.search:
+    if isinstance(entry, Whole) and entry.search:
         return Choices(entry.search)
+    if isinstance(entry, Choice) and entry.searched:
+        return Choices(entry.words)
     return None
 
 
