@@ -161,22 +161,17 @@ def _train_epoch(
 ) -> tuple[float, float]:
     """One pass over `batches` of indices; mean loss and accuracy of the passing network, dropout on."""
     network.train()
-    device = train.labels.device
-    loss_sum, n_right, n_seen = torch.zeros((), device=device), torch.zeros((), device=device), 0
+    batches = tuple(batch for batch in batches if len(batch) > 1) or batches  # BatchNorm has no variance of one clip
+    outputs = []
     for batch in batches:
-        if len(batch) == 1 and n_seen:  # BatchNorm has no variance of one clip
-            continue
-        labels = train.labels[batch]
         with autocast:
             output = network(train.audio.index_select(0, batch), train.video.index_select(0, batch)).float()
-        loss = nn.functional.cross_entropy(output, labels)
+        loss = nn.functional.cross_entropy(output, train.labels[batch])
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        loss_sum += loss.detach() * len(batch)
-        n_right += (output.detach().argmax(1) == labels).sum()
-        n_seen += len(batch)
-    return float(loss_sum) / n_seen, float(n_right) / n_seen
+        outputs.append(output.detach())
+    return _assess(torch.cat(outputs), train.labels[torch.cat(batches)])
 
 
 def _assess(output: Tensor, labels: Tensor) -> tuple[float, float]:

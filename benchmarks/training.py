@@ -40,7 +40,7 @@ from avfusion.training import Examples, fit
 from benchmarks.apart import Apart, Memory
 from benchmarks.side_by_side import machine, print_table
 from benchmarks.tau_features import BATCH, DIM, N_CLASSES, make_features, usual_loaders, warm
-from benchmarks.usual_training import InMemory, examples, plain_adam, plain_epoch
+from benchmarks.usual_training import InMemory, examples, plain_adam, plain_epoch, use_torch_dropout
 
 EPOCHS, SEEDS, CPU = 30, (0, 1, 2), torch.device("cpu")
 
@@ -65,6 +65,7 @@ def measured(function: Callable[..., Side], *arguments: object) -> Side:
 def usual(folder: Path, n_frames: int) -> Side:
     """Epochs of `baseline` from HDF5, item by item: the first one, one with each number of workers, the best again."""
     network, params = made("baseline", n_frames, 0), settings("baseline")
+    use_torch_dropout(network)
     adam, counts = plain_adam(network, params), range(len(os.sched_getaffinity(0)) + 1)
     first, *tried = [plain_epoch(network, adam, *usual_loaders(folder, n_workers)) for n_workers in (0, *counts)]
     best = min(counts, key=lambda n: tried[n][0])
@@ -113,13 +114,13 @@ def framewise(variant: str, n_clips: int, n_frames: int, n_epochs: int, seed: in
     """Epochs of a variant that keeps all frames, after a warm-up of two batches; the accuracy is the last epoch's."""
     started = time.perf_counter()
     training, held_out = examples(n_clips, n_frames, seed), examples(n_clips * 2 // 5, n_frames, 1000 + seed)
-    precision = "bf16" if cpu_has_amx() and not plain else "float32"
-    params = settings(variant, epochs=str(n_epochs), patience=str(n_epochs), precision=precision)
+    params = settings(variant, epochs=str(n_epochs), patience=str(n_epochs), precision=_fastest_precision())
     network = made(variant, n_frames, seed)
     few = Examples(*(values[: 2 * BATCH] for values in (training.audio, training.video, training.labels)))
     warm_up = made(variant, n_frames, 99)
     if plain:
         for module, data, others, epochs in ((warm_up, few, few, 1), (network, training, held_out, n_epochs)):
+            use_torch_dropout(module)
             adam, batches = plain_adam(module, params), InMemory(data, seed)
             history = [plain_epoch(module, adam, batches, InMemory(others, None)) for _ in range(epochs)]
     else:
@@ -192,9 +193,13 @@ def compare_framewise(variant: str, n_epochs: int, needed: float, given: argpars
     medians = statistics.median(theirs.epochs), statistics.median(mine.epochs)
     what = f"`{variant}`, an epoch of {given.clips} clips"
     line = row(what, "plain Adam and modules", theirs, mine, medians, needed)
-    scores = " and ".join(f"{statistics.mean(s.accuracies):.4f} ± {statistics.stdev(s.accuracies):.4f}" for s in (theirs, mine))
-    precision = "bf16" if cpu_has_amx() else "float32 (no AMX)"
-    return line, f"{variant}, ours in {precision}: accuracy after {n_epochs} epochs, {len(SEEDS)} seeds: {scores}"
+    both = (f"{statistics.mean(s.accuracies):.4f} ± {statistics.stdev(s.accuracies):.4f}" for s in (theirs, mine))
+    after = f"accuracy after {n_epochs} epochs, {len(SEEDS)} seeds"
+    return line, f"{variant}, ours in {_fastest_precision()}: {after}: {' and '.join(both)}"
+
+
+def _fastest_precision() -> str:
+    return "bf16" if cpu_has_amx() else "float32"
 
 
 def _stolen() -> float:

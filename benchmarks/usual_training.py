@@ -12,6 +12,14 @@ from avfusion.training import Examples
 from benchmarks.tau_features import BATCH, DIM, N_CLASSES, Batch
 
 
+def use_torch_dropout(network: nn.Module) -> None:
+    """Put torch's own dropout in place of ours in `network`."""
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.Dropout):
+                setattr(module, name, nn.Dropout(child.p))
+
+
 def plain_adam(network: nn.Module, params: dict[str, Value]) -> torch.optim.Adam:
     """Adam as it comes, which on a CPU is a loop over the parameters."""
     rate, decay = float(params["learning_rate"]), float(params["weight_decay"])
