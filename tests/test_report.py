@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from scipy import stats
 from sklearn.metrics import accuracy_score, log_loss, precision_recall_fscore_support
 
+from avfusion.comparison.contenders import Contender
+from avfusion.comparison.pairs import compare
 from avfusion.errors import UserError
 from avfusion.predictions import Predictions
 from avfusion.report import published
-from avfusion.report.certainty import mean_over_clips
+from avfusion.report.certainty import accuracy, gain, in_words
 from avfusion.report.claims import JUDGES, Verdict
 from avfusion.report.contents import build_document
 from avfusion.report.document import Absent, Cell, Document, Table, difference, signed
@@ -264,21 +265,31 @@ def test_the_claim_on_alpha(best: float, there: float, verdict: str) -> None:
     assert f"validation chooses {best:g} (accuracy 0.800); at 0.25 it is {there:.3f}" in evidence
 
 
-def test_intervals_of_single_clips_are_students() -> None:
-    values = np.random.default_rng(0).normal(size=30)
-    found = mean_over_clips(values, np.arange(30))
-    low, high = stats.t.interval(0.95, 29, loc=values.mean(), scale=stats.sem(values))
-    assert (found.low, found.high) == pytest.approx((low, high))
-
-
-def test_copies_of_a_clip_in_its_group_add_no_certainty() -> None:
-    values = np.random.default_rng(0).normal(size=30)
-    once, thrice = (
-        mean_over_clips(values, np.arange(30)),
-        mean_over_clips(np.repeat(values, 3), np.repeat(range(30), 3)),
+def test_intervals_are_those_of_compare() -> None:
+    made = material()
+    several = replace(made.models["late"], seeds=tuple(answers(2.8, seed) for seed in (90, 91, 92)))
+    contenders = [Contender(model.id, model.origin, model.seeds) for model in (several, made.models["early"])]
+    said = compare(contenders, made.tested, draws=20)
+    found = gain(several, made.models["early"], made)
+    (difference_of_pair,) = said.of("accuracy")
+    assert found.jackknife == difference_of_pair.estimate.jackknife
+    assert accuracy(several, made).jackknife == said.scores[0].estimate.jackknife
+    assert in_words(found) == (
+        f"{signed(found.value)} ({signed(found.jackknife.low)} to {signed(found.jackknife.high)})"
     )
-    assert (once.low, once.high) == pytest.approx((thrice.low, thrice.high))
-    assert str(mean_over_clips(values, np.zeros(30, np.int64))).endswith("(interval not known)")
+
+
+def test_of_one_place_no_interval_is_known() -> None:
+    made = material(locations=dict.fromkeys(IDS, "here"))
+    assert in_words(gain(made.models["late"], made.models["early"], made)).endswith("(interval not known)")
+    document = build_document(made)
+    assert texts(document, "Table F", STUDY_MODELS["late"])[-1] == "not known"
+
+
+def test_unknown_places_make_every_clip_its_own() -> None:
+    apart, together = material(locations=None), material()
+    assert len(apart.tested) == len(IDS) > len(together.tested)
+    assert accuracy(apart.models["late"], apart).error != accuracy(together.models["late"], together).error
 
 
 def test_a_folder_of_files_gives_what_follows_from_predictions(tmp_path: Path) -> None:

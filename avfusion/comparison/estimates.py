@@ -97,7 +97,7 @@ def estimate(
     location nothing can be said but the mean.
     """
     sums = locations.sums(values)
-    value = float(_means(np.ones((1, len(locations))), sums, locations, weights)[0])
+    value = float(_means(locations.sizes.sum(axis=0)[None], sums.sum(axis=0)[None], weights)[0])
     if len(locations) < 2:
         nothing = Interval(-np.inf, np.inf)
         return Estimate(value, np.inf, 1.0, nothing, nothing, 1.0)
@@ -116,25 +116,22 @@ def estimate(
     return Estimate(value, error, degrees, Interval(value - reach, value + reach), bootstrap, p_value)
 
 
-def _means(
-    replicates: NDArray[np.float64], sums: NDArray[np.float64], locations: Locations, weights: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """[R] the mean with the locations weighted by `replicates` [R, G]; a class that is lost leaves the average."""
-    slopes, ratios = _slopes(replicates, sums, locations, weights)
-    means: NDArray[np.float64] = (slopes * (replicates @ locations.sizes) * ratios).sum(axis=1)
+def _means(clips: NDArray[np.float64], sums: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[R] the mean of each replicate, from its clips [R, C] and their sums [R, C] of each class."""
+    slopes, ratios = _slopes(clips, sums, weights)
+    means: NDArray[np.float64] = (slopes * clips * ratios).sum(axis=1)
     return means
 
 
 def _slopes(
-    replicates: NDArray[np.float64], sums: NDArray[np.float64], locations: Locations, weights: NDArray[np.float64]
+    clips: NDArray[np.float64], sums: NDArray[np.float64], weights: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """[R, C] weight of one clip of each class, and [R, C] the mean of each class."""
-    clips = replicates @ locations.sizes
-    present = clips > 0
+    """[R, C] weight of one clip of each class, and [R, C] the mean of each class; a lost class leaves the average."""
+    present = clips > 0.5  # less than a clip is rounding
     shares = weights * present
     shares /= np.maximum(shares.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
     safe = np.where(present, clips, 1.0)
-    return shares / safe, (replicates @ sums) / safe
+    return shares / safe, sums / safe
 
 
 def _jackknife_variances(
@@ -142,7 +139,7 @@ def _jackknife_variances(
 ) -> NDArray[np.float64]:
     """[H] each stratum's part of the variance."""
     counts = locations.locations_per_stratum.astype(np.float64)
-    means = _means(locations.left_out, sums, locations, weights)
+    means = _means(locations.without_each(locations.sizes), locations.without_each(sums), weights)
     deviations = means - (locations.in_strata(means) / counts)[locations.strata]
     variances: NDArray[np.float64] = (counts - 1) / counts * locations.in_strata(deviations**2)
     return variances
@@ -152,7 +149,7 @@ def _linearised_errors(
     replicates: NDArray[np.float64], sums: NDArray[np.float64], locations: Locations, weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """[R] standard error of the mean of each replicate, from the influence of each of its locations."""
-    slopes, ratios = _slopes(replicates, sums, locations, weights)
+    slopes, ratios = _slopes(replicates @ locations.sizes, replicates @ sums, weights)
     influences = slopes @ sums.T - (slopes * ratios) @ locations.sizes.T  # [R, G]
     counts = locations.locations_per_stratum.astype(np.float64)
     weighted = replicates * influences
@@ -170,7 +167,7 @@ def _bootstrap_quantiles(
     drawn: NDArray[np.float64],
 ) -> tuple[float, float]:
     """The quantiles of (mean of a replicate - mean) / its standard error."""
-    differences = _means(drawn, sums, locations, weights) - value
+    differences = _means(drawn @ locations.sizes, drawn @ sums, weights) - value
     errors = _linearised_errors(drawn, sums, locations, weights)
     rounding = 1e-12 * max(1.0, float(np.abs(sums).max()))
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -62,14 +62,13 @@ class Locations:
         """[G, C] sums of [N] values of the clips of each class at each location."""
         return _sums(self.members, self.labels, values, len(self), self.n_classes)
 
-    @cached_property
-    def left_out(self) -> NDArray[np.float64]:
-        """[G, G] weights with one location left out in each row, the others of its stratum standing in for it."""
+    def without_each(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[G, C] totals of `sums` [G, C], in each row without one location; others of its stratum stand in for it."""
         counts = self.locations_per_stratum.astype(np.float64)
-        grown = (counts / np.maximum(counts - 1, 1))[self.strata]
-        weights = np.where(self.strata[:, None] == self.strata[None, :], grown[:, None], 1.0)
-        np.fill_diagonal(weights, 0.0)
-        return weights
+        grown = (counts / np.maximum(counts - 1, 1))[self.strata, None]
+        of_strata = (self._membership.T @ sums)[self.strata]
+        totals: NDArray[np.float64] = sums.sum(axis=0) + (grown - 1) * of_strata - grown * sums
+        return totals
 
     @cached_property
     def _membership(self) -> NDArray[np.float64]:

@@ -6,21 +6,13 @@ from enum import StrEnum
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from avfusion.comparison.contenders import HIGHER_IS_BETTER, HIGHEST, SCORES, Contender
-from avfusion.comparison.estimates import (
-    CONFIDENCE,
-    DRAWS,
-    Estimate,
-    SeedError,
-    class_weights,
-    draw_locations,
-    estimate,
-)
+from avfusion.comparison.estimates import CONFIDENCE, DRAWS, Estimate, class_weights, draw_locations
 from avfusion.comparison.locations import Locations
+from avfusion.comparison.seeded import difference_over_seeds, mean_over_seeds, seed_means
 from avfusion.seeds import derive_seed
 
 LEVEL = 1 - CONFIDENCE
@@ -99,21 +91,15 @@ def compare(contenders: Sequence[Contender], locations: Locations, draws: int = 
     for score in SCORES:
         weights = class_weights(locations, equal=score.startswith("class_"))
         by_name = {entry.name: entry.values(score) for entry in contenders}
-        scored = {name: _seed_scores(values, locations, weights) for name, values in by_name.items()}
         for name, values in by_name.items():
-            found = estimate(values.mean(axis=0), locations, weights, drawn, _seed_error(scored[name]))
-            found = found.within(0.0, HIGHEST[score])
-            spread = float(np.std(scored[name], ddof=1)) if len(values) > 1 else float("nan")
+            found = mean_over_seeds(values, locations, weights, drawn).within(0.0, HIGHEST[score])
+            spread = float(np.std(seed_means(values, locations, weights), ddof=1)) if len(values) > 1 else float("nan")
             scores.append(Score(name, score, found, spread, len(values)))
         pairs = list(combinations(by_name, 2))
         found_pairs = [
-            estimate(
-                by_name[first].mean(axis=0) - by_name[second].mean(axis=0),
-                locations,
-                weights,
-                drawn,
-                _seed_error(scored[first], scored[second]),
-            ).within(-HIGHEST[score], HIGHEST[score])
+            difference_over_seeds(by_name[first], by_name[second], locations, weights, drawn).within(
+                -HIGHEST[score], HIGHEST[score]
+            )
             for first, second in pairs
         ]
         corrected = holm([found.p_value for found in found_pairs])
@@ -150,22 +136,3 @@ def _agreements(contenders: Sequence[Contender]) -> list[Agreement]:
         only_first, only_second = int((ours & ~theirs).sum()), int((~ours & theirs).sum())
         found.append((first.name, second.name, only_first, only_second, mcnemar_p_value(only_first, only_second)))
     return [Agreement(*entry, p_value) for entry, p_value in zip(found, holm([e[-1] for e in found]), strict=True)]
-
-
-def _seed_scores(
-    values: NDArray[np.float64], locations: Locations, weights: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """[S] the score of each seed, from its clips' values [S, N]."""
-    clips = np.maximum(locations.sizes.sum(axis=0), 1)
-    means = np.stack([locations.sums(row).sum(axis=0) / clips for row in values])
-    scores: NDArray[np.float64] = means @ weights
-    return scores
-
-
-def _seed_error(*scored: NDArray[np.float64]) -> SeedError | None:
-    """The error that the choice of seeds leaves in a mean, or a difference of means, of the scores [S] of each side."""
-    variances = np.array([np.var(scores, ddof=1) / len(scores) for scores in scored if len(scores) > 1])
-    if not len(variances) or not variances.any():
-        return None
-    degrees = np.array([len(scores) - 1 for scores in scored if len(scores) > 1])
-    return SeedError(float(variances.sum()), float(variances.sum() ** 2 / (variances**2 / degrees).sum()))

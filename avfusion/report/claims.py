@@ -10,9 +10,10 @@ from enum import StrEnum
 
 import numpy as np
 
+from avfusion.comparison.estimates import Estimate
 from avfusion.conflict import cell_table, error_distribution
 from avfusion.report import published
-from avfusion.report.certainty import Estimate, gain
+from avfusion.report.certainty import gain, in_words
 from avfusion.report.document import Cell, Section, Table, label, listed, ours
 from avfusion.report.material import Material
 
@@ -131,12 +132,12 @@ def _ordered(material: Material, pairs: list[tuple[str, str]]) -> Judged:
         gains.append(gain(first, second, material))
         losses = first.metrics["log_loss"], second.metrics["log_loss"]
         evidence.append(
-            f"{first.title} minus {second.title}: {gains[-1]} (log loss {losses[0]:.3f} and {losses[1]:.3f})"
+            f"{first.title} minus {second.title}: {in_words(gains[-1])} (log loss {losses[0]:.3f} and {losses[1]:.3f})"
         )
-    if any(estimate.high < 0 for estimate in gains):
+    if any(estimate.jackknife.high < 0 for estimate in gains):
         verdict = Verdict.FAILS
     else:
-        verdict = Verdict.HOLDS if all(estimate.low > 0 for estimate in gains) else Verdict.OPEN
+        verdict = Verdict.HOLDS if all(estimate.jackknife.low > 0 for estimate in gains) else Verdict.OPEN
     return "; ".join(evidence) + ".", verdict
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from avfusion.comparison.estimates import Estimate
 from avfusion.figures import alpha_curve, loss_curves, variant_summary
 from avfusion.report import published
 from avfusion.report.certainty import accuracy
@@ -136,24 +137,28 @@ def best_alpha_table(sweep: Sweep, material: Material) -> Table:
 def overview_section(material: Material) -> Section:
     """Table F and Figure C: every model side by side."""
     metrics = ("accuracy", "log_loss", "macro_f1", "class_accuracy", "class_log_loss")
+    found = {model.id: accuracy(model, material) for model in material.models.values()}
     rows = tuple(
-        (label(model.title), *(ours(model.metrics[name]) for name in metrics), ours(_interval(name, material)))
-        for name, model in material.models.items()
+        (label(model.title), *(ours(model.metrics[name]) for name in metrics), ours(_interval(found[model.id])))
+        for model in material.models.values()
     )
     columns = ("model", "accuracy", "log loss", "macro F1", "class-averaged accuracy", "class-averaged log loss",
                "accuracy, 95 % interval")  # fmt: skip
     notes = (
-        "Test clips, one answer per clip. Interval: clips of one place counted together."
+        "Test clips, one answer per clip. Interval: clips of one place counted together, and the spread over seeds."
         if material.locations is not None
         else "Test clips, one answer per clip. Interval: places are not known, so every clip counts for itself, which "
         "makes it too narrow if several clips come from one recording.",
     )
+    ends = {name: entry.jackknife if np.isfinite(entry.error) else None for name, entry in found.items()}
     summary = pd.DataFrame(
         {
-            model.title: {"accuracy": estimate.value, "low": estimate.low, "high": estimate.high}
-            for model, estimate in ((m, accuracy(m, material)) for m in material.models.values())
-        }
-    ).T
+            "accuracy": [entry.value for entry in found.values()],
+            "low": [interval.low if interval else np.nan for interval in ends.values()],
+            "high": [interval.high if interval else np.nan for interval in ends.values()],
+        },
+        index=[model.title for model in material.models.values()],
+    )
     chance = 1 / len(material.first.classes)
     drawn = variant_summary(summary, "Test accuracy, 95 % interval", chance=chance, note=material.figure_note)
     return Section(
@@ -165,9 +170,9 @@ def overview_section(material: Material) -> Section:
     )
 
 
-def _interval(name: str, material: Material) -> str:
-    estimate = accuracy(material.models[name], material)
-    return f"{estimate.low:.3f} to {estimate.high:.3f}" if np.isfinite(estimate.low) else "not known"
+def _interval(found: Estimate) -> str:
+    interval = found.jackknife
+    return f"{interval.low:.3f} to {interval.high:.3f}" if np.isfinite(found.error) else "not known"
 
 
 def _scores(means: pd.DataFrame, alpha: float) -> tuple[float, float]:

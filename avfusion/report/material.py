@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from avfusion.comparison.locations import Locations
 from avfusion.conflict import align
 from avfusion.errors import UserError
 from avfusion.evaluation import evaluate
@@ -52,9 +53,8 @@ class Model:
 
     @cached_property
     def right(self) -> NDArray[np.float64]:
-        """[N] share of the seeds that are right about each clip."""
-        mean: NDArray[np.float64] = np.mean([predictions.right for predictions in self.seeds], axis=0)
-        return mean
+        """[S, N] 1 where a seed is right about a clip, else 0."""
+        return np.stack([predictions.right for predictions in self.seeds]).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -113,11 +113,10 @@ class Material:
         return next(iter(self.models.values())).answers
 
     @cached_property
-    def groups(self) -> NDArray[np.int64]:
-        """[N] number of the place of each test clip; each clip for itself if the places are not known."""
-        if self.locations is None:
-            return np.arange(len(self.first))
-        return np.asarray(pd.factorize(np.array([self.locations[clip] for clip in self.first.ids]))[0], np.int64)
+    def tested(self) -> Locations:
+        """The places of the test clips; each clip for itself if the places are not known."""
+        names = self.first.ids if self.locations is None else [self.locations[clip] for clip in self.first.ids]
+        return Locations.of(names, self.first.labels, len(self.first.classes))
 
     @cached_property
     def not_tau(self) -> tuple[str, ...]:
