@@ -264,6 +264,12 @@ def test_round_trip(tmp_path: Path) -> None:
         export_features(store, tmp_path / "course")
 
 
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_synthetic_scenes_stay_synthetic(tmp_path: Path, synthetic: bool) -> None:
+    export_features(make_store(tmp_path / "store", synthetic=synthetic), tmp_path / "course")
+    assert load(tmp_path / "course", name="again").provenance["dataset"]["synthetic"] is synthetic
+
+
 def test_round_trip_of_any_store(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Names that are not TAU's, splits left open, clips of several lengths."""
     store = make_store(tmp_path / "store", classes=("Zoo", "a/b", "market"), lengths=(3, 5))

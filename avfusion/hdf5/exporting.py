@@ -16,7 +16,7 @@ from avfusion.features import FeatureStore, Modality
 from avfusion.features.layout import cannot_write
 from avfusion.hdf5.folder import FOLDERS, MOMENTS, SPLIT_FILES
 from avfusion.hdf5.moments import RunningMoments, Vector
-from avfusion.hdf5.reading import CLASS, ID, LOCATION, OWN_MARK
+from avfusion.hdf5.reading import CLASS, ID, LOCATION, OWN_MARK, SYNTHETIC
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,6 +62,7 @@ def _export(store: FeatureStore, clips: "pd.DataFrame", modality: Modality, fold
     for split, rows in clips.groupby("split").indices.items():
         with h5py.File(folder / SPLIT_FILES[str(split)][0], "w") as file:
             file.attrs[OWN_MARK] = __version__
+            file.attrs[SYNTHETIC] = str(store.provenance["dataset"]["synthetic"])
             for row in rows:
                 features = store.frames(modality, int(row))
                 if len(features):

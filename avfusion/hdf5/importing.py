@@ -55,7 +55,7 @@ def import_features(
             "embedder": {"name": "imported", "weights": "unknown", "trained": True},
             "dataset": {
                 "name": dataset.name,
-                "synthetic": False,
+                "synthetic": any(file.synthetic for splits in files.values() for file in splits.values()),
                 "clips": len(sources),
                 "digest": dataset.digest,
                 "media": import_digest(root),

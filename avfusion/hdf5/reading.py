@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from avfusion.errors import UserError
 from avfusion.features.parts import Features
 
-OWN_MARK, CLASS, LOCATION, ID = "avfusion", "class", "location", "id"
-"""Attributes that our export adds: to the file, to a label, to a clip."""
+OWN_MARK, SYNTHETIC, CLASS, LOCATION, ID = "avfusion", "synthetic", "class", "location", "id"
+"""Attributes that our export adds: two to the file, one to a label, two to a clip."""
 
 _LARGEST = 2**31  # bytes of one clip's features, or of one chunk of them
 
@@ -106,6 +106,11 @@ class FeatureFile:
     def own(self) -> bool:
         """Whether our export wrote it, with attributes on classes, locations and ids."""
         return OWN_MARK in self._file.attrs
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether it is our export of synthetic scenes."""
+        return self.own and self.attribute("/", SYNTHETIC) == str(True)
 
     def attribute(self, name: str, attribute: str) -> str:
         """A text attribute of the object `name`; "" if it has none."""
