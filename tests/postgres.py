@@ -23,19 +23,20 @@ def postgres_server() -> Iterator[str]:
     """The URL of an empty database; PostgreSQL refuses to run as root, so root becomes the user `postgres`."""
     folder, binaries = Path(tempfile.mkdtemp(prefix="avfusion-postgres-")), programs()
     assert binaries is not None
-    become = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
-    if become:
-        shutil.chown(folder, "postgres")
+    user = "postgres" if os.getuid() == 0 else None
+    if user:
+        shutil.chown(folder, user)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
 
     def call(program: str, *arguments: str) -> None:
-        output = folder / "calls.log" if not become else Path(os.devnull)
-        with output.open("ab") as log:  # not a pipe: the server would keep it open
+        with Path(os.devnull if user else folder / "calls.log").open("ab") as log:  # a server would keep a pipe open
             subprocess.run(
-                [*become, str(binaries / program), *arguments], check=True, cwd="/", stdout=log, stderr=log, timeout=60
-            )
+                [str(binaries / program), *arguments],
+                check=True, cwd="/", stdout=log, stderr=log, timeout=60,
+                user=user, group=user, extra_groups=[] if user else None,
+            )  # fmt: skip
 
     options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
     try:
