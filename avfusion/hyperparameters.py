@@ -74,11 +74,11 @@ class Switch:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of a few words; a search tries them all, unless `searched` is false."""
+    """One of a few words; a search chooses among `search` (no search where it is empty)."""
 
     default: str
     words: tuple[str, ...]
-    searched: bool = True
+    search: tuple[str, ...] = ()
 
     @property
     def expected(self) -> str:

@@ -19,7 +19,7 @@ class Moments:
 
 
 def clip_moments(clips: Sequence[NDArray[np.float32]]) -> Moments:
-    """Moments of each clip's features [T, D], read one clip after the other; zeros for a clip without frames."""
+    """Moments of each of at least one clip's features [T, D], D alike; zeros for a clip without frames."""
     frames = np.array([len(clip) for clip in clips])
     mean, mean_square = (np.empty((len(clips), clips[0].shape[1])) for _ in range(2))
     values = np.empty((0, 0))  # one for all clips: new memory for each would take longer than the sums

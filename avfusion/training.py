@@ -26,12 +26,13 @@ RECIPE: Mapping[str, Hyperparameter] = {
     "batch_size": Whole(128, low=2, high=65536, search=(32, 64, 128, 256)),
     "epochs": Whole(100, low=1, high=100_000),
     "patience": Whole(7, low=1, high=100_000),
-    "precision": Choice("float32", ("float32", "bf16"), searched=False),
+    "precision": Choice("float32", ("float32", "bf16")),
 }
 """The knobs that all variants share, with the study's values as defaults.
 
-`precision=bf16` lets training multiply matrices in bf16 (torch's autocast), which is faster only where the hardware
-does so (a GPU, a CPU with AMX). Weights, their updates, and every score that chooses or is reported stay in float32.
+`precision=bf16` lets training multiply matrices in bf16 (torch's autocast). It is meant for hardware that does so
+(NVIDIA GPUs since Ampere, CPUs with AMX), and slow elsewhere. Weights, their updates and all scores on validation and
+test clips stay in float32; the training loss is that of the bf16 passes.
 """
 
 PLATEAU_PATIENCE = 3
@@ -109,8 +110,9 @@ def fit(
 ) -> Iterator[Epoch]:
     """Train `network` in place, yielding an `Epoch` after each; at the end it holds its best epoch's weights.
 
-    `recipe` has the names of `RECIPE`. `seed` fixes the order of batches and dropout; the global random state is left
-    as it was. The caller may stop early by closing the iterator: the best weights so far are then restored too.
+    `train` has at least two examples (see `Task.check_trainable`). `recipe` has the names of `RECIPE`. `seed` fixes the
+    order of batches and dropout; the global random state is left as it was. The caller may stop early by closing the
+    iterator: the best weights so far are then restored too.
     """
     keep_freed_memory()
     device = next(network.parameters()).device
@@ -159,9 +161,12 @@ def _train_epoch(
     optimizer: torch.optim.Optimizer,
     autocast: torch.autocast,
 ) -> tuple[float, float]:
-    """One pass over `batches` of indices; mean loss and accuracy of the passing network, dropout on."""
+    """One pass over `batches` of indices; mean loss and accuracy of the passing network, dropout on.
+
+    A batch of a single example is passed over, so that there must be at least two.
+    """
     network.train()
-    batches = tuple(batch for batch in batches if len(batch) > 1) or batches  # BatchNorm has no variance of one clip
+    batches = tuple(batch for batch in batches if len(batch) > 1)  # BatchNorm has no variance of one clip
     outputs = []
     for batch in batches:
         with autocast:

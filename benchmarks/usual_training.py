@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import nn
 
+from avfusion.fusion.blocks import Dropout
 from avfusion.hyperparameters import Value
 from avfusion.seeds import derive_seed
 from avfusion.training import Examples
@@ -16,7 +17,7 @@ def use_torch_dropout(network: nn.Module) -> None:
     """Put torch's own dropout in place of ours in `network`."""
     for module in list(network.modules()):
         for name, child in module.named_children():
-            if isinstance(child, nn.Dropout):
+            if isinstance(child, Dropout):
                 setattr(module, name, nn.Dropout(child.p))
 
 

@@ -25,7 +25,7 @@ from avfusion.fusion import variants
 from avfusion.jobs.compare import compare_job, robustness_of
 from avfusion.jobs.train import train_job
 from avfusion.metrics import log_loss
-from avfusion.tracking.lookup import find_experiment, finished_runs, read_predictions, seed_runs
+from avfusion.tracking.lookup import LoggedRun, find_experiment, finished_runs, read_config, read_predictions, seed_runs
 from avfusion.tracking.models import check_model
 from avfusion.tracking.session import EXPERIMENT as DEFAULT
 from avfusion.tsv import write_course_tsv
@@ -186,6 +186,20 @@ def test_cities_of_a_list_are_left_out_one_by_one(store: Path, tmp_path: Path) -
     assert found[["city", "variant"]].apply(tuple, axis=1).nunique() == len(found) == 2 * 3
     page = (tmp_path / "report.html").read_text()
     assert "Table H" in page and "Table I" in page and "nice" in page
+
+
+def test_runs_from_before_a_hyperparameter_are_trained_with_its_default(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def older(run: LoggedRun) -> dict[str, Any]:
+        config = read_config(run)
+        del config["params"]["precision"]
+        return config
+
+    monkeypatch.setattr("avfusion.comparison.trained.read_config", older)
+    recipes = trained_variants(entries_of_experiment(EXPERIMENT, "none", "none")).recipes.values()
+    assert {recipe.params["precision"] for recipe in recipes} == {"float32"}
+    assert {recipe.params["epochs"] for recipe in recipes} == {2}
 
 
 def test_the_best_on_validation_becomes_the_champion(store: Path, tmp_path: Path) -> None:

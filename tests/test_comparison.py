@@ -1,5 +1,7 @@
 """Intervals and verdicts against closed forms, brute force and simulation; the figures."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +13,7 @@ from avfusion.comparison.estimates import Interval, SeedError, class_weights, dr
 from avfusion.comparison.locations import Locations
 from avfusion.comparison.pairs import Verdict, compare, holm, mcnemar_p_value, verdict
 from avfusion.comparison.places import places_of_names
+from avfusion.comparison.seeded import difference_over_seeds, mean_over_seeds
 from avfusion.errors import UserError
 from avfusion.evaluation import evaluate
 from avfusion.figures import forest_plot, reliability_diagram, robustness_curve
@@ -69,9 +72,20 @@ def test_strata_add_up_and_leave_differences_between_classes_out() -> None:
         assert found.degrees == pytest.approx(parts.sum() ** 2 / (parts**2 / [9, 29]).sum())
 
 
+def alone() -> tuple[Locations, NDArray[np.float64]]:
+    """One location a class, of sizes for which sums of weights round: with a location its class is lost."""
+    sizes = [38, 34, 1, 5, 34, 4, 39, 33, 38, 15, 6, 21, 38, 15]
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    values = np.random.default_rng(5).normal(size=len(labels)) + labels
+    return Locations.of([f"place {label}" for label in labels], labels, len(sizes)), values
+
+
 @pytest.mark.parametrize("equal", [False, True])
-def test_the_jackknife_is_that_of_leaving_out_one_location_at_a_time(equal: bool) -> None:
-    locations, values = uneven()
+@pytest.mark.parametrize("layout", [uneven, alone])
+def test_the_jackknife_is_that_of_leaving_out_one_location_at_a_time(
+    layout: Callable[[], tuple[Locations, NDArray[np.float64]]], equal: bool
+) -> None:
+    locations, values = layout()
     weights = class_weights(locations, equal=equal)
     variance = 0.0
     for stratum in range(locations.n_strata):
@@ -81,11 +95,12 @@ def test_the_jackknife_is_that_of_leaving_out_one_location_at_a_time(equal: bool
             # The others of the stratum count for the missing one, clip by clip.
             clip_weights = np.where(locations.members == left_out, 0.0, 1.0)
             clip_weights[np.isin(locations.members, members)] *= len(members) / (len(members) - 1)
+            left = [label for label in range(locations.n_classes) if clip_weights[locations.labels == label].any()]
             by_class = [
                 np.average(values[locations.labels == label], weights=clip_weights[locations.labels == label])
-                for label in range(3)
+                for label in left
             ]
-            means.append(float(weights @ by_class))
+            means.append(float(np.average(by_class, weights=weights[left])))
         variance += (len(members) - 1) / len(members) * float(np.square(np.array(means) - np.mean(means)).sum())
     found = estimate(values, locations, weights, draws(locations))
     assert found.error == pytest.approx(np.sqrt(variance))
@@ -130,6 +145,34 @@ def test_seeds_widen_the_error() -> None:
     assert several.degrees < one.degrees
     assert several.p_value > one.p_value
     assert several.bootstrap.high - several.bootstrap.low > one.bootstrap.high - one.bootstrap.low
+
+
+def test_seeds_alone_give_welchs_error_and_degrees() -> None:
+    locations, _ = uneven()
+    weights = class_weights(locations, equal=False)
+    ours, theirs = np.array([0.71, 0.74, 0.69]), np.array([0.62, 0.66, 0.61, 0.70])
+    first, second = (np.repeat(means[:, None], len(locations.members), axis=1) for means in (ours, theirs))
+    found = difference_over_seeds(first, second, locations, weights)
+    welch = stats.ttest_ind(ours, theirs, equal_var=False)
+    interval = welch.confidence_interval(0.95)
+    assert (found.value, found.p_value) == pytest.approx((ours.mean() - theirs.mean(), welch.pvalue))
+    assert (found.jackknife.low, found.jackknife.high) == pytest.approx((interval.low, interval.high))
+    assert found.degrees == pytest.approx(welch.df)
+    one = mean_over_seeds(first, locations, weights)
+    assert (one.error, one.degrees) == pytest.approx((stats.sem(ours), 2))
+
+
+def test_seeds_and_locations_add_up() -> None:
+    locations, values = uneven()
+    weights = class_weights(locations, equal=True)
+    shifts = np.array([-0.1, 0.0, 0.2])
+    of_locations = estimate(values, locations, weights)
+    found = mean_over_seeds(values + shifts[:, None], locations, weights)
+    assert found.value == pytest.approx(of_locations.value + shifts.mean())
+    assert found.error**2 == pytest.approx(of_locations.error**2 + np.var(shifts, ddof=1) / 3)
+    once = difference_over_seeds(values + shifts[:, None], np.zeros((1, len(values))), locations, weights)
+    assert once.error == pytest.approx(found.error)  # what is not known is not added
+    assert mean_over_seeds(values[None], locations, weights).error == pytest.approx(of_locations.error)
 
 
 def test_scores_are_those_of_the_metrics_and_seeds_are_averaged() -> None:

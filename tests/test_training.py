@@ -97,18 +97,35 @@ def test_one_epoch_equals_a_plain_adam_loop() -> None:
     assert epoch.val_loss == pytest.approx(expected.item(), rel=1e-5)
 
 
-def test_bf16_changes_a_step_by_its_rounding_alone() -> None:
+def test_bf16_rounds_the_training_passes_alone() -> None:
     data = examples(40)
     torch.manual_seed(0)
     exact, rounded = Linear(), Linear()
     rounded.load_state_dict(exact.state_dict())
-    given = {"epochs": "1", "batch_size": "64"}
+    given = {"epochs": "1", "batch_size": "16", "learning_rate": "0.01"}
     (exact_epoch,) = fit(exact, data, data, resolve(RECIPE, given), 5)
     (epoch,) = fit(rounded, data, data, resolve(RECIPE, {**given, "precision": "bf16"}), 5)
     assert epoch.train_loss != exact_epoch.train_loss
     assert epoch.train_loss == pytest.approx(exact_epoch.train_loss, rel=2**-8)  # bf16 keeps 8 bits
+    assert not torch.equal(rounded.out.weight, exact.out.weight)
     assert rounded.out.weight.dtype == torch.float32
-    assert torch.equal(scores(rounded, data), rounded(data.audio, data.video))  # scored in float32
+    expected = nn.functional.cross_entropy(rounded(data.audio, data.video), data.labels)
+    assert epoch.val_loss == pytest.approx(expected.item(), rel=1e-6)  # bf16 would miss it by 1e-3
+
+
+@pytest.mark.parametrize("n_clips, n_seen", [(40, 40), (41, 40)])
+def test_training_scores_are_over_all_clips_but_a_lonely_last_one(n_clips: int, n_seen: int) -> None:
+    data, network = examples(n_clips), Linear()
+    shown: list[Tensor] = []
+    network.register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0]) if network.training else None)
+    still = {"epochs": "1", "batch_size": "8", "learning_rate": "1e-8", "weight_decay": "0"}
+    (epoch,) = fit(network, data, data, resolve(RECIPE, still), 5)
+    firsts = torch.cat(shown)[:, 0, 0].tolist()
+    rows = [data.audio[:, 0, 0].tolist().index(value) for value in firsts]
+    assert len(rows) == n_seen
+    output, labels = network(data.audio[rows], data.video[rows]), data.labels[rows]
+    assert epoch.train_loss == pytest.approx(nn.functional.cross_entropy(output, labels).item(), rel=1e-5)
+    assert epoch.train_accuracy == pytest.approx((output.argmax(1) == labels).float().mean().item())
 
 
 def test_each_clip_is_seen_once_an_epoch() -> None:

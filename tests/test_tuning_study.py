@@ -19,7 +19,7 @@ from avfusion.task import Task
 from avfusion.tuning.leader import LEADER, Leadership
 from avfusion.tuning.presence import gone, own_mark
 from avfusion.tuning.retry import MOST_RETRIES, retry
-from avfusion.tuning.space import make_space
+from avfusion.tuning.space import Space, make_space
 from avfusion.tuning.storage import open_storage, resolve_storage, shown
 from avfusion.tuning.study import (
     FAILURE,
@@ -39,10 +39,14 @@ from tests.stores import make_store
 CPU = torch.device("cpu")
 
 
+def small_space(**given: str) -> Space:
+    return make_space(variants()["late"], {"epochs": "8", "hidden": "8|16", **given})
+
+
 def plan_for(storage: Path | str, **changes: object) -> Plan:
     settings: dict[str, object] = {
         "name": "study", "variant": variants()["late"], "features": Path("features"), "features_digest": "abc",
-        "space": make_space(variants()["late"], {"epochs": "8", "hidden": "8|16"}), "metric": "log_loss",
+        "space": small_space(), "metric": "log_loss",
         "sampler": "random", "pruner": "none", "n_trials": 4, "storage": str(storage),
     }  # fmt: skip
     return Plan(**{**settings, **changes})  # type: ignore[arg-type]
@@ -72,7 +76,11 @@ def test_the_default_is_the_first_trial_and_is_queued_once(tmp_path: Path) -> No
         ({"variant": variants()["early"]}, "study 'study' is there already, with variant late, not early"),
         ({"features_digest": "def"}, "with features abc, not def; give another name, as study=NAME"),
         ({"metric": "accuracy"}, "with metric log_loss, not accuracy"),
-        ({"space": make_space(variants()["late"], {"alpha": "0.3"})}, "with space .*alpha=0.1:0.9.*, not "),
+        ({"space": small_space(alpha="0.3")}, "with space alpha=0.1:0.9, not alpha=0.3; give"),
+        (
+            {"space": small_space(precision="bf16")},
+            "with space precision=float32, not precision=bf16;",
+        ),
     ],
 )
 def test_another_study_under_the_same_name_is_refused(tmp_path: Path, changes: dict[str, object], message: str) -> None:

@@ -127,7 +127,7 @@ def _slopes(
     clips: NDArray[np.float64], sums: NDArray[np.float64], weights: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """[R, C] weight of one clip of each class, and [R, C] the mean of each class; a lost class leaves the average."""
-    present = clips > 0.5  # less than a clip is rounding
+    present = clips > 0
     shares = weights * present
     shares /= np.maximum(shares.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
     safe = np.where(present, clips, 1.0)

@@ -67,7 +67,8 @@ class Locations:
         counts = self.locations_per_stratum.astype(np.float64)
         grown = (counts / np.maximum(counts - 1, 1))[self.strata, None]
         of_strata = (self._membership.T @ sums)[self.strata]
-        totals: NDArray[np.float64] = sums.sum(axis=0) + (grown - 1) * of_strata - grown * sums
+        # In this order whole numbers stay exact: a class that is lost with its location has 0 clips, not 1e-15.
+        totals: NDArray[np.float64] = (sums.sum(axis=0) - of_strata) + grown * (of_strata - sums)
         return totals
 
     @cached_property

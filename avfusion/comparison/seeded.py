@@ -29,7 +29,10 @@ def difference_over_seeds(
     weights: NDArray[np.float64],
     drawn: NDArray[np.float64] | None = None,
 ) -> Estimate:
-    """The mean of `first` [S, N] minus that of `second` [S', N], clip by clip."""
+    """The mean of `first` [S, N] minus that of `second` [S', N], clip by clip.
+
+    The spread over seeds of a side with a single seed is not known, and not in the error.
+    """
     error = _seed_error(*(seed_means(values, locations, weights) for values in (first, second)))
     return estimate(first.mean(axis=0) - second.mean(axis=0), locations, weights, drawn, error)
 

@@ -11,8 +11,9 @@ from avfusion.comparison.entries import Entries
 from avfusion.comparison.from_runs import open_store
 from avfusion.comparison.held_out_cities import Recipe
 from avfusion.errors import UserError
-from avfusion.experiment import train
-from avfusion.fusion import variants
+from avfusion.experiment import hyperparameters, train
+from avfusion.features.layout import Json
+from avfusion.fusion import FusionNetwork, variants
 from avfusion.task import TEST, Task
 from avfusion.tracking.lookup import find_run, read_config
 from avfusion.tracking.stored_models import load_classifier
@@ -56,11 +57,14 @@ def trained_variants(entries: Entries) -> TrainedVariants:
         raise UserError(f"this avfusion has no variant {missing[0]}")
     if not set(task.ids(TEST)) >= set(entries.contenders[0].seeds[0].ids):
         raise UserError(f"the test clips of {features['path']} are not those of the runs")
-    recipes = {
-        name: Recipe(known[config["variant"]], config["params"], int(config["seed"]))
-        for name, config in configs.items()
-    }
+    recipes = {name: _recipe(known[config["variant"]], config) for name, config in configs.items()}
     return TrainedVariants(task, recipes, dict(entries.run_ids))
+
+
+def _recipe(variant: type[FusionNetwork], config: Json) -> Recipe:
+    """What a run was trained with; hyperparameters that came after it are at their defaults, which change nothing."""
+    defaults = {name: entry.default for name, entry in hyperparameters(variant).items()}
+    return Recipe(variant, defaults | config["params"], int(config["seed"]))
 
 
 def differing_clean_scores(entries: Entries, clean: dict[str, float], tolerance: float = 1e-6) -> list[str]:

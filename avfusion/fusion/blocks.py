@@ -26,20 +26,29 @@ EMBED_AND_CLASSIFY: Mapping[str, Hyperparameter] = {
 """The knobs of a network of Blocks followed by an output network as wide as one embedding."""
 
 
-class Dropout(nn.Dropout):
-    """`nn.Dropout` that draws its masks faster on a CPU: from 16 random bits an element, four elements a draw.
+class Dropout(nn.Module):
+    """Dropout (Srivastava et al. 2014) that draws its masks faster on a CPU: four elements from each random number.
 
-    The share dropped is p rounded to a multiple of 2**-16, and what is kept is divided by exactly the share kept.
+    Of 16 random bits an element: the share dropped is `p`, in [0, 1), rounded to a multiple of 2**-16 below 1. What is
+    kept is divided by exactly the share kept.
     """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
 
     def forward(self, values: Tensor) -> Tensor:
         """`values` of any shape, in training some of them zeroed and the others scaled up."""
         if not self.training or values.device.type != "cpu":
-            return super().forward(values)
-        n_dropped = round(self.p * 2**16)
+            return nn.functional.dropout(values, self.p, self.training)
+        n_dropped = min(round(self.p * 2**16), 2**16 - 1)
         draws = torch.empty(-(-values.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
         kept = draws.view(torch.int16)[: values.numel()].view(values.shape) >= n_dropped - 2**15
         return values * kept * (2**16 / (2**16 - n_dropped))
+
+    def extra_repr(self) -> str:
+        """What `print` shows of it."""
+        return f"p={self.p}"
 
 
 def block(n_in: int, n_out: int, *, hidden: int, dropout: float) -> nn.Sequential:

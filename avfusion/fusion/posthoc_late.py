@@ -13,6 +13,8 @@ from avfusion.fusion.blocks import EMBED_AND_CLASSIFY
 from avfusion.fusion.unimodal import AudioOnly, VideoOnly
 from avfusion.hyperparameters import Choice, Real
 
+RULES = ("product", "mean", "alpha")
+
 
 class PosthocLate(FusionNetwork):
     """`audio_only` and `video_only`, each temperature-scaled on validation (Guo et al., On Calibration, ICML 2017).
@@ -26,7 +28,7 @@ class PosthocLate(FusionNetwork):
     order = 10
     hyperparameters: ClassVar = {
         **EMBED_AND_CLASSIFY,
-        "rule": Choice("product", ("product", "mean", "alpha")),
+        "rule": Choice("product", RULES, search=RULES),
         "alpha": Real(0.5, low=0.0, high=1.0, search=(0.1, 0.9)),
     }
     temperatures: Tensor

@@ -62,7 +62,7 @@ def _export(store: FeatureStore, clips: "pd.DataFrame", modality: Modality, fold
     for split, rows in clips.groupby("split").indices.items():
         with h5py.File(folder / SPLIT_FILES[str(split)][0], "w") as file:
             file.attrs[OWN_MARK] = __version__
-            file.attrs[SYNTHETIC] = str(store.provenance["dataset"]["synthetic"])
+            file.attrs[SYNTHETIC] = bool(store.provenance["dataset"]["synthetic"])
             for row in rows:
                 features = store.frames(modality, int(row))
                 if len(features):

@@ -113,7 +113,7 @@ class FeatureFile:
         return self.own and self.attribute("/", SYNTHETIC) == str(True)
 
     def attribute(self, name: str, attribute: str) -> str:
-        """A text attribute of the object `name`; "" if it has none."""
+        """An attribute of the object `name` as text; "" if it has none."""
         try:
             return str(self._file[name].attrs.get(attribute, ""))
         except (OSError, KeyError, RuntimeError, TypeError):  # a damaged one is as good as none

@@ -13,7 +13,7 @@ import numpy as np
 from avfusion.comparison.estimates import Estimate
 from avfusion.conflict import cell_table, error_distribution
 from avfusion.report import published
-from avfusion.report.certainty import gain, in_words
+from avfusion.report.certainty import gain, in_words, seeds_in_words
 from avfusion.report.document import Cell, Section, Table, label, listed, ours
 from avfusion.report.material import Material
 
@@ -38,7 +38,8 @@ def claims_section(material: Material) -> Section:
     notes = [
         "(a) and (b) describe clips and are decided on these as they are. (c), (d) and (f) compare models: differences "
         "are in accuracy over the same test clips, with 95 % intervals in parentheses, and are decided only where the "
-        "interval leaves out zero. (e) cannot be told where 0.25 is within one standard error of the best."
+        f"interval leaves out zero. {seeds_in_words(material)} (e) cannot be told where 0.25 is within one standard "
+        "error of the best."
     ]
     if material.not_tau:
         notes.insert(0, "These are not the study's data: the verdicts are about these data, not about the study.")

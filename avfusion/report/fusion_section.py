@@ -6,7 +6,7 @@ import pandas as pd
 from avfusion.comparison.estimates import Estimate
 from avfusion.figures import alpha_curve, loss_curves, variant_summary
 from avfusion.report import published
-from avfusion.report.certainty import accuracy
+from avfusion.report.certainty import accuracy, seeds_in_words
 from avfusion.report.document import (
     Absent,
     Block,
@@ -144,12 +144,13 @@ def overview_section(material: Material) -> Section:
     )
     columns = ("model", "accuracy", "log loss", "macro F1", "class-averaged accuracy", "class-averaged log loss",
                "accuracy, 95 % interval")  # fmt: skip
-    notes = (
-        "Test clips, one answer per clip. Interval: clips of one place counted together, and the spread over seeds."
+    places = (
+        "clips of one place counted together."
         if material.locations is not None
-        else "Test clips, one answer per clip. Interval: places are not known, so every clip counts for itself, which "
-        "makes it too narrow if several clips come from one recording.",
+        else "places are not known, so every clip counts for itself, which makes it too narrow if several clips come "
+        "from one recording."
     )
+    notes = (f"Test clips, one answer per clip. Interval: {places} {seeds_in_words(material)}",)
     ends = {name: entry.jackknife if np.isfinite(entry.error) else None for name, entry in found.items()}
     summary = pd.DataFrame(
         {

@@ -52,7 +52,7 @@ class Model:
         return {str(name): float(value) for name, value in scores.mean().items()}
 
     @cached_property
-    def right(self) -> NDArray[np.float64]:
+    def right_by_seed(self) -> NDArray[np.float64]:
         """[S, N] 1 where a seed is right about a clip, else 0."""
         return np.stack([predictions.right for predictions in self.seeds]).astype(np.float64)
 

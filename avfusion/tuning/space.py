@@ -116,8 +116,12 @@ class Space:
     @property
     def digest(self) -> str:
         """Fixed by everything in the space; 16 hexadecimal digits."""
-        parts = [{name: str(value) for name, value in part.items()} for part in (self.searched, self.fixed)]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What becomes of each hyperparameter, in words: the values that are searched, or its value."""
+        return {name: str({**self.fixed, **self.searched}[name]) for name in self.defaults}
 
     def complete(self, point: Mapping[str, Value]) -> dict[str, Value]:
         """All hyperparameters at `point`, which has the searched ones; in the order of the defaults."""
@@ -175,10 +179,8 @@ def _declared(entry: Hyperparameter) -> Dimension | None:
     """What the variant's file says; None where a hyperparameter is not searched by itself."""
     if isinstance(entry, Real):
         return Range(*entry.search, log=entry.log)
-    if isinstance(entry, Whole) and entry.search:
+    if isinstance(entry, Whole | Choice) and entry.search:
         return Choices(entry.search)
-    if isinstance(entry, Choice) and entry.searched:
-        return Choices(entry.words)
     return None
 
 

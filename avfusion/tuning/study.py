@@ -27,8 +27,9 @@ from avfusion.tuning.retry import retried, retry
 from avfusion.tuning.sampling import NamedSeeds, make_pruner
 from avfusion.tuning.space import Space
 
-IDENTITY, WORKER, FAILURE, METRICS, RUN = "identity", "worker", "failure", "metrics", "mlflow_run"
-"""User attributes: of the study; and of a trial, its process, why it failed, its final metrics, its run in MLflow."""
+IDENTITY, SETTINGS = "identity", "settings"
+WORKER, FAILURE, METRICS, RUN = "worker", "failure", "metrics", "mlflow_run"
+"""User attributes: two of the study; four of a trial: its process, why it failed, its final metrics, its MLflow run."""
 
 UNMARKED = 60.0
 """Seconds after which a running trial that no process has put its mark on is taken for broken off."""
@@ -115,7 +116,7 @@ def open_study(plan: Plan, storage: BaseStorage) -> Study:
         study = optuna.load_study(storage=storage, study_name=plan.name, sampler=sampler, pruner=pruner)
     if not study.user_attrs and not study.get_trials(deepcopy=False):  # new, or its maker was killed at once
         study.set_user_attr(IDENTITY, plan.identity)
-        study.set_user_attr("searched", str(plan.space))
+        study.set_user_attr(SETTINGS, plan.space.settings)
         study.enqueue_trial(plan.space.first, user_attrs={"default": True})
     _check(plan, study)
     if plan.sampler == "grid":
@@ -127,12 +128,23 @@ def _check(plan: Plan, study: Study) -> None:
     found = study.user_attrs.get(IDENTITY, {})
     for key, wanted in plan.identity.items():
         if found.get(key) != wanted:
-            there = study.user_attrs.get("searched") if key == "space" else found.get(key, "nothing")
-            here = str(plan.space) if key == "space" else wanted
+            there, here = found.get(key, "nothing"), wanted
+            if key == "space":
+                there, here = _differing(study.user_attrs.get(SETTINGS, {}), plan.space.settings)
             raise UserError(
                 f"study {plan.name!r} is there already, with {key} {there}, not {here}; "
                 "give another name, as study=NAME, or the same settings"
             )
+
+
+def _differing(*settings: dict[str, str]) -> tuple[str, str]:
+    """Of two spaces' settings those that differ, each as `name=values, name=values`."""
+    there, here = settings
+    names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
+    first, second = (
+        ", ".join(f"{name}={found[name]}" for name in names if name in found) or "nothing" for found in settings
+    )
+    return first, second
 
 
 def _queue_grid(plan: Plan, study: Study) -> None:
