@@ -29,6 +29,13 @@ def gpu_processes(name: str) -> int | None:
     return max(1, min(room, available_cores()))
 
 
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether `device` multiplies bf16 matrices in hardware: NVIDIA GPUs since Ampere, processors with AMX."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return cpu_has_amx()
+
+
 @lru_cache(maxsize=1)
 def cpu_has_amx() -> bool:
     """Whether this processor multiplies bf16 matrices in hardware (known on Linux only)."""

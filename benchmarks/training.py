@@ -27,7 +27,7 @@ from pathlib import Path
 
 import torch
 
-from avfusion.device import cpu_has_amx
+from avfusion.device import multiplies_bf16
 from avfusion.experiment import resolve_params, score_test, train
 from avfusion.features import FeatureStore
 from avfusion.fusion import FusionNetwork, Shape, build, variants
@@ -199,7 +199,7 @@ def compare_framewise(variant: str, n_epochs: int, needed: float, given: argpars
 
 
 def _fastest_precision() -> str:
-    return "bf16" if cpu_has_amx() else "float32"
+    return "bf16" if multiplies_bf16(CPU) else "float32"
 
 
 def _stolen() -> float:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from avfusion.device import choose_device, cpu_has_amx
 from avfusion.errors import UserError
 from avfusion.l3.api import L3, load_l3
 from avfusion.l3.runtime import choose_precision
@@ -81,9 +81,15 @@ def test_precision_bf16_is_close(l3: L3) -> None:
     assert (cosine > 0.999).all()
 
 
-def test_precision_auto_follows_the_hardware() -> None:
-    expected = "bf16" if cpu_has_amx() else "float32"
-    assert choose_precision("auto", choose_device("cpu")) == expected
+@pytest.mark.parametrize(("hardware", "precision"), [(True, "bf16"), (False, "float32")])
+def test_precision_auto_follows_the_hardware(monkeypatch: pytest.MonkeyPatch, hardware: bool, precision: str) -> None:
+    monkeypatch.setattr("avfusion.device.cpu_has_amx", lambda: hardware)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: hardware)
+    assert choose_precision("auto", torch.device("cpu")) == precision
+    assert choose_precision("auto", torch.device("cuda")) == precision
+
+
+def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(UserError, match="unknown precision 'float16'; choose from: auto, bf16, float32"):
         load_l3("demo", precision="float16")
 

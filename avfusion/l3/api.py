@@ -230,8 +230,8 @@ def load_l3(
     Args:
         weights: `none` (the preset's own), `untrained`, or a path; see `avfusion.l3.loading`.
         modalities: `audio`, `image` or both; only their weights are looked for.
-        precision: `float32` (parity with the original), `bf16` (several times faster where the
-            hardware multiplies bf16; relative error about 1e-2), or `auto`.
+        precision: `float32` (parity with the original), `bf16` (for hardware that
+            multiplies bf16; relative error about 1e-2), or `auto`.
         device: `auto`, `cpu` or `cuda`.
         options: for `openl3`: input_repr, content_type, audio_size, image_size.
 

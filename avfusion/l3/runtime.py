@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from avfusion.device import cpu_has_amx
+from avfusion.device import multiplies_bf16
 from avfusion.errors import unknown
 from avfusion.l3.folding import FoldedSubnetwork
 from avfusion.l3.network import Subnetwork
@@ -18,11 +18,11 @@ PRECISIONS = ("float32", "bf16", "auto")
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """`float32` or `bf16`; `auto` takes bf16 where it is faster (CUDA, CPU with AMX). UserError for others."""
+    """`float32` or `bf16`; `auto` takes bf16 where the hardware multiplies it. UserError for others."""
     if name not in PRECISIONS:
         raise unknown("precision", name, list(PRECISIONS))
     if name == "auto":
-        return "bf16" if device.type == "cuda" or cpu_has_amx() else "float32"
+        return "bf16" if multiplies_bf16(device) else "float32"
     return name
 
 
