@@ -135,5 +135,5 @@ def test_the_original_is_called_as_it_wants(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_without_the_original_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openl3", None)
-    with pytest.raises(UserError, match=r"pip install 'avfusion\[openl3\]'"):
+    with pytest.raises(UserError, match=r"pip install -e '\.\[openl3\]' in avfusion's clone"):
         load_embedder("openl3-original")

@@ -10,9 +10,9 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from avfusion.comparison.contenders import HIGHER_IS_BETTER, HIGHEST, SCORES, Contender
-from avfusion.comparison.estimates import CONFIDENCE, DRAWS, Estimate, class_weights, draw_locations
-from avfusion.comparison.locations import Locations
-from avfusion.comparison.seeded import difference_over_seeds, mean_over_seeds, seed_means
+from avfusion.intervals.estimates import CONFIDENCE, DRAWS, Estimate, class_weights, draw_locations
+from avfusion.intervals.locations import Locations
+from avfusion.intervals.seeded import difference_over_seeds, mean_over_seeds, seed_means
 from avfusion.seeds import derive_seed
 
 LEVEL = 1 - CONFIDENCE

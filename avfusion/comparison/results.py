@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from avfusion.calibration import reliability
 from avfusion.comparison.contenders import locations_in_order
 from avfusion.comparison.entries import Entries
-from avfusion.comparison.locations import Locations
 from avfusion.comparison.pairs import compare
 from avfusion.comparison.tables import calibration_table, mcnemar_table, pairs_table, scores_table
 from avfusion.figures import forest_plot, reliability_diagram, robustness_curve
+from avfusion.intervals.locations import Locations
 from avfusion.robustness import SHIFTS
 
 HEADLINE = {"accuracy": "accuracy", "log_loss": "log loss"}

@@ -13,8 +13,8 @@ from avfusion.calibration import (
     with_temperature,
 )
 from avfusion.comparison.contenders import Contender
-from avfusion.comparison.estimates import Estimate
 from avfusion.comparison.pairs import Comparison
+from avfusion.intervals.estimates import Estimate
 from avfusion.metrics import log_loss
 
 

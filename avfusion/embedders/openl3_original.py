@@ -113,8 +113,8 @@ def _load(*, weights: str, precision: str, device: str, options: Mapping[str, Op
         openl3 = importlib.import_module("openl3")
     except ImportError as error:
         raise UserError(
-            f"{_NAME} needs the package openl3 ({error}): on Python 3.11, pip install 'avfusion[openl3]'; "
-            "or use embedder=openl3, which computes the same"
+            f"{_NAME} needs the package openl3 ({error}): on Python 3.11, pip install -e '.[openl3]' in avfusion's "
+            "clone; or use embedder=openl3, which computes the same"
         ) from None
     return OriginalOpenL3(openl3, chosen)
 

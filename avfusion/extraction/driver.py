@@ -14,7 +14,8 @@ from tqdm import tqdm
 from avfusion.datasets import Dataset
 from avfusion.errors import UserError, unknown
 from avfusion.extraction.clip import MODALITIES, Modalities
-from avfusion.extraction.executors import NONE, Executor, Means, check_executor, open_executor
+from avfusion.extraction.executor_base import Executor, Means
+from avfusion.extraction.executors import NONE, check_executor, open_executor
 from avfusion.extraction.part_places import AddressPlace, FolderPlace, Place
 from avfusion.extraction.worker import Settings, Task
 from avfusion.features import FeatureStore

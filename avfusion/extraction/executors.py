@@ -5,56 +5,16 @@ A new executor is an `Opener` with an entry in `EXECUTORS`.
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 from avfusion.errors import UserError, unknown
+from avfusion.extraction.executor_base import Executor, Means
 from avfusion.extraction.part_places import Place
 from avfusion.extraction.pool import Outcome, WorkerPool
 from avfusion.extraction.worker import Settings, Task
 from avfusion.processes import available_cores
 
-if TYPE_CHECKING:
-    from avfusion.embedders import Embedder
-
 NONE = "none"
-
-
-class Executor(Protocol):
-    """Runs the tasks of one extraction."""
-
-    def provenance(self) -> dict[str, Any]:
-        """What the embedder says of itself where it will run; UserError or RuntimeError if it cannot be loaded."""
-        ...
-
-    def run(self, tasks: Iterable[Task], place: Place) -> Iterator[Outcome]:
-        """The outcome of each task, as they come; its part is in `place` if `written`."""
-        ...
-
-    def pack(self, work: Callable[[], None]) -> None:
-        """Calls `work`, which makes the store of the parts when `run` is through."""
-        ...
-
-
-@dataclass(frozen=True)
-class Means:
-    """With what an extraction runs.
-
-    Attributes:
-        workers: how many run the network at the same time; None for as many as there is room for.
-        n_clips: as many workers at most.
-        threads: of each of them.
-        timeout: seconds that decoding one clip may take.
-        address: of a cluster, or `none`.
-        on_cpu: makes the embedder without a GPU, to prepare clips for workers that have one.
-    """
-
-    workers: int | None
-    n_clips: int
-    threads: int
-    timeout: float
-    address: str
-    on_cpu: "Callable[[], Embedder]"
 
 
 Opener = Callable[[Settings, Means], AbstractContextManager[Executor]]
@@ -91,7 +51,7 @@ def _open_ray(settings: Settings, means: Means) -> AbstractContextManager[Execut
     try:
         from avfusion.extraction.ray.executor import RayExecutor
     except ImportError as error:
-        raise UserError(f"executor=ray needs Ray ({error}): pip install 'avfusion[ray]'") from None
+        raise UserError(f"executor=ray needs Ray ({error}): pip install -e '.[ray]' in avfusion's clone") from None
     return RayExecutor(settings, means)
 
 

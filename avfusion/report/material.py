@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from avfusion.comparison.locations import Locations
 from avfusion.conflict import align
 from avfusion.errors import UserError
 from avfusion.evaluation import evaluate
+from avfusion.intervals.locations import Locations
 from avfusion.predictions import Predictions
 from avfusion.report import published
 

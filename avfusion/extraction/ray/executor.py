@@ -21,7 +21,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from avfusion import __version__
 from avfusion.errors import UserError
-from avfusion.extraction.executors import Means
+from avfusion.extraction.executor_base import Means
 from avfusion.extraction.part_places import Place
 from avfusion.extraction.pool import THREAD_VARIABLES, Outcome
 from avfusion.extraction.ray.cluster import connected
@@ -61,14 +61,14 @@ class RayExecutor:
         self._exit.close()
 
     def provenance(self) -> dict[str, Any]:
-        """See `avfusion.extraction.executors.Executor`; a worker like those of `run` loads the embedder."""
+        """See `avfusion.extraction.executor_base.Executor`; a worker like those of `run` loads the embedder."""
         version, provenance = _ask(partial(_provenance, self._settings.load), **self._network())
         if version != __version__:
             raise UserError(f"the cluster has avfusion {version}, this machine {__version__}; install the same")
         return dict(provenance)
 
     def run(self, tasks: Iterable[Task], place: Place) -> Iterator[Outcome]:
-        """See `avfusion.extraction.executors.Executor`.
+        """See `avfusion.extraction.executor_base.Executor`.
 
         A clip of which Ray Data brings no outcome is handed over again, as long as others get on.
         """

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from avfusion.comparison.locations import Locations
+from avfusion.intervals.locations import Locations
 
 CONFIDENCE = 0.95
 DRAWS = 2000

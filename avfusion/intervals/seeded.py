@@ -7,8 +7,8 @@ N   clips; C classes
 import numpy as np
 from numpy.typing import NDArray
 
-from avfusion.comparison.estimates import Estimate, SeedError, estimate
-from avfusion.comparison.locations import Locations
+from avfusion.intervals.estimates import Estimate, SeedError, estimate
+from avfusion.intervals.locations import Locations
 
 
 def mean_over_seeds(
