@@ -1,6 +1,7 @@
 """The job `compare`: on runs and on files; what it leaves in MLflow, and what it says to mistakes."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -142,6 +143,9 @@ def test_the_page_shows_verdicts_forest_calibration_and_robustness(compared: Com
     spoken = "\n".join(lines)
     assert "locations; 95 % intervals over locations" in spoken and "cannot tell apart" in spoken
     assert str(folder / "report.html") in spoken and "mlflow ui" in spoken
+    settings = "trained with batch_size = 16 (default 128), epochs = 2 (default 100)."
+    assert re.search(rf"note +late is run late \([0-9a-f]{{8}}\), {re.escape(settings)}", spoken)
+    assert settings in re.sub(r"\\", "", text)
 
 
 def test_a_filter_and_ids_choose_runs(store: Path, tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_runs_give_paths_of_the_conflict_clips(
     store = FeatureStore.open(study_runs(tmp_path_factory.getbasetemp() / "study"))
     newest = {run.variant: run for run in reversed(finished_runs(find_experiment(EXPERIMENT)[0], "variant"))}
     audio, video = newest["audio_only"], seed_runs(newest["video_only"])[1]
-    lines = conflict_job(audio=audio.id, video=video.id, fused="none", output=str(tmp_path))
+    lines = conflict_job(audio=f"runs:/{audio.id}/model", video=video.id, fused="none", output=str(tmp_path))
     assert f"audio = run audio_only ({audio.id[:8]}), first of 2 seeds, video = run video_only seed 1" in lines[1]
     first, second = align(read_predictions(seed_runs(audio)[0], "test"), read_predictions(video, "test"))
     clips = pd.read_csv(tmp_path / "conflict_clips.csv").set_index("id")

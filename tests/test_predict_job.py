@@ -140,6 +140,7 @@ def test_lists_missing_modalities_and_broken_files(fusion: Run, clips: Path, tmp
         ({"model": "none"}, "no model given"),
         ({"model": "models:/avfusion@nobody"}, "model=models:/avfusion@nobody: not found in sqlite"),
         ({"model": "runs:/0123/model"}, "model=runs:/0123/model: not found in sqlite"),
+        ({"model": "0123456789abcdef" * 2}, "model=runs:/0123456789abcdef0123456789abcdef/model: not found in sqlite"),
         ({"model": "."}, "model=.: there is no classifier of avfusion in it"),
         ({"embedder": "openl3"}, r"embedder=openl3: the model's features were made by demo \(weights"),
         ({"workers": "0"}, "workers=0: expected a whole number above 0"),

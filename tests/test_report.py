@@ -265,6 +265,15 @@ def test_the_claim_on_alpha(best: float, there: float, verdict: str) -> None:
     assert f"validation chooses {best:g} (accuracy 0.800); at 0.25 it is {there:.3f}" in evidence
 
 
+def test_models_trained_otherwise_are_named_beside_the_claims() -> None:
+    made = material()
+    early = replace(made.models["early"], remarks="epochs = 20 (default 100)")
+    document = build_document(replace(made, models={**made.models, "early": early}))
+    (note,) = [text for text in table(document, "Claims").notes if "settings" in text]
+    assert "study's settings: early fusion (epochs = 20 (default 100))." in note
+    assert not [text for text in table(build_document(made), "Claims").notes if "settings" in text]
+
+
 def test_intervals_are_those_of_compare() -> None:
     made = material()
     several = replace(made.models["late"], seeds=tuple(answers(2.8, seed) for seed in (90, 91, 92)))

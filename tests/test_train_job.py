@@ -74,6 +74,16 @@ def test_a_run_holds_configuration_curves_and_scores(trained: Trained) -> None:
     assert config["features"]["provenance"]["embedder"]["name"] == "toy"
 
 
+@pytest.mark.parametrize("hardware", [True, False])
+def test_bf16_where_it_is_slow_is_told(
+    trained: Trained, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, hardware: bool
+) -> None:
+    monkeypatch.setattr("avfusion.device.cpu_has_amx", lambda: hardware)
+    given = "epochs=1,batch_size=16,precision=bf16"
+    train_job(features=str(trained[0]), variants="late", seeds="0", params=given, device="cpu")
+    assert ("this hardware does not multiply bf16" in caplog.text) is not hardware
+
+
 def test_a_run_holds_tables_figures_and_predictions(trained: Trained) -> None:
     _, _, (_, late) = trained
     table = json.loads(artifact(late, "per_class.json").read_text())
@@ -165,7 +175,7 @@ def test_a_sweep_trains_each_alpha_and_chooses_on_validation(tracking_uri: str, 
     assert frame[["alpha", "seed"]].to_numpy().tolist() == [[0.2, 0], [0.2, 1], [0.8, 0], [0.8, 1]]
     best = choose_alpha(frame[VALIDATION_COLUMNS])
     assert sweep.data.tags["best_alpha"] == f"{best:g}"
-    assert f"best alpha on validation: {best:g}" in "\n".join(lines)
+    assert f"best alpha by validation accuracy: {best:g}" in "\n".join(lines)
     assert artifact(sweep, "figures/alpha.png").is_file() and artifact(sweep, "figures/confusion.png").is_file()
     single = train_job(
         features=str(tmp_path / "store"), variants="late", seeds="0", params=f"{FAST},alpha=0.2", device="cpu"

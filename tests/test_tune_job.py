@@ -147,6 +147,15 @@ def test_a_study_in_mlflow(store: Path, storage: str) -> None:
     assert f"best trial {study.best_trial.number}: validation log_loss {study.best_value:.4f}" in text
 
 
+def test_more_trials_go_on_with_a_study_that_was_done(store: Path, storage: str) -> None:
+    for total in ("2", "4"):
+        lines = run_tune(store, storage=storage, study="longer", trials=total, retrain="0")
+        assert f"study longer: {total} trials" in "\n".join(lines)
+    (parent,) = runs("longer", "study")
+    assert parent.data.metrics["trials"] == 4 and len(runs("longer", "trial")) == 4
+    assert table(parent, "trials")["trial"].tolist() == [0, 1, 2, 3]
+
+
 def test_the_best_is_retrained_and_compared_on_the_same_seeds(store: Path, storage: str) -> None:
     run_tune(store, storage=storage, study="best", variant="early", space="epochs=6,hidden=8|16", metric="accuracy")
     (parent,), (tuned,), seeds = runs("best", "study"), runs("best", "tuned"), runs("best", "seed")

@@ -20,6 +20,7 @@ from avfusion.tracking.lookup import (
     read_predictions,
     seed_runs,
 )
+from avfusion.tracking.settings import changed_settings
 
 
 def entries_of_runs(ids: str, locations: str) -> Entries:
@@ -68,12 +69,14 @@ def open_store(features: Mapping[str, Any]) -> FeatureStore | None:
 
 
 def _entries(runs: Sequence[LoggedRun], source: str, locations: str, remarks: list[str]) -> Entries:
-    contenders, leaves, named = [], {}, _named(runs)
+    contenders, leaves, named, remarks = [], {}, _named(runs), list(remarks)
     for name, run in named.items():
         seeds = seed_runs(run)
         test, validation = (tuple(read_predictions(leaf, split) for leaf in seeds) for split in ("test", "val"))
         contenders.append(Contender(name, run.title, test, validation))
         leaves[name] = seeds[0].id
+        if changed := changed_settings(seeds[0]):
+            remarks.append(f"{name} is {run.title}, trained with {changed}.")
     aligned, missing = same_clips(contenders)
     features = read_config(find_run(next(iter(leaves.values()))))["features"]
     clips = aligned[0].seeds[0].ids

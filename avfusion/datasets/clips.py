@@ -103,7 +103,7 @@ def inside(root: Path, name: str, *, allow_outside: bool) -> Path:
     if not allow_outside and not stays:
         raise UserError(
             f"the path {name!r} leads out of the data folder {root.resolve()}; "
-            "move the file inside, or allow paths outside explicitly if you trust this list"
+            "move the file inside, or add allow_outside=true if you trust this list"
         )
     return path
 

@@ -193,4 +193,5 @@ def _lines(results: Results) -> list[str]:
     calibration = results.calibration.drop(columns=["log_loss"])
     columns = calibration.columns[calibration.notna().any()]
     table = calibration[columns].to_string(index=False, float_format=lambda value: f"{value:.3f}")
-    return [*lines, "", *in_words(results), "", table]
+    remarks = [f"note     {remark}" for remark in results.entries.remarks]
+    return [*lines, "", *in_words(results), "", table, *(["", *remarks] if remarks else [])]

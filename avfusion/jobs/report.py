@@ -53,7 +53,8 @@ def _scores(material: Material) -> list[str]:
             reference = ", reference only" if material.not_tau else f"; difference {gaps}"
             line += f"  (published {theirs[0]:.3f}, {theirs[1]:.3f}{reference})"
         lines.append(line)
-    return lines
+    notes = [f"note     {model.title}: {model.remarks}" for model in material.models.values() if model.remarks]
+    return [*lines, *([""] if notes else []), *notes]
 
 
 def _claims(material: Material) -> list[str]:

@@ -92,5 +92,5 @@ def _lines(table: pd.DataFrame, best: float, store: FeatureStore) -> list[str]:
         "",
         means.to_string(index=False, float_format=lambda value: f"{value:.3f}"),
         "",
-        f"best alpha on validation: {best:g} (alpha weighs the video)",
+        f"best alpha by validation accuracy: {best:g} (alpha weighs the video)",
     ]

@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from avfusion.classifier import SceneClassifier
-from avfusion.device import choose_device
+from avfusion.device import choose_device, multiplies_bf16
 from avfusion.errors import UserError
 from avfusion.experiment import Result, resolve_params, score_test, train
 from avfusion.fusion import FusionNetwork, choose_variants
@@ -62,6 +62,8 @@ def train_job(
     target, registered = choose_device(device), read_truth("register", register)
     task = Task(open_features(features, allow_outside))
     check_trainable(task, chosen)
+    if any(params_["precision"] == "bf16" for params_ in resolved) and not multiplies_bf16(target):
+        _log.warning("precision=bf16: this hardware does not multiply bf16, float32 would be faster")
     connect()
     with job_run("train") as job:
         n_failed = len(task.store.failures)

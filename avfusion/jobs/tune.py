@@ -162,9 +162,7 @@ class Tuning:
         plan, metric = self.plan, STUDY_METRICS[self.plan.metric]
         number, best = best_params(plan, self.study)
         table = trials_table(plan, self.study)
-        settings = {
-            "variant": plan.variant.id, "metric": plan.metric, "trials": plan.total, "space": str(plan.space),
-        }  # fmt: skip
+        settings = {"variant": plan.variant.id, "metric": plan.metric, "space": str(plan.space)}
         record = StudyRecord(
             title=plan.variant.title,
             settings=settings,

@@ -41,6 +41,11 @@ def claims_section(material: Material) -> Section:
         f"interval leaves out zero. {seeds_in_words(material)} (e) cannot be told where 0.25 is within one standard "
         "error of the best."
     ]
+    if material.unlike:
+        notes.append(
+            f"Not all were trained with the study's settings: {'; '.join(material.unlike)}. A verdict on these is "
+            "about them as they were trained."
+        )
     if material.not_tau:
         notes.insert(0, "These are not the study's data: the verdicts are about these data, not about the study.")
     table = Table("Claims", "what the study's text claims", ("claim", "evidence", "verdict"), tuple(rows), tuple(notes))

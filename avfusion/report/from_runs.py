@@ -6,7 +6,6 @@ from typing import Any
 
 from avfusion.datasets.splits import assign_splits
 from avfusion.errors import UserError
-from avfusion.experiment import hyperparameters
 from avfusion.features import FeatureStore
 from avfusion.fusion import variants
 from avfusion.provenance import dataset_in_words, note
@@ -23,6 +22,7 @@ from avfusion.tracking.lookup import (
     read_table,
     seed_runs,
 )
+from avfusion.tracking.settings import changed_settings
 
 PLACE = "this experiment"
 
@@ -88,23 +88,8 @@ def _model(run: LoggedRun) -> Model:
     leaves = seed_runs(run)
     known = variants().get(run.variant)
     title = STUDY_MODELS.get(run.variant) or (known.title if known else run.variant)
-    return Model(
-        run.variant, title, run.title, tuple(read_predictions(leaf, "test") for leaf in leaves), _changed(leaves[0])
-    )
-
-
-def _changed(run: LoggedRun) -> str:
-    """The hyperparameters that are not the defaults, which are the study's."""
-    known = variants().get(run.variant)
-    if known is None:
-        return ""
-    defaults = {name: entry.default for name, entry in hyperparameters(known).items()}
-    changed = [
-        f"{name} = {run.params[name]} (default {default})"
-        for name, default in defaults.items()
-        if run.params.get(name, str(default)) != str(default)
-    ]
-    return ", ".join(changed)
+    answers = tuple(read_predictions(leaf, "test") for leaf in leaves)
+    return Model(run.variant, title, run.title, answers, changed_settings(leaves[0]))
 
 
 def _sweep(run: LoggedRun, first: Model) -> Sweep:

@@ -118,6 +118,11 @@ class Material:
         names = self.first.ids if self.locations is None else [self.locations[clip] for clip in self.first.ids]
         return Locations.of(names, self.first.labels, len(self.first.classes))
 
+    @property
+    def unlike(self) -> list[str]:
+        """The models of the study that differ from the study's, with what they differ in."""
+        return [f"{m.title} ({m.remarks})" for m in self.models.values() if m.remarks and m.id in STUDY_MODELS]
+
     @cached_property
     def not_tau(self) -> tuple[str, ...]:
         """Why these are not the study's data; empty if nothing speaks against it."""

@@ -26,8 +26,16 @@ def log_features(store: FeatureStore) -> None:
 
 
 def log_table(table: pd.DataFrame, name: str) -> None:
-    """A table as the artifact `name`.json of the active run, which the UI compares side by side."""
-    mlflow.log_table(table, f"{name}.json")
+    """A table as the artifact `name`.json of the active run, which the UI compares side by side.
+
+    It takes the place of one that is there, to which MLflow by itself would append.
+    """
+    file, run = f"{name}.json", mlflow.active_run()
+    known = [artifact.path for artifact in mlflow.MlflowClient().list_artifacts(run.info.run_id)] if run else []
+    if file in known:
+        mlflow.log_text(table.to_json(orient="split", index=False, date_format="iso"), file)
+    else:
+        mlflow.log_table(table, file)
 
 
 def log_figure(figure: "Figure", name: str) -> None:

@@ -72,9 +72,9 @@ def finished_runs(experiment_id: str, kind: str) -> list[LoggedRun]:
 
 
 def find_run(run_id: str) -> LoggedRun:
-    """The run of this id; `UserError` if there is none."""
+    """The run of this id, also written as `runs:/ID` or `runs:/ID/model`; `UserError` if there is none."""
     try:
-        return _logged(MlflowClient().get_run(run_id))
+        return _logged(MlflowClient().get_run(run_id.removeprefix("runs:/").split("/")[0]))
     except MlflowException as error:
         raise UserError(
             f"{run_id!r} is neither a file nor a run in {mlflow.get_tracking_uri()}; give a prediction file or the id "

@@ -1,5 +1,6 @@
 """Getting a classifier back out of a model that MLflow keeps."""
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from mlflow.exceptions import MlflowException
 from avfusion.classifier import DESCRIPTION, SceneClassifier
 from avfusion.errors import UserError
 from avfusion.tracking.models import CLASSIFIER
+
+RUN_ID = re.compile("[0-9a-f]{32}")
 
 
 def load_classifier(run_id: str) -> SceneClassifier | None:
@@ -25,16 +28,18 @@ def load_classifier(run_id: str) -> SceneClassifier | None:
 def fetch_model(uri: str, folder: Path) -> Path:
     """The folder of the classifier in the model `uri`, copied under `folder` if it is not on this machine.
 
-    `uri` is runs:/ID/model, models:/NAME/VERSION, models:/NAME@ALIAS or a folder. Raises `UserError` if there is no
-    such model, or it is none of ours.
+    `uri` is runs:/ID/model, a run's bare id, models:/NAME/VERSION, models:/NAME@ALIAS or a folder. Raises `UserError`
+    if there is no such model, or it is none of ours.
     """
+    if RUN_ID.fullmatch(uri):
+        uri = f"runs:/{uri}/model"
     try:
         model = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
     except (MlflowException, OSError) as error:
-        reason = str(error).splitlines()[0]
+        reason = " ".join(str(error).split())
         raise UserError(
-            f"model={uri}: not found in {mlflow.get_tracking_uri()} ({reason}); give runs:/ID/model, "
-            "models:/avfusion/1 or models:/avfusion@champion"
+            f"model={uri}: not found in {mlflow.get_tracking_uri()} ({reason}); give runs:/ID/model (of several seeds, "
+            "the run above them has it), models:/avfusion/1 or models:/avfusion@champion"
         ) from error
     found = _classifier_folder(model)
     if found is None:
