@@ -123,16 +123,18 @@ def robustness(classifiers: Mapping[str, SceneClassifier], task: Task, shifts: l
     task = task.needing(MODALITIES)
     answers: dict[tuple[str, str, float], list[tuple[Tensor, Tensor]]] = {}
     order: list[NDArray[np.intp]] = []
-    for rows, batch in tqdm(_batches(task), desc="shifts", unit="batch"):
-        order.append(rows)
-        for name, classifier in classifiers.items():
-            clean = _answers(classifier, batch.features)
-            for shift in shifts:
-                felt = shift.felt_by(type(classifier.network))
-                for severity in shift.severities:
-                    spoilt = felt and severity > 0
-                    found = _answers(classifier, shift.change(batch, severity)) if spoilt else clean
-                    answers.setdefault((name, shift.id, severity), []).append(found)
+    with tqdm(total=len(task.rows(TEST)), desc="shifts", unit="clip") as progress:
+        for rows, batch in _batches(task):
+            order.append(rows)
+            for name, classifier in classifiers.items():
+                clean = _answers(classifier, batch.features)
+                for shift in shifts:
+                    felt = shift.felt_by(type(classifier.network))
+                    for severity in shift.severities:
+                        spoilt = felt and severity > 0
+                        found = _answers(classifier, shift.change(batch, severity)) if spoilt else clean
+                        answers.setdefault((name, shift.id, severity), []).append(found)
+            progress.update(len(rows))
     rows = np.concatenate(order)
     return pd.DataFrame(
         [

@@ -28,6 +28,7 @@ from av.video.frame import VideoFrame
 
 Kind = Literal["audio", "video"]
 NOUNS: dict[Kind, str] = {"audio": "sound", "video": "pictures"}
+_PLAIN = {"InvalidDataError": "no media file, or damaged"}  # FFmpeg's names of errors that people meet
 _LONGEST_REASON = 160
 
 _log = logging.getLogger(__name__)
@@ -106,7 +107,7 @@ def one_line(error: BaseException) -> str:
     text = getattr(error, "strerror", None) or str(error)
     words = " ".join(text.split())
     name = "" if isinstance(error, MediaError) else type(error).__name__
-    return ": ".join(filter(None, (name, words)))[:_LONGEST_REASON]
+    return ": ".join(filter(None, (_PLAIN.get(name, name), words)))[:_LONGEST_REASON]
 
 
 @contextmanager
