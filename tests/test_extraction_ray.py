@@ -224,7 +224,7 @@ def test_clusters_that_do_not_answer(data: Dataset, tmp_path: Path, monkeypatch:
     for name in [name for name in sys.modules if name.startswith("avfusion.extraction.ray.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UserError, match=r"executor=ray needs Ray .*: pip install 'avfusion\[ray\]'"):
+    with pytest.raises(UserError, match=r"executor=ray needs Ray .*: pip install -e '\.\[ray\]' in avfusion's clone"):
         extract(data, FakeEmbedder, tmp_path / "store", executor="ray")
 
 
