@@ -84,14 +84,6 @@ def test_what_was_written_comes_back(tmp_path: Path, store: FeatureStore) -> Non
     store.verify()
 
 
-def test_pooled(store: FeatureStore) -> None:
-    expected = [store.frames("audio", index).mean(axis=0) for index in range(3)]
-    np.testing.assert_allclose(store.pooled("audio"), expected, rtol=1e-5, atol=1e-6)
-    assert store.pooled("video").shape == (3, 3)
-    assert not store.pooled("video")[2].any()
-    assert store.pooled("audio").dtype == np.float32
-
-
 def test_arrays_are_read_only_memory_maps(store: FeatureStore) -> None:
     assert isinstance(store.audio.base, np.memmap)
     with pytest.raises(ValueError, match="read-only"):
@@ -104,7 +96,7 @@ def test_arrays_are_read_only_memory_maps(store: FeatureStore) -> None:
 def test_one_modality_alone(tmp_path: Path) -> None:
     source = dataset(tmp_path, "ab")
     store = write(tmp_path / "store", source, random_parts(source.clips, [(2, 0), (4, 0)]))
-    assert (store.audio.shape, store.video.shape, store.pooled("video").shape) == ((6, 5), (0, 0), (2, 0))
+    assert (store.audio.shape, store.video.shape) == ((6, 5), (0, 0))
     store.verify()
 
 

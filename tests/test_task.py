@@ -66,3 +66,14 @@ def test_a_constant_dimension_stays_finite() -> None:
 def test_too_few_locations_names_the_class(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"class 'airport' has 2 locations; .* takes at least 3"):
         Task(make_store(tmp_path / "store", locations=2))
+
+
+def test_moments_are_of_each_clip_and_zero_for_one_without_frames() -> None:
+    generator = np.random.default_rng(0)
+    clips = [generator.normal(size=(n, 3)).astype(np.float32) for n in (4, 0, 7)]
+    moments = clip_moments(clips)
+    assert moments.frames.tolist() == [4, 0, 7]
+    for row in (0, 2):
+        np.testing.assert_allclose(moments.mean[row], clips[row].astype(np.float64).mean(axis=0))
+        np.testing.assert_allclose(moments.mean_square[row], (clips[row].astype(np.float64) ** 2).mean(axis=0))
+    assert not moments.mean[1].any() and not moments.mean_square[1].any()

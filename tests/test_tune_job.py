@@ -236,9 +236,11 @@ def one_killed_in_mid_trial(study: Study) -> Iterator[list[int]]:
 
     thread = threading.Thread(target=watch)
     thread.start()
-    yield killed
-    over.set()
-    thread.join()
+    try:
+        yield killed
+    finally:
+        over.set()
+        thread.join()
 
 
 @pytest.mark.parametrize("storage", STORAGES, indirect=True)

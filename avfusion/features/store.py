@@ -107,16 +107,6 @@ class FeatureStore:
         starts = self._starts[modality]
         return self._arrays[modality][starts[index] : starts[index + 1]]
 
-    def pooled(self, modality: Modality) -> NDArray[np.float32]:
-        """The mean over time of each clip: float32 [N, D], zeros for a clip without frames.
-
-        Reads the array once from start to end; the sums are made in float64.
-        """
-        means = np.zeros((len(self.clips), self._arrays[modality].shape[1]), np.float32)
-        for index in np.flatnonzero(self.clips[f"{modality}_frames"]):
-            means[index] = self.frames(modality, int(index)).mean(axis=0, dtype=np.float64)
-        return means
-
     def verify(self) -> None:
         """Reads everything and compares it with the digest.
 

@@ -88,12 +88,11 @@ def main() -> None:
             store = import_features(root, Path(place) / "store", progress=False)
         with timed("import again (opens what is there)", n_bytes):
             import_features(root, Path(place) / "store", progress=False)
-        with timed("pooling from the store", n_bytes):
-            pooled = {modality: store.pooled(modality) for modality in ("audio", "video")}
+        task = Task(FeatureStore.open(store.path))
+        with timed("pooling from the store, with mean squares", n_bytes):
+            pooled = {name: moments.mean.astype(np.float32) for name, moments in task.moments.items()}
         with timed("pooling through h5py", n_bytes):
             expected = pooled_by_h5py(root)
-        with timed("splits, standardisation, pooled tensors (Task)", n_bytes):
-            Task(FeatureStore.open(store.path)).pooled("train")
         for modality, means in pooled.items():
             for stem, mean in zip(store.clips["id"], means, strict=True):
                 assert np.array_equal(mean, expected[f"{modality} {stem}"])
