@@ -92,15 +92,16 @@ def command(
         from avfusion.errors import UserError
 
         try:
+            _refuse_secrets(values)
             lines = load()(**values)
         except UserError as error:
-            click.echo(f"error: {error}", err=True)
+            _say(f"error: {error}", err=True)
             sys.exit(2)
         except KeyboardInterrupt:
             click.echo("stopped; the same command continues with what is already done", err=True)
             sys.exit(130)
         for line in lines:
-            click.echo(line)
+            _say(line)
 
     known = {**OPTIONS, **(own or {})}
     params: list[click.Parameter] = [
@@ -110,6 +111,42 @@ def command(
     return click.Command(name, callback=callback, params=params, help=load.__doc__)
 
 
+def _refuse_secrets(values: Mapping[str, str]) -> None:
+    """Raises `UserError` for an option whose address holds a secret; the run that shows it is taken away."""
+    from avfusion.errors import UserError
+    from avfusion.shown import refuse_secret
+
+    for option, value in values.items():
+        try:
+            refuse_secret(option, value)
+        except UserError as error:
+            if (run := os.environ.get("MLFLOW_RUN_ID")) is None:
+                raise
+            from avfusion.tracking.session import delete_adopted_run
+
+            delete_adopted_run(run)
+            raise UserError(
+                f"{error}; MLflow has logged it already, as a parameter of run {run}, which is now deleted: remove it "
+                "for good with `mlflow gc`, and change the secret"
+            ) from error
+
+
+def _say(text: str, *, err: bool = False) -> None:
+    """Print for people: no secrets, and nothing that a terminal obeys."""
+    from avfusion.shown import masked, printable
+
+    click.echo(printable(masked(text)), err=err)
+
+
+class _Shown(logging.Formatter):
+    """Log lines as `_say` prints; tracebacks too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        from avfusion.shown import masked, printable
+
+        return printable(masked(super().format(record)))
+
+
 def _quiet() -> None:
     """Our own log lines, and silence from libraries that would call home or advertise."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -117,5 +154,7 @@ def _quiet() -> None:
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     warnings.filterwarnings("ignore", category=UserWarning, module=r"mlflow\.")
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Shown("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("avfusion").setLevel(logging.INFO)

@@ -19,13 +19,21 @@ def programs() -> Path | None:
 
 
 @contextmanager
-def postgres_server() -> Iterator[str]:
-    """The URL of an empty database; PostgreSQL refuses to run as root, so root becomes the user `postgres`."""
+def postgres_server(password: str | None = None) -> Iterator[str]:
+    """The URL of an empty database, which asks for `password` if there is one (the URL does not hold it).
+
+    PostgreSQL refuses to run as root, so root becomes the user `postgres`.
+    """
     folder, binaries = Path(tempfile.mkdtemp(prefix="avfusion-postgres-")), programs()
     assert binaries is not None
     user = "postgres" if os.getuid() == 0 else None
+    authentication = ["--auth=trust"]
+    if password is not None:
+        (folder / "password").write_text(password)
+        authentication = ["--auth=scram-sha-256", f"--pwfile={folder / 'password'}"]
     if user:
-        shutil.chown(folder, user)
+        for path in (folder, *folder.iterdir()):
+            shutil.chown(path, user)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -40,7 +48,7 @@ def postgres_server() -> Iterator[str]:
 
     options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
     try:
-        call("initdb", "-D", str(folder / "data"), "-U", "avfusion", "--auth=trust", "--no-sync", "-E", "UTF8")
+        call("initdb", "-D", str(folder / "data"), "-U", "avfusion", *authentication, "--no-sync", "-E", "UTF8")
         call("pg_ctl", "-D", str(folder / "data"), "-w", "-l", str(folder / "server.log"), "-o", options, "start")
         yield f"postgresql://avfusion@127.0.0.1:{port}/postgres"
     finally:

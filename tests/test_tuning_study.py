@@ -20,7 +20,7 @@ from avfusion.tuning.leader import LEADER, Leadership
 from avfusion.tuning.presence import gone, own_mark
 from avfusion.tuning.retry import MOST_RETRIES, retry
 from avfusion.tuning.space import Space, make_space
-from avfusion.tuning.storage import open_storage, resolve_storage, shown
+from avfusion.tuning.storage import open_storage, resolve_storage
 from avfusion.tuning.study import (
     FAILURE,
     WORKER,
@@ -254,16 +254,15 @@ def test_storages_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert resolve_storage("none") == str(tmp_path / "runs/tuning/studies.log")
     assert resolve_storage("journal:a.log") == resolve_storage("a.log") == str(tmp_path / "a.log")
     assert resolve_storage("sqlite:///a.db") == f"sqlite:///{tmp_path / 'a.db'}"
-    server = resolve_storage("postgresql://user:secret@host/db")
-    assert server == "postgresql+psycopg://user:secret@host/db"
-    assert shown(server) == "postgresql+psycopg://user:***@host/db"
+    assert resolve_storage("postgresql://user@host/db") == "postgresql+psycopg://user@host/db"
 
 
 @pytest.mark.parametrize(
     ("storage", "message"),
     [
-        ("mysql://user:secret@host/db", r"storage=mysql://user:\*\*\*@host/db: unknown kind of storage; expected none"),
-        ("postgresql://user:secret@127.0.0.1:1/db", r"user:\*\*\*@127.0.0.1:1/db does not answer \(.*; check"),
+        ("mysql://user@host/db", r"storage=mysql://user@host/db: unknown kind of storage; expected none"),
+        ("postgresql://user@127.0.0.1:1/db", r"user@127.0.0.1:1/db does not answer \(.*; check"),
+        ("postgresql://user:s3cr3t@127.0.0.1:1/db", r"storage=postgresql://user:\*\*\*@.*PGPASSFILE"),
         ("{folder}", "does not answer .*it is a folder, not a file"),
         ("{folder}/text", "does not answer .*it is not a journal of Optuna"),
         ("sqlite:///{folder}/text", "does not answer .*not a database"),
@@ -273,4 +272,4 @@ def test_storages_that_do_not_answer(tmp_path: Path, storage: str, message: str)
     (tmp_path / "text").write_text("something else")
     with pytest.raises(UserError, match=message) as caught:
         open_storage(resolve_storage(storage.format(folder=tmp_path)))
-    assert "secret" not in str(caught.value) and "\n" not in str(caught.value)
+    assert "s3cr3t" not in str(caught.value) and "\n" not in str(caught.value)

@@ -10,6 +10,7 @@ from avfusion.errors import UserError
 from avfusion.features.layout import cannot_write
 from avfusion.features.parts import Part, part_name, read_part, write_part
 from avfusion.media.container import one_line
+from avfusion.shown import masked
 
 _EXAMPLES = "for instance s3://bucket/folder or file:///shared/folder"
 
@@ -116,7 +117,9 @@ class AddressPlace:
 
     def complaint(self, error: OSError) -> str:
         """See `Place`."""
-        return f"cannot write to {self.address}: {error}; mend that and run the same command again: it continues"
+        return (
+            f"cannot write to {masked(self.address)}: {error}; mend that and run the same command again: it continues"
+        )
 
     def clear(self) -> None:
         """See `Place`."""
@@ -127,7 +130,9 @@ class AddressPlace:
         try:
             self._files.makedirs(self._root, exist_ok=True)
         except Exception as error:  # each file system has its own
-            raise UserError(f"parts={self.address} cannot be used ({one_line(error)}); {_EXAMPLES}") from error
+            raise UserError(
+                f"parts={masked(self.address)} cannot be used ({masked(one_line(error))}); {_EXAMPLES}"
+            ) from error
 
     def _path(self, index: int) -> str:
         return f"{self._root}/{part_name(index)}"

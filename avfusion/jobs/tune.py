@@ -30,7 +30,7 @@ from avfusion.tuning.leader import Leadership
 from avfusion.tuning.plans import make_plans
 from avfusion.tuning.pool import Pool
 from avfusion.tuning.results import best_params, importances, run_outcomes, trials_table
-from avfusion.tuning.storage import open_storage, shown
+from avfusion.tuning.storage import open_storage
 from avfusion.tuning.study import RUN, STUDY_METRICS, Plan, Study, n_done, open_study, recover
 from avfusion.tuning.worker import Ended, Started, quiet
 
@@ -124,7 +124,7 @@ class Tuning:
         try:
             with study_run(
                 f"{plan.variant.id} tuning",
-                {"avfusion.kind": "study", "storage": shown(plan.storage), **run_tags},
+                {"avfusion.kind": "study", "storage": plan.storage, **run_tags},
                 self.study.user_attrs.get(RUN),
                 join=not leadership.leads,
             ) as run_id:
@@ -147,7 +147,7 @@ class Tuning:
         except KeyboardInterrupt:
             log.warning(
                 "study %s: %d of %d trials are done and kept in %s; the same command resumes",
-                self.plan.name, n_done(self.study), total, shown(self.plan.storage),
+                self.plan.name, n_done(self.study), total, self.plan.storage,
             )  # fmt: skip
             raise
         finally:
@@ -191,7 +191,7 @@ class Tuning:
         of_default = f" (default settings: {first.iloc[-1]:.4f})" if len(first) else ""
         searched = ", ".join(f"{name}={_short(record.best_params[name])}" for name in plan.space.searched)
         return [
-            f"study {plan.name}: {len(trials)} trials ({counts}), kept in {shown(plan.storage)}",
+            f"study {plan.name}: {len(trials)} trials ({counts}), kept in {plan.storage}",
             f"best trial {record.best_trial}: validation {plan.metric} {values[record.best_trial]:.4f}{of_default}",
             f"  {searched}",
             f"retrained with {self._seeds_in_words()}:",

@@ -15,6 +15,7 @@ from mlflow.exceptions import MlflowException
 
 from avfusion.errors import UserError
 from avfusion.predictions import Predictions
+from avfusion.shown import masked
 from avfusion.tsv import read_course_tsv
 
 KIND, PARENT = "avfusion.kind", "mlflow.parentRunId"
@@ -53,7 +54,7 @@ def find_experiment(name: str) -> tuple[str, str]:
             experiment = None
     if experiment is None:
         names = ", ".join(sorted(known.name for known in client.search_experiments()))
-        raise UserError(f"experiment {name!r} is not in {mlflow.get_tracking_uri()}; there are: {names}")
+        raise UserError(f"experiment {name!r} is not in {masked(mlflow.get_tracking_uri())}; there are: {names}")
     return str(experiment.experiment_id), str(experiment.name)
 
 
@@ -77,8 +78,8 @@ def find_run(run_id: str) -> LoggedRun:
         return _logged(MlflowClient().get_run(run_id.removeprefix("runs:/").split("/")[0]))
     except MlflowException as error:
         raise UserError(
-            f"{run_id!r} is neither a file nor a run in {mlflow.get_tracking_uri()}; give a prediction file or the id "
-            "of a run"
+            f"{run_id!r} is neither a file nor a run in {masked(mlflow.get_tracking_uri())}; give a prediction file or "
+            "the id of a run"
         ) from error
 
 

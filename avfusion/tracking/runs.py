@@ -13,6 +13,8 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.git_utils import get_git_commit
 
+from avfusion.shown import masked
+
 BATCH = 1000
 """Most metrics that MLflow takes in one call."""
 
@@ -59,7 +61,7 @@ def log_batch(
     for name, values in (history or {}).items():
         entries += [Metric(name, value, now, step) for step, value in enumerate(values, first_step)]
     client = MlflowClient()
-    client.log_batch(run_id, params=[Param(name, str(value)) for name, value in params.items()])
+    client.log_batch(run_id, params=[Param(name, masked(str(value))) for name, value in params.items()])
     for start in range(0, len(entries), BATCH):
         client.log_batch(run_id, metrics=entries[start : start + BATCH])
 
@@ -74,7 +76,7 @@ def log_asked(options: Mapping[str, str]) -> None:
 
 def set_tags(tags: Mapping[str, str]) -> None:
     """Tags on the active run."""
-    MlflowClient().log_batch(_active().info.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+    MlflowClient().log_batch(_active().info.run_id, tags=[RunTag(key, masked(value)) for key, value in tags.items()])
 
 
 def log_file(path: Path, folder: str | None = None) -> None:

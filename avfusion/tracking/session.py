@@ -1,8 +1,10 @@
 """Connecting to MLflow: where runs go, whether it answers, and how to look at them."""
 
 import os
+from http.client import HTTPException
 from pathlib import Path
 from urllib.error import URLError
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import mlflow
@@ -10,6 +12,7 @@ from filelock import FileLock
 from mlflow import MlflowClient
 
 from avfusion.errors import UserError
+from avfusion.shown import masked
 
 EXPERIMENT = "avfusion"
 """Experiment of a direct start; `mlflow run --experiment-name` and MLFLOW_EXPERIMENT_NAME name another."""
@@ -41,14 +44,23 @@ def connect() -> None:
             os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
 
 
+def delete_adopted_run(run_id: str) -> None:
+    """Delete the run that `mlflow run` made for this job, as far as MLflow does: `mlflow gc` removes it for good."""
+    client = MlflowClient()
+    client.set_terminated(run_id, "FAILED")  # first: `mlflow run` does not try to end a run that has ended
+    client.delete_run(run_id)
+
+
 def _check_server(uri: str) -> None:
     try:
-        with urlopen(f"{uri.rstrip('/')}/health", timeout=SERVER_TIMEOUT):
+        parts = urlsplit(uri)
+        address = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=f"{parts.path.rstrip('/')}/health")
+        with urlopen(address.geturl(), timeout=SERVER_TIMEOUT):  # which asks nobody for a password
             pass
-    except (URLError, OSError, ValueError) as error:
+    except (URLError, HTTPException, OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise UserError(
-            f"the tracking server at {uri} does not answer ({reason}); start it with `mlflow server`, "
+            f"the tracking server at {masked(uri)} does not answer ({reason}); start it with `mlflow server`, "
             "or unset MLFLOW_TRACKING_URI to use mlflow.db in this folder"
         ) from error
 
@@ -65,6 +77,8 @@ def _creation_lock(uri: str) -> FileLock:
 def ui_lines(experiment_id: str) -> list[str]:
     """What to type and which address to open to see the runs of `experiment_id`."""
     uri = mlflow.get_tracking_uri()
+    if masked(uri) != uri:  # the shell fills it in
+        uri = masked(uri) if uri.startswith(("http://", "https://")) else '"$MLFLOW_TRACKING_URI"'
     page = f"#/experiments/{experiment_id}/runs?workflowType=machine_learning"
     if uri.startswith(("http://", "https://")):
         return [f"open     {uri.rstrip('/')}/{page}"]

@@ -9,6 +9,7 @@ from mlflow.exceptions import MlflowException
 
 from avfusion.classifier import DESCRIPTION, SceneClassifier
 from avfusion.errors import UserError
+from avfusion.shown import masked
 from avfusion.tracking.models import CLASSIFIER
 
 RUN_ID = re.compile("[0-9a-f]{32}")
@@ -38,8 +39,8 @@ def fetch_model(uri: str, folder: Path) -> Path:
     except (MlflowException, OSError) as error:
         reason = " ".join(str(error).split())
         raise UserError(
-            f"model={uri}: not found in {mlflow.get_tracking_uri()} ({reason}); give runs:/ID/model (of several seeds, "
-            "the run above them has it), models:/avfusion/1 or models:/avfusion@champion"
+            f"model={uri}: not found in {masked(mlflow.get_tracking_uri())} ({reason}); give runs:/ID/model (of "
+            "several seeds, the run above them has it), models:/avfusion/1 or models:/avfusion@champion"
         ) from error
     found = _classifier_folder(model)
     if found is None:

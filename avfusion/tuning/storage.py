@@ -11,6 +11,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from avfusion.errors import UserError
+from avfusion.shown import refuse_secret
 from avfusion.tuning.retry import retry
 
 JOURNAL = Path("runs/tuning/studies.log")
@@ -22,27 +23,29 @@ GRACE = 60
 """Seconds without a sign of life after which a trial is given to another worker."""
 CONNECT_TIMEOUT = 5
 """Seconds that a database server may take for its first answer."""
-FORMS = "expected none, the path of a journal file, sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
+FORMS = "expected none, the path of a journal file, sqlite:///FILE or postgresql://USER@HOST/DATABASE"
 
 
 def resolve_storage(text: str) -> str:
     """`text` as an absolute path or a full URL: what `open_storage` takes in any process.
 
-    `none` is the journal file `JOURNAL` in the working directory. Raises `UserError` for another kind of storage.
+    `none` is the journal file `JOURNAL` in the working directory. Raises `UserError` for another kind of storage, and
+    for an address with a password in it.
     """
     if text == "none":
         return str(JOURNAL.absolute())
     if "://" not in text:
         return str(Path(text.removeprefix("journal:")).absolute())
+    refuse_secret("storage", text)
     try:
         url = make_url(text)
     except ArgumentError:
-        raise UserError(f"storage={_without_password(text)}: cannot be read; {FORMS}") from None
+        raise UserError(f"storage={text}: cannot be read; {FORMS}") from None
     if url.drivername == "sqlite" and url.database:
         return f"sqlite:///{Path(url.database).absolute()}"
     if url.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
-        return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
-    raise UserError(f"storage={shown(text)}: unknown kind of storage; {FORMS}")
+        return url.set(drivername="postgresql+psycopg").render_as_string()
+    raise UserError(f"storage={text}: unknown kind of storage; {FORMS}")
 
 
 def open_storage(place: str, *, heartbeat: int = HEARTBEAT, grace: int = GRACE) -> BaseStorage:
@@ -62,18 +65,9 @@ def open_storage(place: str, *, heartbeat: int = HEARTBEAT, grace: int = GRACE) 
     except (OSError, SQLAlchemyError, RuntimeError) as error:
         reason = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()[0]
         raise UserError(
-            f"storage={shown(place)} does not answer ({_without_password(reason)}); "
+            f"storage={place} does not answer ({reason}); "
             "check the address, or leave `storage` out to use a journal file"
         ) from error
-
-
-def shown(place: str) -> str:
-    """`place` without a password, for people."""
-    return make_url(place).render_as_string(hide_password=True) if "://" in place else place
-
-
-def _without_password(text: str) -> str:
-    return text if "://" not in text else text.partition("://")[0] + "://..."
 
 
 def _journal(path: Path) -> JournalStorage:

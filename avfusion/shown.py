@@ -1,0 +1,68 @@
+"""Text that people, logs and MLflow may see: without secrets, and without characters that a terminal obeys.
+
+Addresses come from users and from libraries' messages; names of clips, classes and files from anyone.
+"""
+
+import re
+
+from avfusion.errors import UserError
+
+MASK = "***"
+
+# Up to the last "@" of a word, for passwords may hold "/" and "@"; digits before a "/" are a port.
+_PASSWORD = re.compile(r"(?P<kept>[a-zA-Z][\w+.-]*://[^\s/@:'\"]*:)(?!\d{1,5}(?:[/?#\s]|$))[^\s'\"]*(?=@)")
+_TOKEN = re.compile(r"(?P<kept>https?://)[^\s/@:'\"]+(?=@)")
+_QUERY = re.compile(
+    r"(?P<kept>[?&;][\w.-]*(?:password|passwd|pwd|secret|token|signature|credential|key|sig)[\w.-]*=)[^\s&;#'\"]+",
+    re.IGNORECASE,
+)
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def masked(text: str) -> str:
+    """`text` with `***` in place of each secret of an address in it.
+
+    Secrets are the password of `scheme://user:password@host`, the user of `https://token@host`, and the values of
+    query parameters named after passwords, keys, tokens and signatures.
+
+    >>> masked("postgresql://ada:engine@host/studies")
+    'postgresql://ada:***@host/studies'
+    """
+    if "://" not in text:
+        return text
+    for secret in (_PASSWORD, _TOKEN, _QUERY):
+        text = secret.sub(lambda found: found["kept"] + MASK, text)
+    return text
+
+
+def refuse_secret(option: str, value: str) -> None:
+    """Raises `UserError` if the address `value` of an option holds a secret: MLflow logs what `mlflow run` was given.
+
+    The message shows the address masked, and says where its secret belongs.
+    """
+    if masked(value) == value:
+        return
+    if value.startswith("postgres"):
+        elsewhere = (
+            "the password file (~/.pgpass, or the file that PGPASSFILE names), or name a service, as "
+            "postgresql:///?service=NAME"
+        )
+    else:
+        elsewhere = (
+            "what its file system reads: the environment (AWS_SECRET_ACCESS_KEY ...) or ~/.config/fsspec/conf.json"
+        )
+    raise UserError(
+        f"{option}={masked(value)}: the address holds a secret, which MLflow would log for everybody to read; "
+        f"leave it out and put it into {elsewhere}"
+    )
+
+
+def printable(text: str) -> str:
+    r"""`text` with every character that a terminal obeys written out, as `\x1b`; line feeds and tabs stay.
+
+    These are control characters, marks that turn the direction of writing, and halves of characters (surrogates).
+
+    >>> printable("a\x1b[2Jb")
+    'a\\x1b[2Jb'
+    """
+    return _OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)

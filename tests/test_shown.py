@@ -1,0 +1,129 @@
+"""What people, logs and MLflow may see."""
+
+import logging
+import os
+from pathlib import Path
+
+import mlflow
+import pytest
+from click.testing import CliRunner
+from mlflow import MlflowClient
+
+from avfusion.errors import UserError
+from avfusion.shown import masked, printable, refuse_secret
+from avfusion.tracking.session import connect, ui_lines
+from avfusion.tuning.storage import open_storage, resolve_storage
+from entrypoints.command import command
+from tests.postgres import postgres_server
+
+
+@pytest.mark.parametrize(
+    ("address", "seen"),
+    [
+        ("postgresql://ada:s3cr3t@host/db", "postgresql://ada:***@host/db"),
+        ("postgresql+psycopg://ada:s3/cr3t@x@host:5432/db", "postgresql+psycopg://ada:***@host:5432/db"),
+        ("postgresql://host/db?user=ada&password=s3cr3t", "postgresql://host/db?user=ada&password=***"),
+        ("s3://KEY:s3cr3t@bucket/folder", "s3://KEY:***@bucket/folder"),
+        ("simplecache::s3://KEY:s3cr3t@bucket", "simplecache::s3://KEY:***@bucket"),
+        ("https://s3cr3t@git.example/project", "https://***@git.example/project"),
+        ("https://x.example/a?X-Amz-Signature=s3cr3t&part=1", "https://x.example/a?X-Amz-Signature=***&part=1"),
+        ("two: ftp://a:s3cr3t@b/c, http://d:s3cr3t@e", "two: ftp://a:***@e"),
+        ("(psycopg) at postgresql://ada:s3cr3t@host refused 'x'", "(psycopg) at postgresql://ada:***@host refused 'x'"),
+    ],
+)
+def test_secrets_of_addresses_are_masked(address: str, seen: str) -> None:
+    assert "s3cr3t" not in masked(address)
+    assert masked(address) == masked(masked(address))
+    if not address.startswith("two"):  # there more than the secrets may go
+        assert masked(address) == seen
+    with pytest.raises(UserError, match="which MLflow would log") as caught:
+        refuse_secret("storage", address)
+    assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        "none", "runs/features/a:b@c", "postgresql://ada@host:5432/db", "http://127.0.0.1:5000/#/experiments/1?a=b@c",
+        "s3://bucket/folder", "sqlite:////tmp/a.db", "postgresql:///?service=studies", "learning_rate=1e-3",
+        "https://host/page?keyboard",
+    ],
+)  # fmt: skip
+def test_other_text_stays_as_it_is(harmless: str) -> None:
+    assert masked(harmless) == harmless
+    refuse_secret("data", harmless)
+
+
+def test_what_a_terminal_obeys_is_written_out() -> None:
+    assert printable("a\x1b[31mred\r\x9b\x07\u202etxt.exe") == r"a\x1b[31mred\r\x9b\x07\u202etxt.exe"
+    assert printable("caf\udce9") == r"caf\udce9"
+    assert printable("métro\t電車 \N{TRAM CAR}\n") == "métro\t電車 \N{TRAM CAR}\n"
+
+
+def test_lines_errors_and_logs_of_a_command_are_shown_so(caplog: pytest.LogCaptureFixture) -> None:
+    logging.getLogger().handlers[:], before = [], logging.getLogger().handlers[:]
+
+    def job(data: str) -> list[str]:
+        logging.getLogger("avfusion.x").warning("log \x1b[2J http://u:s3cr3t@h")
+        if data == "bad":
+            raise UserError("clip '\x1b[2J\udce9' at s3://u:s3cr3t@b")
+        return ["clip \x1b]0;title\x07", "at s3://u:s3cr3t@b"]
+
+    job_command = command("any", ["data"], lambda: job)
+    try:
+        good, bad = (CliRunner().invoke(job_command, ["--data", data]) for data in ("good", "bad"))
+    finally:
+        logging.getLogger().handlers[:] = before
+    assert good.output == "log \\x1b[2J http://u:***@h\nclip \\x1b]0;title\\x07\nat s3://u:***@b\n"
+    assert bad.exit_code == 2 and "error: clip '\\x1b[2J\\udce9' at s3://u:***@b\n" in bad.output
+
+
+def test_a_secret_in_an_option_is_refused_and_the_run_that_shows_it_deleted(
+    tracking_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `mlflow run -P storage=...` starts it: MLflow has logged the parameter before our code starts."""
+    client = MlflowClient()
+    run = client.create_run("0").info.run_id
+    client.log_param(run, "storage", "postgresql://ada:s3cr3t@host/db")
+    monkeypatch.setenv("MLFLOW_RUN_ID", run)
+    done = CliRunner().invoke(
+        command("tune", ["storage"], lambda: pytest.fail), ["--storage", "postgresql://a:s3cr3t@h/d"]
+    )
+    assert done.exit_code == 2 and "s3cr3t" not in done.output and len(done.output.splitlines()) == 1
+    assert "PGPASSFILE" in done.output and "mlflow gc" in done.output and run in done.output
+    ended = client.get_run(run).info
+    assert (ended.lifecycle_stage, ended.status) == ("deleted", "FAILED")
+
+
+def test_a_tracking_address_with_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = mlflow.get_tracking_uri()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ada:s3cr3t@127.0.0.1:1")
+    try:
+        with pytest.raises(UserError, match=r"http://ada:\*\*\*@127.0.0.1:1 does not answer .*refused"):
+            connect()
+        assert ui_lines("1") == [
+            "open     http://ada:***@127.0.0.1:1/#/experiments/1/runs?workflowType=machine_learning"
+        ]
+        mlflow.set_tracking_uri("postgresql://ada:s3cr3t@h/d")
+        assert ui_lines("1")[0] == 'mlflow ui --backend-store-uri "$MLFLOW_TRACKING_URI" --port 5000'
+    finally:
+        mlflow.set_tracking_uri(before)
+
+
+def test_a_database_reads_its_password_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    passwords, services = tmp_path / "passwords", tmp_path / "services"
+    with postgres_server(password="s3cr3t") as address:
+        monkeypatch.setenv("PGPASSFILE", os.devnull)
+        with pytest.raises(UserError, match=r"does not answer .*password"):
+            open_storage(resolve_storage(address))
+        passwords.write_text("*:*:*:avfusion:s3cr3t\n")
+        passwords.chmod(0o600)
+        monkeypatch.setenv("PGPASSFILE", str(passwords))
+        assert open_storage(resolve_storage(address)).get_all_studies() == []
+        host, _, port = address.partition("@")[2].partition("/")[0].partition(":")
+        services.write_text(
+            f"[studies]\nhost={host}\nport={port}\nuser=avfusion\ndbname=postgres\npassword=s3cr3t\n", encoding="utf-8"
+        )
+        monkeypatch.setenv("PGSERVICEFILE", str(services))
+        monkeypatch.setenv("PGPASSFILE", os.devnull)
+        assert open_storage(resolve_storage("postgresql:///?service=studies")).get_all_studies() == []
