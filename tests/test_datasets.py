@@ -94,9 +94,9 @@ def test_without_location_each_clip_is_a_group(tmp_path: Path, caplog: pytest.Lo
         ("clip,label\n,bus\n", "line 2: no file is named"),
         ("clip,label\nx.mp4,bus,more\n", "line 2: more cells than columns"),
         ("clip,label\nx.mp4,bus\nx.mp4,bus\n", "the clip 'x.mp4' is listed 2 times"),
-        ("clip,audio,video,label\na,x.wav,x.mp4,bus\na,y.wav,y.mp4,bus\n", "the clip 'a' is on line 2 and on line 3"),
+        ("clip,audio,video,label\na,x.wav,x.mp4,bus\na,y.wav,y.mp4,bus\n", "line 3: the clip 'a' stands on line 2 too"),
         ('clip,label\n"x.mp4,bus\n', "cannot be read as a UTF-8 CSV file"),
-        ("clip,label\nx\0.mp4,bus\n", "cannot be followed"),
+        ("clip,label\nx\0.mp4,bus\n", r"line 2: the clip 'x\x00.mp4' holds the character '\x00' (U+0000)"),
     ],
 )
 def test_mistakes_in_a_manifest(tmp_path: Path, text: str, message: str) -> None:

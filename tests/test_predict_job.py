@@ -105,11 +105,12 @@ def test_a_folder_of_pairs_with_timelines(fusion: Run, clips: Path, tmp_path: Pa
     truth = ["loud" if int(name) % 2 == 0 else "quiet" for name in table["clip"]]
     assert len(table) == 8 and (table["scene"] == truth).mean() >= 0.75
     assert set(table["modalities"]) == {"audio+video"} and set(table["note"]) == {""}
-    np.testing.assert_allclose(table[["loud", "quiet"]].sum(axis=1), 1)
+    np.testing.assert_allclose(table[["probability/loud", "probability/quiet"]].sum(axis=1), 1)
     assert re.search(r"8 clips in .* s, .* clips/s; failed_clips=0", lines[-1])
     assert "the model was made with: synthetic scenes" in "\n".join(lines)
     made = pd.read_csv(tmp_path / "timelines/3.csv")
-    assert list(made.columns) == ["second", "scene", "probability", "audio_share", "video_share", "loud", "quiet"]
+    leading = ["second", "scene", "probability", "audio_share", "video_share"]
+    assert list(made.columns) == [*leading, "probability/loud", "probability/quiet"]
     assert (tmp_path / "timelines/3.png").read_bytes().startswith(b"\x89PNG")
     run = mlflow.last_active_run()
     assert run is not None and run.data.metrics["clips"] == 8 and run.data.metrics["clips_per_second"] > 0
