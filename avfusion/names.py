@@ -51,7 +51,7 @@ def file_names(names: Iterable[str]) -> list[str]:
 def plain(name: str) -> str:
     """`name` in at most `LONGEST_PLAIN` bytes: `_` for all but letters, digits and `_-. `, and for dots at its ends."""
     cut = _STRANGE.sub("_", name).encode()[:LONGEST_PLAIN].decode(errors="ignore")
-    return _ENDS.sub(lambda found: "_" * len(found[0]), cut)
+    return _ENDS.sub(lambda found: "_" * len(found[0]), cut) or "_"
 
 
 def distinct(names: Iterable[str]) -> list[str]:

@@ -18,6 +18,8 @@ PICTURE_SUFFIXES = frozenset(
 )
 LIST_SUFFIXES = (".csv", ".txt")
 STANDARD_INPUT = "-"
+BLANKS = " \t"
+"""What may stand around the names of a list; anything else may belong to a name."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,8 @@ def find_clips(clip: str, audio: str = "none", video: str = "none") -> list[Quer
 
 
 def _at(path: Path) -> list[Query]:
-    if path.is_dir():
+    if _existing(path).is_dir():
         return _some(_in_folder(path), f"the folder {path.absolute()}")
-    _existing(path)
     if path.suffix.lower() not in LIST_SUFFIXES:
         return [_query(path.name, path, path)]
     # A name in another encoding is a name that its file may have.
@@ -126,7 +127,7 @@ def _in_folder(folder: Path) -> Iterator[Query]:
 
 def _listed(lines: Iterable[str], folder: Path, where: str) -> Iterator[Query]:
     for number, line in enumerate(lines, 1):
-        names = [name.strip() for name in line.strip().split("\t")]
+        names = [name.strip(BLANKS) for name in line.strip(BLANKS).split("\t")]
         if len(names) > 1 and os.path.lexists(folder / line):
             names = [line]  # a file with a tab in its name
         if len(names) > 2:
@@ -148,8 +149,8 @@ def _tabled(lines: TextIO, path: Path) -> Iterator[Query]:
         found = ", ".join(columns) or "none"
         raise UserError(f"{path.absolute()}: no column clip, audio or video; found {found}")
     for row in rows:
-        clip = (row.get("clip") or "").strip()
-        audio, video = ((row.get(name) or "").strip() for name in ("audio", "video")) if paired else (clip, clip)
+        clip = (row.get("clip") or "").strip(" ")
+        audio, video = ((row.get(name) or "").strip(" ") for name in ("audio", "video")) if paired else (clip, clip)
         if audio or video:
             yield _named(audio, video, path.parent, clip)
 
