@@ -104,7 +104,7 @@ def oracle_accuracy(*models: Predictions) -> float:
 
 
 def rescues_and_harms(audio: Predictions, video: Predictions, fused: Predictions) -> pd.DataFrame:
-    """Per class and over all clips (row `ALL`), what fusion wins and loses against each modality alone.
+    """Per class and over all clips (the last row, `ALL`), what fusion wins and loses against each modality alone.
 
     A *rescue* over a modality is a clip that the fused model gets right and that modality wrong; a *harm* is
     the reverse. Rescues minus harms, over the clips, is therefore the gain in accuracy over that modality.
@@ -118,7 +118,7 @@ def rescues_and_harms(audio: Predictions, video: Predictions, fused: Predictions
 
 
 def fused_in_cells(audio: Predictions, video: Predictions, fused: Predictions) -> pd.DataFrame:
-    """Per class and over all clips (row `ALL`), how the fused model fares within each of the four cells.
+    """Per class and over all clips (the last row, `ALL`), how the fused model fares within each of the four cells.
 
     For each cell the columns `<cell>_clips`, `<cell>_fused_right` (clips) and `<cell>_fused_accuracy`, which is
     NaN where the cell has no clip.
@@ -164,8 +164,8 @@ def _per_class_sums(predictions: Predictions, columns: Mapping[str, NDArray[np.b
     table = pd.DataFrame(columns).groupby(predictions.labels).sum()
     table = table.reindex(range(len(predictions.classes)), fill_value=0).astype(np.int64)
     table.index = pd.Index(predictions.classes)
-    table.loc[ALL] = table.sum()
-    return table.rename_axis("class")
+    # Appended, not assigned: a class may be called so too.
+    return pd.concat([table, table.sum().to_frame(ALL).T]).rename_axis("class")
 
 
 COMBINATIONS: dict[str, Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]] = {

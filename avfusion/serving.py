@@ -33,8 +33,8 @@ MOST_FRAMES = round(DEFAULT_LIMITS.seconds * 10)
 class SceneModel(PythonModel):
     """Column `clip`, or `audio` and `video`, each an array [T, D] per row -> scene, probability, ...
 
-    The other columns of an answer are `modalities` (what it rests on), `note` (what was missing or damaged) and the
-    probability of each class.
+    The other columns of an answer are `modalities` (what it rests on), `note` (what was missing or damaged) and
+    `probability/CLASS` for each class.
     """
 
     def load_context(self, context: PythonModelContext) -> None:
@@ -137,7 +137,7 @@ def _row(found: Answer, note: str) -> dict[str, str | float]:
         "probability": found.probability,
         "modalities": "+".join(found.modalities),
         "note": note,
-        **dict(zip(found.classes, found.probabilities.tolist(), strict=True)),
+        **found.class_columns,
     }
 
 

@@ -2,6 +2,8 @@
 
 Course: columns `aid`, `scene_pred`, `scene_label`, then one probability column per class. DCASE 2021 task 1B:
 one column of file names, `scene_label` (the *predicted* class), then one probability column per class.
+
+A class may be called like one of the file's own columns: of two columns of that name, the first is the file's.
 """
 
 import csv
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from avfusion.atomic import replacing
 from avfusion.errors import UserError, unknown
+from avfusion.names import check_name
 from avfusion.predictions import Predictions
 
 logger = logging.getLogger(__name__)
@@ -62,11 +65,9 @@ def read_course_tsv(path: Path, *, floor: float | None = None) -> Predictions:
     Raises `UserError` for a file that is missing, no such table, or in which a clip or a column repeats, a
     column is missing, a class is unknown, or a value is no probability.
     """
-    table = _read(path)
-    _require(path, table, COURSE_COLUMNS)
-    classes = tuple(column for column in table.columns if column not in COURSE_COLUMNS)
-    labels = _indices(path, "scene_label", table["scene_label"], classes)
-    return _predictions(path, table, table["aid"], "scene_pred", classes, labels, floor)
+    own, cells = _read(path, COURSE_COLUMNS)
+    labels = _indices(path, "scene_label", own["scene_label"], tuple(cells.columns))
+    return _predictions(path, cells, own["aid"], "scene_pred", own["scene_pred"], labels, floor)
 
 
 def write_dcase_tsv(
@@ -93,12 +94,9 @@ def read_dcase_tsv(path: Path, truth: Mapping[str, str], *, floor: float | None 
     The file does not hold the true classes: `truth` gives the class of each clip's stem. Decisions, floor,
     notes and errors are those of `read_course_tsv`.
     """
-    table = _read(path)
-    whole: DcaseNames = "filename_audio_video"
-    names = next((column for column in DCASE_NAMES if column in table.columns), whole)
-    _require(path, table, (names, "scene_label"))
-    classes = tuple(column for column in table.columns if column not in (names, "scene_label"))
-    ids = table[names].str.removesuffix(DCASE_NAMES[names])
+    own, cells = _read(path, ("filename_audio_video", "scene_label"), tuple(DCASE_NAMES))
+    names = next(name for name in DCASE_NAMES if name in own.columns)
+    ids = own[names].str.removesuffix(DCASE_NAMES[names])
     stems = ids.str.rpartition("_")[0]
     missing = sorted(set(stems) - set(truth))
     if missing:
@@ -106,8 +104,8 @@ def read_dcase_tsv(path: Path, truth: Mapping[str, str], *, floor: float | None 
             f"{path}: the true class of {len(missing)} clip(s) is not known, for instance {missing[0]!r}; "
             "give the list of the clips that the file was made from"
         )
-    labels = _indices(path, "true class", stems.map(dict(truth)), classes)
-    return _predictions(path, table, ids, "scene_label", classes, labels, floor)
+    labels = _indices(path, "true class", stems.map(dict(truth)), tuple(cells.columns))
+    return _predictions(path, cells, ids, "scene_label", own["scene_label"], labels, floor)
 
 
 def read_folder(folder: Path, *, floor: float | None = None) -> dict[str, Predictions]:
@@ -120,11 +118,9 @@ def read_folder(folder: Path, *, floor: float | None = None) -> dict[str, Predic
 
 def _write(path: Path, table: pd.DataFrame, predictions: Predictions) -> None:
     """Append the class columns and write the table, whole or not at all."""
-    if taken := set(table.columns) & set(predictions.classes):
-        raise UserError(f"{path}: a class is named like a column of the file: {', '.join(sorted(taken))}")
-    texts = [*predictions.ids, *predictions.classes]
-    if awkward := [text for text in texts if not text.isprintable() or text != text.strip() or not text]:
-        raise UserError(f"{path}: the name {awkward[0]!r} cannot stand in a tab-separated file; rename it")
+    for what, names in (("id", predictions.ids), ("class", predictions.classes)):
+        for name in names:
+            check_name(str(path), what, name)
     probabilities = pd.DataFrame(predictions.probabilities, columns=list(predictions.classes))
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
@@ -133,8 +129,11 @@ def _write(path: Path, table: pd.DataFrame, predictions: Predictions) -> None:
         )
 
 
-def _read(path: Path) -> pd.DataFrame:
-    """The file as text cells, with its header as columns, none of which repeats."""
+def _read(path: Path, expected: tuple[str, ...], instead: tuple[str, ...] = ()) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The file's own columns, the `expected`, and those of its classes, as text cells; none of either repeats.
+
+    The first of `instead` that is there takes the place of the first `expected`.
+    """
     if not path.is_file():
         raise UserError(f"{path.resolve()}: no such file; expected predictions as tab-separated values")
     try:
@@ -146,24 +145,23 @@ def _read(path: Path) -> pd.DataFrame:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: not a tab-separated table ({reason}); expected predictions") from error
     header = [str(name) for name in cells.iloc[0]]
-    if repeated := sorted({name for name in header if header.count(name) > 1}):
+    expected = (next((name for name in header if name in instead), expected[0]), *expected[1:])
+    if missing := [name for name in expected if name not in header]:
+        raise UserError(
+            f"{path}: no column {', '.join(missing)}; found {', '.join(header)}; "
+            f"expected {', '.join(expected)} and one column per class, separated by tabs"
+        )
+    places = [header.index(name) for name in expected]
+    classes = [number for number in range(len(header)) if number not in places]
+    names = [header[number] for number in classes]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(f"{path}: column {repeated[0]!r} repeats; each column must occur once")
+    if not names:
+        raise UserError(f"{path}: no class columns; expected one column of probabilities per class")
     table = cells.iloc[1:].reset_index(drop=True).fillna("")  # cells that a short line lacks
-    table.columns = pd.Index(header)
     if table.empty:
         raise UserError(f"{path}: has a header and no clip; at least one row is needed")
-    return table
-
-
-def _require(path: Path, table: pd.DataFrame, columns: tuple[str, ...]) -> None:
-    missing = [column for column in columns if column not in table.columns]
-    if missing:
-        raise UserError(
-            f"{path}: no column {', '.join(missing)}; found {', '.join(table.columns)}; "
-            f"expected {', '.join(columns)} and one column per class, separated by tabs"
-        )
-    if len(table.columns) == len(columns):
-        raise UserError(f"{path}: no class columns; expected one column of probabilities per class")
+    return table[places].set_axis(list(expected), axis=1), table[classes].set_axis(names, axis=1)
 
 
 def _indices(path: Path, what: str, names: pd.Series, classes: tuple[str, ...]) -> NDArray[np.int64]:
@@ -177,10 +175,10 @@ def _indices(path: Path, what: str, names: pd.Series, classes: tuple[str, ...]) 
 
 def _predictions(
     path: Path,
-    table: pd.DataFrame,
+    cells: pd.DataFrame,
     ids: "pd.Series[str]",
-    decided: str,
-    classes: tuple[str, ...],
+    what_decided: str,
+    decided: "pd.Series[str]",
     labels: NDArray[np.int64],
     floor: float | None,
 ) -> Predictions:
@@ -189,14 +187,14 @@ def _predictions(
             f"{path}: {len(set(repeated))} clip(s) repeat, for instance {repeated[0]!r}; "
             "each clip must stand on one line"
         )
-    cells = table[list(classes)]
+    classes = tuple(cells.columns)
     as_read = _probabilities(path, cells, ids)
     decimals = int(cells.apply(lambda column: column.str.partition(".")[2].str.len()).to_numpy().max())
     if floor is None:
         floor = FLOOR if decimals < FEW_DECIMALS else 0.0
     floored = np.maximum(as_read, floor)
     zeros = int((np.take_along_axis(as_read, labels[:, None], axis=1) == 0).sum())
-    note = f"{path.name}: {decimals} decimals; {zeros} of {len(table)} true-class probabilities are 0; " + (
+    note = f"{path.name}: {decimals} decimals; {zeros} of {len(cells)} true-class probabilities are 0; " + (
         f"floor {floor:g}, rows renormalised" if floor else "no floor, rows renormalised"
     )
     logger.info(note)
@@ -205,7 +203,7 @@ def _predictions(
         classes=classes,
         labels=labels,
         probabilities=floored / floored.sum(axis=1, keepdims=True),
-        decisions=_indices(path, decided, table[decided], classes),
+        decisions=_indices(path, what_decided, decided, classes),
         as_read=as_read,
         notes=(note,),
     )

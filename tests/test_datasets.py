@@ -94,15 +94,82 @@ def test_without_location_each_clip_is_a_group(tmp_path: Path, caplog: pytest.Lo
         ("clip,label\n,bus\n", "line 2: no file is named"),
         ("clip,label\nx.mp4,bus,more\n", "line 2: more cells than columns"),
         ("clip,label\nx.mp4,bus\nx.mp4,bus\n", "the clip 'x.mp4' is listed 2 times"),
-        ("clip,audio,video,label\na,x.wav,x.mp4,bus\na,y.wav,y.mp4,bus\n", "the clip 'a' is on line 2 and on line 3"),
+        ("clip,audio,video,label\na,x.wav,x.mp4,bus\na,y.wav,y.mp4,bus\n", "line 3: the clip 'a' stands on line 2 too"),
         ('clip,label\n"x.mp4,bus\n', "cannot be read as a UTF-8 CSV file"),
-        ("clip,label\nx\0.mp4,bus\n", "cannot be followed"),
+        ("clip,label\nx\0.mp4,bus\n", r"line 2: the clip 'x\x00.mp4' holds the character '\x00' (U+0000)"),
     ],
 )
 def test_mistakes_in_a_manifest(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UserError, match=re.escape(message)) as caught:
         read_dataset(manifest(tmp_path, text))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("clip,label,label\nx.mp4,bus,park\n", "clips.csv: the column 'label' is there 2 times; keep one"),
+        ("clip,label\na.avi,bus\n./a.avi,park\n", "line 3: the file 'a.avi' is 'park' here and 'bus' on line 2"),
+        ("clip,label\na.avi,bus\n./a.avi,bus\n", "line 3: the clip 'a.avi' stands on line 2 too; list it once"),
+        ("clip,label\na.avi,bus\nlink.avi,park\n", "line 3: the file 'link.avi' is 'park' here and 'bus' on line 2"),
+        ("clip,label\na.avi,bus\nfolder/a.avi,park\n", "the file 'a.avi' is 'park' here and 'bus' on line 2"),
+        ("clip,audio,video,label\n1,a.avi,,bus\n2,,a.avi,park\n", "the file 'a.avi' is 'park' here and 'bus'"),
+        ("clip,audio,video,label\n1,a.wav,a.avi,bus\n2,a.wav,a.avi,bus\n", "line 3: the clip 'a.avi' stands on line 2"),
+        ('clip,label\n\nx.avi,"bus\rstop"\n', r"line 3: the label 'bus\rstop' holds the character '\r' (U+000D)"),
+        ('clip,label\nx.avi,"bus\r"\n', r"line 2: the label 'bus\r' holds the character '\r'"),
+        ('clip,label\n"x\n.avi",bus\n', r"line 2: the clip 'x\n.avi' holds the character '\n'"),
+        ("clip,label\nx\ty.avi,bus\n", r"line 2: the clip 'x\ty.avi' holds the character '\t' (U+0009)"),
+        ("clip,label,location\nx.avi,bus,\u2028a\n", "line 2: the location"),
+        ("clip,label\n.,bus\n", "line 2: no file is named"),
+    ],
+)
+def test_a_list_is_refused_before_any_work(tmp_path: Path, text: str, message: str) -> None:
+    """One file has one label whatever its spelling, and a name holds nothing that no table can."""
+    (tmp_path / "a.avi").touch()
+    (tmp_path / "link.avi").symlink_to("a.avi")
+    (tmp_path / "folder").symlink_to(".")
+    with pytest.raises(UserError, match=re.escape(message)) as caught:
+        read_dataset(manifest(tmp_path, text))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_what_is_not_utf8_is_told_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "clips.csv").write_bytes(b"clip,label\na.avi,bus\ncaf\xe9.avi,bus\n")
+    with pytest.raises(UserError, match=r"line 3: cannot be read as a UTF-8 CSV file, .* the byte 0xe9"):
+        read_dataset(tmp_path / "clips.csv")
+
+
+def test_unknown_columns_may_hold_anything(tmp_path: Path) -> None:
+    path = manifest(tmp_path, 'clip,label,said,,\nx.mp4,bus,"two\nlines",,\ny.mp4,bus,"one\ttab"\n')
+    assert [row[0] for row in rows(read_dataset(path))] == ["x", "y"]
+
+
+def test_ids_differ_where_a_name_is_the_stem_of_another(tmp_path: Path) -> None:
+    dataset = read_dataset(manifest(tmp_path, "clip,label\na.avi,bus\na.mp4,bus\na.avi.wav,bus\n"))
+    assert [clip.id for clip in dataset.clips] == ["a.avi", "a.mp4", "a.avi.wav"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "audio/./{}.wav\tvideo/{}.mp4\tpark",
+            "fold1_evaluate.csv, line 2: the file '{}.wav' is 'park' here and 'bus'",
+        ),
+        ("audio/{}-a.wav\tvideo/{}-a.mp4\tb\0us", r"fold1_evaluate.csv, line 2: the scene_label 'b\x00us' holds"),
+        ('audio/{}-a.wav\tvideo/{}-a.mp4\t"b\rus"', r"fold1_evaluate.csv, line 2: the scene_label 'b\rus' holds"),
+    ],
+)
+def test_the_lists_of_tau_are_refused_alike(tmp_path: Path, line: str, message: str) -> None:
+    name = "bus-lyon-1-1"
+    root = tau(tmp_path / "tau", name, name)
+    path = root / "evaluation_setup/fold1_evaluate.csv"
+    path.write_text(path.read_text().splitlines()[0] + f"\n{line.replace('{}', name)}\n", newline="")
+    with pytest.raises(UserError, match=re.escape(message.replace("{}", name))):
+        read_dataset(root)
+    path.write_text("filename_audio\tfilename_video\tscene_label\tscene_label\n")
+    with pytest.raises(UserError, match="the column 'scene_label' is there 2 times"):
+        read_dataset(root)
 
 
 def test_manifest_that_is_not_utf8(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The job `predict` and the registry: train on a small store, register, promote, ask for clips."""
 
+import os
 import re
 from pathlib import Path
 
@@ -105,11 +106,12 @@ def test_a_folder_of_pairs_with_timelines(fusion: Run, clips: Path, tmp_path: Pa
     truth = ["loud" if int(name) % 2 == 0 else "quiet" for name in table["clip"]]
     assert len(table) == 8 and (table["scene"] == truth).mean() >= 0.75
     assert set(table["modalities"]) == {"audio+video"} and set(table["note"]) == {""}
-    np.testing.assert_allclose(table[["loud", "quiet"]].sum(axis=1), 1)
+    np.testing.assert_allclose(table[["probability/loud", "probability/quiet"]].sum(axis=1), 1)
     assert re.search(r"8 clips in .* s, .* clips/s; failed_clips=0", lines[-1])
     assert "the model was made with: synthetic scenes" in "\n".join(lines)
     made = pd.read_csv(tmp_path / "timelines/3.csv")
-    assert list(made.columns) == ["second", "scene", "probability", "audio_share", "video_share", "loud", "quiet"]
+    leading = ["second", "scene", "probability", "audio_share", "video_share"]
+    assert list(made.columns) == [*leading, "probability/loud", "probability/quiet"]
     assert (tmp_path / "timelines/3.png").read_bytes().startswith(b"\x89PNG")
     run = mlflow.last_active_run()
     assert run is not None and run.data.metrics["clips"] == 8 and run.data.metrics["clips_per_second"] > 0
@@ -132,6 +134,25 @@ def test_lists_missing_modalities_and_broken_files(fusion: Run, clips: Path, tmp
     assert all(part in note for part, note in zip(expected, table["note"], strict=True))
     text = "\n".join(lines)
     assert "text.mp4  cannot be used  (" in text and "failed_clips=2" in text
+
+
+def test_no_name_ends_a_batch(fusion: Run, clips: Path, tmp_path: Path) -> None:
+    """Whatever files are called, each has its answer or a reason, and a timeline of its own."""
+    names = ["caf\udce9.wav", "new\nline.wav", "n" * 251 + ".wav", "$x^.wav", "x.wav", "X.wav", "x.mp3", "\t.wav"]
+    (tmp_path / "in").mkdir()
+    for name in names:
+        (tmp_path / "in" / name).write_bytes((clips / "0.wav").read_bytes())
+    listed = ["clip", *names[:1], *names[2:], "m" * 300, ".."]
+    (tmp_path / "in/list.csv").write_bytes(b"\n".join(map(os.fsencode, listed)))
+    _, table = predict(tmp_path / "out", clip=str(tmp_path / "in"), timeline="0")
+    assert set(table["modalities"]) == {"audio"} and len(table) == len(names)
+    assert {"caf\\xe9.wav", "new\\nline.wav", "\\t.wav"} < set(table["clip"])
+    assert table["note"].str.contains("shown with escapes").sum() == 3
+    pictures = [path.name.casefold() for path in (tmp_path / "out/timelines").glob("*.png")]
+    assert len(set(pictures)) == len(names)
+    _, table = predict(tmp_path / "out2", clip=str(tmp_path / "in/list.csv"))
+    assert (table["scene"] != "").sum() == len(names) - 1
+    assert table["note"].iloc[-2:].str.contains("File name too long|not a regular file").all()
 
 
 @pytest.mark.parametrize(

@@ -144,8 +144,9 @@ def legend(axes: Axes) -> list[str]:
 def test_timeline_table_and_figure() -> None:
     made = make_timeline(with_companions(), make_features(25, 25), 0.1)
     table = made.table()
-    assert list(table.columns) == ["second", "scene", "probability", "audio_share", "video_share", *CLASSES]
-    np.testing.assert_allclose(table["probability"], table[list(CLASSES)].max(axis=1))
+    by_class = [f"probability/{name}" for name in CLASSES]
+    assert list(table.columns) == ["second", "scene", "probability", "audio_share", "video_share", *by_class]
+    np.testing.assert_allclose(table["probability"], table[by_class].max(axis=1))
     figure = clip_timeline(made.seconds, made.probabilities, CLASSES, made.shares, "a clip", note="synthetic scenes")
     above, below = figure.axes
     assert legend(below) == ["sound", "picture"]

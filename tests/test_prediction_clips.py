@@ -1,5 +1,7 @@
 """Which clips are asked for: files, folders, lists, a sound file with a video."""
 
+import io
+import os
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,7 @@ def test_two_files_of_one_clip(tmp_path: Path) -> None:
         ("empty", "none", r"the folder /.*empty names no clip"),
         ("wrong.csv", "none", r"wrong\.csv: no column clip, audio or video; found name"),
         ("three.txt", "none", r"three\.txt, line 2: 3 columns"),
+        ("repeated.csv", "none", r"repeated\.csv: the column 'clip' repeats"),
         ("binary.txt", "none", r"binary\.txt is not text in UTF-8"),
     ],
 )
@@ -69,7 +72,55 @@ def test_what_cannot_be_asked_for(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "wrong.csv").write_text("name\na\n")
+    (tmp_path / "repeated.csv").write_text("clip,clip\na,b\n")
     (tmp_path / "three.txt").write_text("a.mp4\na\tb\tc\n")
     (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match=message):
         find_clips(clip, audio)
+
+
+def test_odd_names_in_a_folder(tmp_path: Path) -> None:
+    """A file's name may be any bytes; the id is one line of text."""
+    names = ["caf\udce9.mp4", "new\nline.mp4", "\u2028.mp4", "\N{NARROW NO-BREAK SPACE} #1.mp4", "..mp4", "\t.mp4"]
+    touch(tmp_path, *names)
+    (tmp_path / "gone.mp4").symlink_to("nowhere.mp4")
+    found = {query.video: query for query in find_clips(str(tmp_path))}
+    assert set(found) == {tmp_path / name for name in [*names, "gone.mp4"]}
+    shown = ["caf\\xe9.mp4", "new\\nline.mp4", "\\u2028.mp4", names[3], "..mp4", "\\t.mp4"]
+    assert [found[tmp_path / name].id for name in names] == shown
+    assert [bool(found[tmp_path / name].note) for name in names] == [True, True, True, False, False, True]
+
+
+def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "a.mp4", "closed/b.mp4")
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    queries = find_clips(str(tmp_path))
+    assert [query.id for query in queries] == ["a.mp4", "closed/"]
+    assert queries[1].note == "this folder cannot be listed: Permission denied"
+
+
+@pytest.mark.parametrize("name", ["clips.txt", "clips.csv"])
+def test_odd_names_in_a_list(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, "a\tb.mp4", "\x85\x0b.mp4")
+    content = b"caf\xe9.mp4\r\na\tb.mp4\n\xc2\x85\x0b.mp4\n" + b"n" * 300 + b".mp4\n"
+    (tmp_path / name).write_bytes((b"clip\n" if name == "clips.csv" else b"") + content)
+    queries = find_clips(str(tmp_path / name))
+    assert [query.id for query in queries] == ["caf\\xe9.mp4", "a\\tb.mp4", "\\x85\\x0b.mp4", "n" * 300 + ".mp4"]
+    assert [query.video for query in queries[:2]] == [tmp_path / "caf\udce9.mp4", tmp_path / "a\tb.mp4"]
+
+
+def test_odd_names_on_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9.mp4\n\xc2\x85\r.mp4\n"), "utf-8"))
+    assert [query.id for query in find_clips("-")] == ["caf\\xe9.mp4", "\\x85\\r.mp4"]
+
+
+def test_a_name_that_no_disk_takes_is_a_mistake() -> None:
+    with pytest.raises(UserError, match=r"clip cannot be looked up: /.*n: File name too long"):
+        find_clips("n" * 300)

@@ -99,7 +99,7 @@ def test_clips_by_content_and_by_path(ask: Ask, media: Path) -> None:
     assert by_content["scene"] in CLASSES
     assert by_content["modalities"] == "audio"
     assert by_content["note"] == "no pictures: the file has no such stream"
-    assert sum(by_content[name] for name in CLASSES) == pytest.approx(1)
+    assert sum(by_content[f"probability/{name}"] for name in CLASSES) == pytest.approx(1)
     assert ask({"clip": "sound.wav"}) == (200, [by_content])
     assert ask({"clip": "file:sound.wav"}) == (200, [by_content])
     assert ask({"clip": f"data:audio/wav;base64,{encoded(media / 'sound.wav')}"}) == (200, [by_content])
@@ -117,7 +117,7 @@ def test_arrays_give_what_the_classifier_gives(ask: Ask) -> None:
     status, (both,) = ask({"audio": sound.tolist(), "video": pictures.tolist()})
     expected = answer(fusion, {"audio": sound.astype(np.float32), "video": pictures.astype(np.float32)})
     assert status == 200 and both["modalities"] == "audio+video" and both["note"] == ""
-    np.testing.assert_allclose([both[name] for name in CLASSES], expected.probabilities, rtol=1e-5)
+    np.testing.assert_allclose([both[f"probability/{name}"] for name in CLASSES], expected.probabilities, rtol=1e-5)
     _, (alone,) = ask({"video": pictures.tolist()})
     assert alone["modalities"] == "video" and alone["note"] == "no sound given"
 

@@ -129,7 +129,9 @@ def test_the_logged_model_answers_like_the_run(trained: Trained) -> None:
     )
     answers = mlflow.pyfunc.load_model(f"runs:/{late.info.run_id}/model").predict(request)
     assert answers["scene"].tolist() == [predictions.classes[d] for d in predictions.decisions]
-    np.testing.assert_allclose(answers[list(predictions.classes)], predictions.probabilities, atol=1e-4)
+    np.testing.assert_allclose(
+        answers[[f"probability/{name}" for name in predictions.classes]], predictions.probabilities, atol=1e-4
+    )
     alone = mlflow.pyfunc.load_model(f"runs:/{audio_only.info.run_id}/model").predict(request[["audio"]])
     assert len(alone) == len(rows)
 

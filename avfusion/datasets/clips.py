@@ -120,5 +120,7 @@ def unique_ids(names: list[str], source: Path) -> list[str]:
     paths = [PurePosixPath(name) for name in names]
     stems = Counter(path.stem for path in paths)
     ids = [path.stem if stems[path.stem] == 1 else path.with_suffix("").as_posix() for path in paths]
-    counts = Counter(ids)
-    return [name if counts[id_] > 1 else id_ for id_, name in zip(ids, names, strict=True)]
+    while len(set(ids)) < len(ids):  # whole names differ, but one of them may be the stem of another
+        counts = Counter(ids)
+        ids = [name if counts[id_] > 1 else id_ for id_, name in zip(ids, names, strict=True)]
+    return ids

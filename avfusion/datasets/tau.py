@@ -9,12 +9,12 @@ All lists are tab-separated. Training clips are left without a split: there is n
 list, and it must be drawn by location. ROOT/synthetic.json marks rendered scenes.
 """
 
-import csv
 import logging
 import re
 from pathlib import Path, PurePosixPath
 
 from avfusion.datasets.clips import Clip, Dataset, inside, unique_ids
+from avfusion.datasets.lists import Listed, Row, check_listed_once, read_rows
 from avfusion.errors import UserError
 
 LAYOUT = "a TAU folder with evaluation_setup/fold1_train.csv and fold1_evaluate.csv, or meta.csv (tab-separated)"
@@ -39,8 +39,9 @@ def read(path: Path, *, allow_outside: bool = False) -> Dataset:
     without fold1_evaluate.csv, no clip is marked "test".
 
     Raises:
-        UserError: a column is missing, a list is empty or not UTF-8, a name does not tell the
-            location, a clip is listed twice, or a path leaves the folder.
+        UserError: a column is missing or repeats, a list is empty or not UTF-8, a cell cannot be used, a
+            name does not tell the location, a clip is listed twice, a file has two labels, or a path
+            leaves the folder.
     """
     setup = path / "evaluation_setup"
     training, evaluation = setup / "fold1_train.csv", setup / "fold1_evaluate.csv"
@@ -52,22 +53,29 @@ def read(path: Path, *, allow_outside: bool = False) -> Dataset:
         trained = _rows(training)
     else:
         notes.append("there is no fold1_train.csv: the clips come from meta.csv")
-        names = {row["filename_audio"] for row in tested}
-        trained = [row for row in _rows(path / "meta.csv") if row["filename_audio"] not in names]
+        names = {row.cells["filename_audio"] for row in tested}
+        trained = [row for row in _rows(path / "meta.csv") if row.cells["filename_audio"] not in names]
     for note in notes:
         _log.warning("%s: %s", path, note)
     rows = [(row, "") for row in trained] + [(row, "test") for row in tested]
-    ids = unique_ids([row["filename_audio"] for row, _ in rows], path)
+    ids = unique_ids([row.cells["filename_audio"] for row, _ in rows], path)
+    files = [
+        [inside(path, row.cells[name], allow_outside=allow_outside) for name in ("filename_audio", "filename_video")]
+        for row, _ in rows
+    ]
     clips = tuple(
         Clip(
             id=clip_id,
-            label=row["scene_label"],
-            location=location_of(row["filename_audio"]),
+            label=row.cells["scene_label"],
+            location=location_of(row.cells["filename_audio"]),
             split=split,
-            audio=inside(path, row["filename_audio"], allow_outside=allow_outside),
-            video=inside(path, row["filename_video"], allow_outside=allow_outside),
+            audio=audio,
+            video=video,
         )
-        for clip_id, (row, split) in zip(ids, rows, strict=True)
+        for clip_id, (row, split), (audio, video) in zip(ids, rows, files, strict=True)
+    )
+    check_listed_once(
+        Listed(row.line, clip.label, clip.audio, clip.video) for (row, _), clip in zip(rows, clips, strict=True)
     )
     root = path.absolute()
     return Dataset(root.name, root, clips, synthetic=(path / SYNTHETIC_MARK).exists(), notes=tuple(notes))
@@ -87,25 +95,16 @@ def location_of(name: str) -> str:
     return match["location"]
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def _rows(path: Path) -> list[Row]:
     """The rows of a tab-separated list."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, delimiter="\t", restval="")
-            columns = reader.fieldnames or []
-            missing = [name for name in COLUMNS if name not in columns]
-            if missing:
-                found = ", ".join(columns) if columns else "none"
-                raise UserError(
-                    f"{path} has no column {missing[0]!r}; columns found: {found} (the list must be tab-separated)"
-                )
-            rows = list(reader)
-    except (UnicodeDecodeError, csv.Error, OSError) as error:
-        raise UserError(f"{path} cannot be read as a UTF-8 tab-separated file: {error}") from error
+    columns, rows = read_rows(path, "\t", COLUMNS)
+    missing = [name for name in COLUMNS if name not in columns]
+    if missing:
+        found = ", ".join(columns) if columns else "none"
+        raise UserError(f"{path} has no column {missing[0]!r}; columns found: {found} (the list must be tab-separated)")
     if not rows:
         raise UserError(f"{path} lists no clips; it needs one line per clip below the header")
-    for number, row in enumerate(rows, start=2):
-        empty = [name for name in COLUMNS if not row[name].strip()]
-        if empty:
-            raise UserError(f"{path}, line {number}: {empty[0]} is empty")
+    for row in rows:
+        if empty := [name for name in COLUMNS if not row.cells[name]]:
+            raise UserError(f"{row.line}: {empty[0]} is empty")
     return rows

@@ -4,16 +4,15 @@ import math
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from avfusion.figures.style import (
-    DOTS_PER_INCH,
     MUTED_COLOUR,
     PAGE_WIDTH,
     SMALL_SIZE,
     TITLE_SIZE,
+    new_figure,
     open_frame,
 )
 
@@ -41,8 +40,7 @@ def new_grid(
     height = rows * panel_height + head
     # Title and note lie above the space that is laid out, so that no panel's own title can meet them.
     layout = ConstrainedLayoutEngine(rect=(0, 0, 1, 1 - head / height))
-    figure = Figure(figsize=(PAGE_WIDTH, height), dpi=DOTS_PER_INCH, layout=layout, facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = new_figure(PAGE_WIDTH, height, layout)
     centred: dict[str, Any] = {"ha": "center", "va": "top"}
     figure.text(0.5, 1 - 0.08 / height, title, fontsize=TITLE_SIZE, fontweight="bold", **centred)
     if note:

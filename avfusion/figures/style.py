@@ -1,14 +1,18 @@
 """The shared look: paper sizes, colours that colour-blind readers tell apart, titles, class names."""
 
 import textwrap
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.text import Text
 from matplotlib.transforms import blended_transform_factory
 from numpy.typing import NDArray
 
@@ -31,6 +35,27 @@ MUTED_COLOUR = "#767676"
 
 LONGEST_NAME = 24
 """Characters of a class name that an axis shows."""
+MOST_LINES = 3
+"""Of a title or a note."""
+
+
+class PlainFigure(Figure):
+    """A figure that shows every text as it is, where matplotlib takes what stands between two `$` for a formula."""
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Draw it; a character that the font lacks is a box, of which matplotlib would warn once each."""
+        for text in self.findobj(Text):
+            text.set_parse_math(False)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"Glyph \d+", UserWarning)
+            super().draw(renderer)
+
+
+def new_figure(width: float, height: float, layout: ConstrainedLayoutEngine | None = None) -> Figure:
+    """An empty figure of so many inches."""
+    figure = PlainFigure(figsize=(width, height), dpi=DOTS_PER_INCH, layout=layout or "constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
 
 
 def new_panels(
@@ -40,8 +65,7 @@ def new_panels(
 
     Width and height are inches of the whole figure.
     """
-    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = new_figure(width, height)
     panels = list(figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0])
     figure.suptitle(_wrapped(title, width, TITLE_SIZE), fontsize=TITLE_SIZE, fontweight="bold")
     if note:
@@ -76,7 +100,9 @@ def open_frame(axes: Axes) -> None:
 
 
 def shown(name: str) -> str:
-    """A class name as an axis shows it: of a long one, beginning and end."""
+    """A class name as an axis or a legend shows it: of a long one, beginning and end."""
+    if name.startswith("_"):
+        name = f" {name}"  # matplotlib keeps what begins with _ out of legends
     if len(name) <= LONGEST_NAME:
         return name
     half = (LONGEST_NAME - 1) // 2
@@ -116,4 +142,5 @@ def write_cell(axes: Axes, row: int, column: int, text: str, *, n_classes: int, 
 
 def _wrapped(text: str, width: float, size: float) -> str:
     # Bold DejaVu Sans runs about 0.62 of its size wide per character.
-    return textwrap.fill(text, max(int(width * 72 / (size * 0.62)) - 2, 10))
+    line = max(int(width * 72 / (size * 0.62)) - 2, 10)
+    return textwrap.fill(text, line, max_lines=MOST_LINES, placeholder=" …")

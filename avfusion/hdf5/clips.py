@@ -11,6 +11,7 @@ from avfusion.errors import UserError
 from avfusion.features import Modality
 from avfusion.hdf5.folder import FOLDERS
 from avfusion.hdf5.reading import CLASS, ID, LOCATION, FeatureFile, Key
+from avfusion.names import check_name
 
 Files = Mapping[Modality, Mapping[str, FeatureFile]]
 """Modality -> split -> open file."""
@@ -33,7 +34,7 @@ def find_clips(root: Path, files: Files) -> tuple[list[Source], Dataset]:
     Names are `scene-city-location-segment`, as in TAU; our own exports say class and location themselves.
 
     Raises:
-        UserError: a clip is there twice, or one label stands for two scenes.
+        UserError: a clip is there twice, one label stands for two scenes, or a name holds a control character.
     """
     found: dict[tuple[str, Key], set[Modality]] = {}
     for modality, by_split in files.items():
@@ -63,6 +64,9 @@ def find_clips(root: Path, files: Files) -> tuple[list[Source], Dataset]:
         )
         for source, name in zip(sources, names, strict=True)
     )
+    for clip in clips:
+        for what, text in (("id", clip.id), ("label", clip.label), ("location", clip.location)):
+            check_name(f"{root}", what, text)
     return sources, Dataset(root.name, root, clips, notes=(note,) if unnamed else ())
 
 

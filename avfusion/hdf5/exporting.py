@@ -17,6 +17,7 @@ from avfusion.features.layout import cannot_write
 from avfusion.hdf5.folder import FOLDERS, MOMENTS, SPLIT_FILES
 from avfusion.hdf5.moments import RunningMoments, Vector
 from avfusion.hdf5.reading import CLASS, ID, LOCATION, OWN_MARK, SYNTHETIC
+from avfusion.names import distinct
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,12 +41,13 @@ def export_features(store: FeatureStore, output: str | Path) -> Path:
     clips = store.clips
     if (clips["split"] == "").any():
         clips = clips.assign(split=assign_splits(clips))
+    stems = distinct("_" if name == "." else name.replace("/", "_") for name in clips["id"])
     temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     try:
         if output.exists() and (not output.is_dir() or any(output.iterdir())):
             raise UserError(f"{output.absolute()} exists; an export needs a new or empty folder")
         for modality in get_args(Modality):
-            _export(store, clips, modality, temporary / FOLDERS[modality])
+            _export(store, clips, stems, modality, temporary / FOLDERS[modality])
         os.replace(temporary, output)  # noqa: PTH105  (one name for every rename: tests stop here)
     except OSError as error:
         raise UserError(cannot_write(output, error)) from error
@@ -54,7 +56,7 @@ def export_features(store: FeatureStore, output: str | Path) -> Path:
     return output
 
 
-def _export(store: FeatureStore, clips: "pd.DataFrame", modality: Modality, folder: Path) -> None:
+def _export(store: FeatureStore, clips: "pd.DataFrame", stems: list[str], modality: Modality, folder: Path) -> None:
     """The files of one modality."""
     folder.mkdir(parents=True)
     running = RunningMoments()
@@ -66,7 +68,7 @@ def _export(store: FeatureStore, clips: "pd.DataFrame", modality: Modality, fold
             for row in rows:
                 features = store.frames(modality, int(row))
                 if len(features):
-                    _write_clip(file, store, int(row), modality, features)
+                    _write_clip(file, store, int(row), stems[row], modality, features)
                     n_short += len(features) < COURSE_FRAMES
                     if split == "train":
                         running.add(features)
@@ -77,15 +79,13 @@ def _export(store: FeatureStore, clips: "pd.DataFrame", modality: Modality, fold
         _log.warning("%s: %d clips have fewer than the course's %d frames", modality, n_short, COURSE_FRAMES)
 
 
-def _write_clip(file: h5py.File, store: FeatureStore, row: int, modality: Modality, features: Vector) -> None:
+def _write_clip(
+    file: h5py.File, store: FeatureStore, row: int, stem: str, modality: Modality, features: Vector
+) -> None:
     """One contiguous dataset, which readers can map into memory."""
     clip = store.clips.iloc[row]
     label = str(store.classes.index(clip["label"]))
-    stem = clip["id"].replace("/", "_")
-    name = f"{label}/{modality}/{stem}"
-    if name in file:
-        raise UserError(f"two clips would be called {stem!r} in HDF5; give their files other names")
-    dataset = file.create_dataset(name, data=features)
+    dataset = file.create_dataset(f"{label}/{modality}/{stem}", data=features)
     file[label].attrs[CLASS] = clip["label"]
     dataset.attrs[LOCATION] = clip["location"]
     if stem != clip["id"]:

@@ -1,6 +1,5 @@
 """The job `compare`: is this variant really better, and how far can it be trusted?"""
 
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from avfusion.comparison.trained import TrainedVariants, differing_clean_scores,
 from avfusion.device import choose_device
 from avfusion.errors import UserError
 from avfusion.jobs.options import read_truth
+from avfusion.names import metric_name
 from avfusion.report.writing import PICTURES, write_report
 from avfusion.robustness import choose_shifts, robustness
 from avfusion.tracking.artifacts import log_table
@@ -27,9 +27,6 @@ from avfusion.tracking.session import connect, ui_lines
 
 NO_SHIFTS = "not asked for: shifts=none"
 NO_CITIES = "not asked for; cities=all trains every variant again without each city"
-
-FORBIDDEN = re.compile(r"[^\w\-. :/]")
-"""What MLflow does not take in the name of a metric."""
 
 OUTPUT = Path("runs/compare")
 """Folder of the page unless another is named."""
@@ -165,9 +162,9 @@ def _with_cities(
 
 
 def _metrics(results: Results) -> dict[str, float]:
-    scores = {f"{row['score']}/{row['variant']}": row["value"] for row in results.scores.to_dict("records")}
-    calibration = {f"ece/{row['variant']}": row["ece"] for row in results.calibration.to_dict("records")}
-    return {FORBIDDEN.sub("_", name): float(value) for name, value in {**scores, **calibration}.items()}
+    scores = [(row["score"], row["variant"], row["value"]) for row in results.scores.to_dict("records")]
+    calibration = [("ece", row["variant"], row["ece"]) for row in results.calibration.to_dict("records")]
+    return {f"{score}/{metric_name(variant)}": float(value) for score, variant, value in [*scores, *calibration]}
 
 
 def _tables(results: Results) -> dict[str, pd.DataFrame]:

@@ -3,7 +3,6 @@
 import logging
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,8 @@ from avfusion.errors import UserError
 from avfusion.features.parts import Part
 from avfusion.figures import clip_timeline
 from avfusion.figures.style import DOTS_PER_INCH
-from avfusion.prediction.answers import Answer, answer
+from avfusion.names import file_names
+from avfusion.prediction.answers import Answer, answer, class_column
 from avfusion.prediction.clips import Query, find_clips
 from avfusion.prediction.embedding import carried_weights, check_named
 from avfusion.prediction.extractor import Extractor, missing_in_words
@@ -133,9 +133,7 @@ class Prediction:
         self.classifier, self.queries, self.options = classifier, queries, options
         self.rows: dict[int, dict[str, object]] = {}
         self.timelines: list[Path] = []
-        stems = [Path(query.id).stem for query in queries]
-        repeated = {stem for stem, count in Counter(stems).items() if count > 1}
-        self._names = [f"{stem}-{number}" if stem in repeated else stem for number, stem in enumerate(stems)]
+        self._names = file_names(Path(query.id).stem for query in queries)
         options.output.mkdir(parents=True, exist_ok=True)
 
     def run(self, extractor: Extractor) -> float:
@@ -159,12 +157,12 @@ class Prediction:
         """One row per answered clip in the order of the list; the scene of a clip that cannot be used is empty."""
         rows = [self.rows[number] for number in sorted(self.rows)]
         table = pd.DataFrame(rows, columns=["clip", "scene", "probability", "modalities", "note"])
-        classes = list(self.classifier.description.classes)
+        classes = [class_column(name) for name in self.classifier.description.classes]
         scores = pd.DataFrame([row.get("scores", {}) for row in rows], columns=classes, dtype=float)
         return pd.concat([table, scores], axis=1)
 
     def _row(self, number: int, part: Part) -> dict[str, object]:
-        said = missing_in_words(part)
+        said = "; ".join(filter(None, (self.queries[number].note, missing_in_words(part))))
         empty = {"clip": part.id, "scene": "", "probability": float("nan"), "modalities": ""}
         if part.reason:
             return {**empty, "note": said}
@@ -181,7 +179,7 @@ class Prediction:
             "probability": found.probability,
             "modalities": "+".join(found.modalities),
             "note": said,
-            "scores": dict(zip(found.classes, found.probabilities, strict=True)),
+            "scores": found.class_columns,
         }
 
     def _write_timeline(self, name: str, part: Part, found: Answer, said: str) -> None:

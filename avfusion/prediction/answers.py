@@ -35,6 +35,16 @@ class Answer:
     modalities: tuple[str, ...]
     """What the answer rests on."""
 
+    @property
+    def class_columns(self) -> dict[str, float]:
+        """The probability of each class by the name of its column."""
+        return dict(zip(map(class_column, self.classes), self.probabilities.tolist(), strict=True))
+
+
+def class_column(name: str) -> str:
+    """The column for the probability of the class `name`, which may be called like any other column of an answer."""
+    return f"probability/{name}"
+
 
 def present(features: Features) -> tuple[str, ...]:
     """The modalities that are there."""

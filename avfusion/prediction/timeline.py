@@ -13,7 +13,7 @@ from torch import Tensor
 
 from avfusion.classifier import SceneClassifier
 from avfusion.errors import UserError
-from avfusion.prediction.answers import Features, batch, present, responsible, scores
+from avfusion.prediction.answers import Features, batch, class_column, present, responsible, scores
 
 BATCH = 256
 """Seconds that are scored at a time."""
@@ -41,7 +41,7 @@ class Timeline:
     shares: dict[str, NDArray[np.float64]]
 
     def table(self) -> pd.DataFrame:
-        """One row per second: second, scene, probability, audio_share, video_share, and a column per class."""
+        """One row per second: second, scene, probability, audio_share, video_share, `probability/CLASS` per class."""
         rows = np.arange(len(self.seconds))
         leading = pd.DataFrame(
             {
@@ -51,7 +51,8 @@ class Timeline:
                 **{f"{modality}_share": share for modality, share in self.shares.items()},
             }
         )
-        return pd.concat([leading, pd.DataFrame(self.probabilities, columns=list(self.classes))], axis=1)
+        by_class = pd.DataFrame(self.probabilities, columns=[class_column(name) for name in self.classes])
+        return pd.concat([leading, by_class], axis=1)
 
 
 def make_timeline(classifier: SceneClassifier, features: Features, step: float) -> Timeline:

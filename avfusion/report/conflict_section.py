@@ -1,7 +1,6 @@
 """Where the modalities disagree: Tables 3 and 4 of the study, and what follows for all classes (Tables A to E)."""
 
 from avfusion.conflict import (
-    ALL,
     COMBINATIONS,
     cell_table,
     combine,
@@ -164,8 +163,8 @@ def fusion_in_conflict(material: Material) -> Block:
     for model in material.models.values():
         if model.id in ("audio_only", "video_only"):
             continue
-        counts = rescues_and_harms(audio, video, model.answers).loc[ALL].to_dict()
-        within = fused_in_cells(audio, video, model.answers).loc[ALL].to_dict()
+        counts = rescues_and_harms(audio, video, model.answers).iloc[-1].to_dict()
+        within = fused_in_cells(audio, video, model.answers).iloc[-1].to_dict()
         cells: list[Cell] = []
         for name in ("audio", "video"):
             rescues, harms = counts[f"rescues_over_{name}"], counts[f"harms_over_{name}"]

@@ -14,9 +14,11 @@ from mlflow.types.schema import Array
 from avfusion.classifier import SceneClassifier
 from avfusion.errors import UserError
 from avfusion.fusion import variants
+from avfusion.names import markdown
+from avfusion.prediction.answers import class_column
 from avfusion.prediction.embedding import in_words, save_embedder
 from avfusion.provenance import note, title
-from avfusion.tracking.lookup import find_run, read_config, seed_runs
+from avfusion.tracking.lookup import find_run, read_config, read_predictions, seed_runs
 
 PACKAGE = Path(__file__).parents[1]
 CLASSIFIER = "classifier"
@@ -59,7 +61,9 @@ def _signature(classes: tuple[str, ...]) -> ModelSignature:
     inputs = Schema([ColSpec(DataType.string, "clip", required=False), *arrays])
     texts = {"scene": DataType.string, "probability": DataType.double, "modalities": DataType.string}
     outputs = [ColSpec(kind, name) for name, kind in {**texts, "note": DataType.string}.items()]
-    return ModelSignature(inputs, Schema([*outputs, *(ColSpec(DataType.double, name) for name in classes)]))
+    return ModelSignature(
+        inputs, Schema([*outputs, *(ColSpec(DataType.double, class_column(name)) for name in classes)])
+    )
 
 
 def register(run_id: str) -> str:
@@ -100,8 +104,9 @@ def promote(run_id: str) -> str:
 
 def _description(run: Run) -> str:
     """What a registered model is, came to, and must not be trusted with; as Markdown."""
-    config = read_config(seed_runs(find_run(run.info.run_id))[0])
-    features, metrics, classes = config["features"], run.data.metrics, _classes(run)
+    first = seed_runs(find_run(run.info.run_id))[0]
+    config, classes = read_config(first), read_predictions(first, "test").classes
+    features, metrics = config["features"], run.data.metrics
     provenance, variant = features["provenance"], variants()[config["variant"]]
     rows = []
     for split, name in (("test", "test"), ("val", "validation")):
@@ -113,7 +118,7 @@ def _description(run: Run) -> str:
         incomplete = f"no companion: a clip needs {' and '.join(variant.modalities)}"
     limits = [
         *([f"made with {warning}" for warning in [note(provenance)] if warning]),
-        f"always answers one of its {len(classes)} classes: {', '.join(classes)}",
+        f"always answers one of its {len(classes)} classes: {markdown(', '.join(classes))}",
         incomplete,
         f"features must be those of {in_words(provenance['embedder'])}",
     ]
@@ -125,9 +130,3 @@ def _description(run: Run) -> str:
             *("", "Limits:", "", *(f"- {limit}" for limit in limits)),
         ]
     )
-
-
-def _classes(run: Run) -> list[str]:
-    """The classes, as the metrics per class name them; the order is that of the labels."""
-    prefix = "test/f1/"
-    return sorted(name.removeprefix(prefix) for name in run.data.metrics if name.startswith(prefix))

@@ -12,6 +12,7 @@ from avfusion.evaluation import confusion, evaluate, per_class
 from avfusion.experiment import Result, best_epoch
 from avfusion.features import FeatureStore
 from avfusion.figures import confusion_heatmap, loss_curves
+from avfusion.names import metric_name
 from avfusion.provenance import embedder_in_words, note, title
 from avfusion.tracking.artifacts import log_features, log_table, save_figure
 from avfusion.tracking.models import log_model
@@ -47,7 +48,7 @@ def log_scores(result: Result, store: FeatureStore) -> None:
         for name in CURVES
     }
     class_metrics = {
-        f"test/{column}/{scene}": float(value)
+        f"test/{column}/{metric_name(str(scene))}": float(value)
         for column in ("precision", "recall", "f1")
         for scene, value in table[column].items()
     }

@@ -1,0 +1,95 @@
+"""Names of classes, clips and files, which people choose freely: what none may hold, and how they stand elsewhere."""
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable
+
+from avfusion.errors import UserError
+
+# Control characters with tab and line breaks, the two other line breaks, halves of surrogate pairs. These categories
+# are settled; "not printable" is not: it takes in spaces, joined emoji, and whatever a Python does not know yet.
+_UNUSABLE = ("Cc", "Zl", "Zp", "Cs")
+
+LONGEST_PLAIN = 100
+"""Bytes of a plain name: MLflow takes 250 characters with all that stands before it, disks 255 with what they add."""
+
+
+def check_name(where: str, what: str, name: str) -> None:
+    """Raises `UserError`, beginning with `where`, for a name that no table of text can hold."""
+    if name.isprintable():  # nearly always, and far faster
+        return
+    if strange := next(filter(_is_unusable, name), None):
+        raise UserError(
+            f"{where}: the {what} '{escaped(name)}' holds the character '{escaped(strange)}' (U+{ord(strange):04X}); "
+            "names hold no tabs, line breaks or other control characters"
+        )
+
+
+def escaped(name: str) -> str:
+    r"""`name` with what `check_name` refuses written as in Python: `\n`, `\u2028`, `\xe9` for a byte, not UTF-8."""
+    return "".join(_escape(character) if _is_unusable(character) else character for character in name)
+
+
+def metric_name(name: str) -> str:
+    """`name` as the last part of a metric's name in MLflow, which takes letters, digits and `_-. ` of a name.
+
+    A name that it takes stays as it is. Any other has `_` in place of what it does not take and a hash behind it, so
+    that two names never become one.
+    """
+    changed = plain(name)
+    if changed == name and not _HASHED.search(name):
+        return name
+    return f"{changed}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:_DIGITS]}"
+
+
+def file_names(names: Iterable[str]) -> list[str]:
+    """The names, in their order, as file names that every disk takes and none of which meets another."""
+    return distinct(map(plain, names))
+
+
+def plain(name: str) -> str:
+    """`name` in at most `LONGEST_PLAIN` bytes: `_` for all but letters, digits and `_-. `, and for dots at its ends."""
+    cut = _STRANGE.sub("_", name).encode()[:LONGEST_PLAIN].decode(errors="ignore")
+    return _ENDS.sub(lambda found: "_" * len(found[0]), cut) or "_"
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """The names, in their order, with a number behind one that stood before, in whatever case or Unicode form."""
+    taken: set[str] = set()
+    numbers: dict[str, int] = {}
+    found = []
+    for name in names:
+        own = name
+        while (folded := _folded(own)) in taken:
+            numbers[_folded(name)] = number = numbers.get(_folded(name), 1) + 1
+            own = f"{name}-{number}"
+        taken.add(folded)
+        found.append(own)
+    return found
+
+
+def markdown(text: str) -> str:
+    """`text` on one line, so that Markdown shows it as it is."""
+    return _MARKDOWN.sub(r"\\\1", " ".join(_BLANKS.split(text.strip())))
+
+
+_DIGITS = 8
+_HASHED = re.compile(rf"-[0-9a-f]{{{_DIGITS}}}\Z")
+_STRANGE = re.compile(r"[^\w\-. ]")
+_ENDS = re.compile(r"\A[. ]+|[. ]+\Z")
+_MARKDOWN = re.compile(r"([\\`*_\[\]<>|#&$~])")
+_BLANKS = re.compile(r"[ \t\r\n]+")
+
+
+def _is_unusable(character: str) -> bool:
+    return unicodedata.category(character) in _UNUSABLE
+
+
+def _escape(character: str) -> str:
+    # Python's stand-in for a byte of a file name that is not UTF-8
+    return f"\\x{ord(character) - 0xDC00:02x}" if 0xDC80 <= ord(character) <= 0xDCFF else ascii(character)[1:-1]
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name.casefold())
