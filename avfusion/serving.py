@@ -3,7 +3,12 @@
 MLflow runs this file when it loads a logged model (models from code); `avfusion.tracking.models` logs it.
 """
 
-from functools import cached_property
+import asyncio
+import logging
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +16,32 @@ import mlflow
 import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, TEMPORARILY_UNAVAILABLE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from numpy.typing import NDArray
 
 from avfusion.classifier import SceneClassifier
 from avfusion.errors import UserError
+from avfusion.features.parts import Part
 from avfusion.media import DEFAULT_LIMITS
-from avfusion.prediction.answers import MODALITIES, NOUNS, Answer, answer
+from avfusion.prediction.answers import MODALITIES, NOUNS, Answer, Features, answer
 from avfusion.prediction.clips import Query
 from avfusion.prediction.embedding import carried_weights
-from avfusion.prediction.extractor import SharedExtractors, missing_in_words
-from avfusion.prediction.upload import ServerLimits, clip_file
+from avfusion.prediction.extractor import BusyError, SharedExtractors, missing_in_words
+from avfusion.prediction.gate import Gate, client_is_gone
+from avfusion.prediction.upload import ServerLimits, Upload, read_clip
+from avfusion.work_folder import remove_left_overs
 
 CLIP = "clip"
 NOTHING = "nothing given; send `clip` (base64 of a media file), or `audio` and `video` arrays [T, D]"
 MOST_FRAMES = round(DEFAULT_LIMITS.seconds * 10)
 """Frames of ready features that a request may hold: two hours, ten a second."""
+MLFLOWS_SERVER = "mlflow.pyfunc.scoring_server.app"
+"""The module that `mlflow models serve` gives to uvicorn; it loads the model while it is imported."""
+
+Given = Path | Upload | Features
+
+_log = logging.getLogger(__name__)
 
 
 class SceneModel(PythonModel):
@@ -38,24 +52,44 @@ class SceneModel(PythonModel):
     """
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the classifier from the model's folder; nothing is unpickled."""
-        self.folder = Path(context.artifacts["classifier"])
-        self.classifier = SceneClassifier.load(self.folder)
+        """Load the classifier from the model's folder; nothing is unpickled. In a server, guard it."""
+        folder = Path(context.artifacts["classifier"])
+        self.classifier = SceneClassifier.load(folder)
         self.limits = ServerLimits.from_environment()
+        self.extractors = SharedExtractors(
+            self.limits.workers,
+            queue=self.limits.queue,
+            patience=self.limits.timeout,
+            embedder=self.classifier.description.features["embedder"],
+            weights=carried_weights(folder),
+            device="auto",
+            timeout=self.limits.timeout,
+            limits=self.limits.media,
+        )
+        remove_left_overs()
+        self._guard()
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """One row per clip; a request with a row that cannot be answered gets a client error (4xx) of one line."""
-        answers = []
+        """One row per clip; a request with a row that cannot be answered gets a client error (4xx) of one line.
+
+        While too many wait for an answer to a clip, such requests get 503.
+        """
         if not model_input.size:  # no row, or no column that the signature knows
             raise _refused(NOTHING)
+        n_rows = len(model_input)
+        if n_rows > self.limits.rows:
+            raise _refused(f"{n_rows} rows; this server answers {self.limits.rows} at a time")
+        given: list[Given] = []
         for number, row in enumerate(model_input.to_dict("records")):
-            try:
-                answers.append(self._answer({str(name): value for name, value in row.items()}))
-            except UserError as error:
-                where = f"row {number}: " if len(model_input) > 1 else ""
-                raise _refused(f"{where}{error}") from None
+            with _refusing(number, n_rows):
+                given.append(self._read({str(name): value for name, value in row.items()}))
+        parts = self._parts({number: clip for number, clip in enumerate(given) if isinstance(clip, Path | Upload)})
+        answers = []
+        for number, features in enumerate(given):
+            with _refusing(number, n_rows):
+                answers.append(self._answer(parts.get(number, features)))
         return pd.DataFrame(answers)
 
     @property
@@ -63,44 +97,81 @@ class SceneModel(PythonModel):
         """What the model listens to."""
         return self.classifier.network.modalities
 
-    @cached_property
-    def extractors(self) -> SharedExtractors:
-        """What embeds clips; its processes start with the first clip."""
-        return SharedExtractors(
-            self.limits.workers,
-            embedder=self.classifier.description.features["embedder"],
-            weights=carried_weights(self.folder),
-            device="auto",
-            timeout=self.limits.timeout,
-        )
+    def _guard(self) -> None:
+        """Puts the gate before the server that is loading this model; nothing happens outside a server.
 
-    def _answer(self, row: dict[str, Any]) -> dict[str, str | float]:
+        MLflow reads a request of any size into memory before it asks the model. Its application is made right after the
+        model is loaded, in the event loop of its server; the loop's next turn, before the application starts, adds the
+        gate by the usual way of adding middleware.
+        """
+        server = sys.modules.get(MLFLOWS_SERVER)
+        if server is None or hasattr(server, "app"):
+            return
+        limits = self.limits
+        options = {
+            "megabytes": limits.request_megabytes,
+            "seconds": limits.timeout,
+            "clips": limits.workers + limits.queue,
+            "close": self.extractors.close,
+        }
+        try:
+            asyncio.get_running_loop().call_soon(lambda: server.app.add_middleware(Gate, **options))
+        except RuntimeError:  # no loop: another server than uvicorn
+            _log.warning("the size of requests is not limited; start the server by `mlflow models serve`")
+
+    def _read(self, row: dict[str, Any]) -> Given:
+        """What a row holds, checked as far as that goes before a clip is decoded."""
         given = {name for name in (CLIP, *MODALITIES) if _is_given(row.get(name))}
         if CLIP in given and len(given) > 1:
             raise UserError("give either `clip` or the arrays `audio` and `video`, not both")
         if CLIP in given:
-            features, note = self._of_clip(row[CLIP])
-        elif given:
-            features = {name: self._of_array(row.get(name), name) for name in MODALITIES}
-            note = "; ".join(f"no {NOUNS[name]} given" for name in self.modalities if name not in given)
-        else:
-            raise UserError(NOTHING)
-        try:
-            return _row(answer(self.classifier, features), note)
-        except UserError as error:
-            raise UserError(f"{note}; {error}") from None
+            return self._clip(row[CLIP])
+        if given:
+            return {name: self._of_array(row.get(name), name) for name in MODALITIES}
+        raise UserError(NOTHING)
 
-    def _of_clip(self, clip: Any) -> tuple[dict[str, NDArray[np.float32]], str]:
-        """Features of an uploaded or named clip, and what is to be said of it."""
+    def _clip(self, clip: Any) -> Path | Upload:
         if isinstance(clip, list | np.ndarray) and len(clip) == 1:
             clip = clip[0]  # the form of {"inputs": {"clip": [...]}}
         if not isinstance(clip, str):
             raise UserError(f"`clip` is {type(clip).__name__}; expected text: the base64 of a media file")
-        with clip_file(clip, self.limits) as path:
-            part = self.extractors.part(Query(CLIP, path, path), self.modalities)
-        if part.reason:
-            raise UserError(f"`clip` cannot be used: {missing_in_words(part)}")
-        return {"audio": part.audio, "video": part.video}, missing_in_words(part)
+        return read_clip(clip, self.limits)
+
+    def _parts(self, clips: Mapping[int, Path | Upload]) -> dict[int, Part]:
+        """The features of the clips of a request, by their rows; all have one turn and one deadline."""
+        if not clips:
+            return {}
+        try:
+            with (
+                self.extractors.one(client_is_gone) as extractor,
+                tempfile.TemporaryDirectory(dir=extractor.folder) as folder,
+            ):
+                queries = []
+                for number, clip in clips.items():
+                    path = clip.write(Path(folder, str(number))) if isinstance(clip, Upload) else clip
+                    queries.append(Query(CLIP, path, path))
+                parts = dict(extractor.parts(queries, self.modalities, self.limits.timeout))
+        except BusyError as error:
+            raise MlflowException(str(error), error_code=TEMPORARILY_UNAVAILABLE) from None
+        except UserError as error:
+            raise _refused(str(error)) from None
+        return {row: parts[position] for position, row in enumerate(clips)}
+
+    def _answer(self, given: Part | Given) -> dict[str, str | float]:
+        """The answer to a clip that was decoded, or to ready features."""
+        if isinstance(given, Part):
+            note = missing_in_words(given)
+            if given.reason:
+                raise UserError(f"`clip` cannot be used: {note}")
+            features: Features = {"audio": given.audio, "video": given.video}
+        else:
+            assert isinstance(given, Mapping)  # every clip has its part by now
+            features = given
+            note = "; ".join(f"no {NOUNS[name]} given" for name in self.modalities if not len(features[name]))
+        try:
+            return _row(answer(self.classifier, features), note)
+        except UserError as error:
+            raise UserError("; ".join(filter(None, (note, str(error))))) from None
 
     def _of_array(self, value: Any, modality: str) -> NDArray[np.float32]:
         """One modality's ready features [T, D]; T = 0 where they are not given."""
@@ -119,6 +190,15 @@ class SceneModel(PythonModel):
         if not np.isfinite(array).all():
             raise UserError(f"`{modality}` holds values that are not finite")
         return array
+
+
+@contextmanager
+def _refusing(row: int, n_rows: int) -> Iterator[None]:
+    """Turns a `UserError` into a refusal that names the row, if there are several."""
+    try:
+        yield
+    except UserError as error:
+        raise _refused(f"row {row}: {error}" if n_rows > 1 else str(error)) from None
 
 
 def _refused(message: str) -> MlflowException:

@@ -240,7 +240,21 @@ def test_clips_to_parts_in_a_process(tmp_path: Path) -> None:
 
 
 def test_an_embedder_that_cannot_be_had_is_said_and_the_next_caller_need_not_wait() -> None:
-    shared = SharedExtractors(1, embedder={**DEMO, "hop": -1.0}, weights="none", device="cpu", timeout=5.0)
-    with pytest.raises(UserError, match=r"hop=-1.0; expected seconds above 0"):
-        shared.part(Query("a", None, None), ("audio",))
+    embedder = {**DEMO, "hop": -1.0}
+    shared = SharedExtractors(1, queue=1, patience=5.0, embedder=embedder, weights="none", device="cpu", timeout=5.0)
+    with pytest.raises(UserError, match=r"hop=-1.0; expected seconds above 0"), shared.one():
+        pass
     assert shared.free == 1
+
+
+def test_an_answer_is_of_finite_numbers() -> None:
+    far = {name: np.full((5, DIM), 3e38, np.float32) for name in ("audio", "video")}
+    with pytest.raises(UserError, match="late has no answer: its numbers are not finite"):
+        answer(make_classifier("late"), far)
+    damaged = make_classifier("audio_only")
+    for weights in damaged.parameters():
+        weights.data.fill_(float("nan"))
+    with pytest.raises(UserError, match="audio_only has no answer"):
+        answer(damaged, make_features(5, 5))
+    with pytest.raises(UserError, match="audio_only has no answer"):
+        make_timeline(damaged, make_features(5, 5), 0.5)

@@ -1,6 +1,5 @@
 """Where the parts of an extraction lie until they are packed: in the store's folder, or at an fsspec address."""
 
-import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +10,7 @@ from avfusion.features.layout import cannot_write
 from avfusion.features.parts import Part, part_name, read_part, write_part
 from avfusion.media.container import one_line
 from avfusion.shown import masked
+from avfusion.work_folder import WorkFolder
 
 _EXAMPLES = "for instance s3://bucket/folder or file:///shared/folder"
 
@@ -96,21 +96,21 @@ class AddressPlace:
 
     def write(self, index: int, part: Part) -> None:
         """See `Place`."""
-        with tempfile.TemporaryDirectory(prefix="avfusion-") as folder:
-            write_part(Path(folder), index, part)
-            temporary = f"{self._root}/{Path(folder).name}.tmp"
+        with WorkFolder() as folder:
+            write_part(folder, index, part)
+            temporary = f"{self._root}/{folder.name}.tmp"
             try:
-                self._files.put_file(str(Path(folder, part_name(index))), temporary)
+                self._files.put_file(str(folder / part_name(index)), temporary)
                 self._files.mv(temporary, self._path(index))
             except Exception as error:  # each file system has its own
                 raise OSError(one_line(error)) from error
 
     def read(self, index: int, clip_id: str) -> Part:
         """See `Place`."""
-        with tempfile.TemporaryDirectory(prefix="avfusion-") as folder:
-            self._files.get_file(self._path(index), str(Path(folder, part_name(index))))
+        with WorkFolder() as folder:
+            self._files.get_file(self._path(index), str(folder / part_name(index)))
             try:
-                return read_part(Path(folder), index, clip_id)
+                return read_part(folder, index, clip_id)
             except UserError:
                 self._files.rm_file(self._path(index))
                 raise

@@ -4,10 +4,12 @@
 decoders of damaged files do both.
 """
 
+import math
 import multiprocessing
 import os
 import signal
 import sys
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -106,11 +108,15 @@ class WorkerPool:
                 self._receive(worker)
         return self._provenance
 
-    def run(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
+    def run(self, tasks: Iterable[Task], within: float = math.inf) -> Iterator[Outcome]:
         """The outcome of each task, as they come.
 
         A worker that dies is replaced and its task tried once more: the first death may have come
         from outside (memory ran out, the session ended).
+
+        Args:
+            tasks: what to do.
+            within: seconds for all of it; what is not done then is given up.
 
         Raises:
             UserError: a worker cannot write.
@@ -118,7 +124,11 @@ class WorkerPool:
         """
         waiting = deque(tasks)
         tried: set[int] = set()
+        until = time.monotonic() + within
         while waiting or any(worker.task for worker in self._workers):
+            if time.monotonic() > until:
+                yield from self._given_up(waiting, f"decoding and embedding took more than {within:g} s")
+                return
             self._fill(len(waiting))
             for worker in self._workers:
                 if worker.ready and worker.task is None and waiting:
@@ -142,6 +152,16 @@ class WorkerPool:
             if worker.task is not None and worker.clock.spent() > self._timeout and not worker.connection.poll():
                 self._remove(worker, grace=0.0)
                 yield Outcome(worker.task, f"decoding took more than {self._timeout:g} s", written=False)
+
+    def _given_up(self, waiting: Iterable[Task], reason: str) -> Iterator[Outcome]:
+        """Ends the workers that have a task in hand, and starts others for what may come."""
+        tasks = list(waiting)
+        for worker in list(self._workers):
+            if worker.task is not None:
+                tasks.append(worker.task)
+                self._remove(worker, grace=0.0)
+        self._fill(self._count)
+        yield from (Outcome(task, reason, written=False) for task in tasks)
 
     def _heard(self) -> list[_Worker]:
         """The workers that have something to say or have died, after a short wait for one."""

@@ -1,7 +1,6 @@
 """The job `predict`: any clips in, their scenes out, by a model that MLflow keeps."""
 
 import logging
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from avfusion.provenance import embedder_in_words, note
 from avfusion.tracking.runs import job_run, log_batch, log_file
 from avfusion.tracking.session import connect
 from avfusion.tracking.stored_models import fetch_model
+from avfusion.work_folder import WorkFolder
 
 OUTPUT = Path("runs/predict")
 """Folder of what is written unless another is named."""
@@ -90,8 +90,8 @@ def predict_job(*, clip: str, audio: str, video: str, **options: str) -> list[st
     chosen = Options.parse(**options)
     queries = find_clips(clip, audio, video)
     connect()
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = fetch_model(chosen.model, Path(temporary))
+    with WorkFolder() as temporary:
+        folder = fetch_model(chosen.model, temporary)
         classifier = SceneClassifier.load(folder)
         embedder = classifier.description.features["embedder"]
         check_named(embedder, chosen.embedder)
@@ -169,10 +169,10 @@ class Prediction:
         features = {"audio": part.audio, "video": part.video}
         try:
             found = answer(self.classifier, features)
+            if max(len(part.audio), len(part.video)) * part.step > self.options.timeline:
+                self._write_timeline(self._names[number], part, found, said)
         except UserError as error:
             return {**empty, "note": "; ".join(filter(None, (said, str(error))))}
-        if max(len(part.audio), len(part.video)) * part.step > self.options.timeline:
-            self._write_timeline(self._names[number], part, found, said)
         return {
             "clip": part.id,
             "scene": found.scene,

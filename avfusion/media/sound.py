@@ -16,6 +16,7 @@ from avfusion.media.container import DEFAULT_LIMITS, Limits, MediaError, decode,
 
 Samples = NDArray[np.float32]
 _BLOCK = 2**16  # samples in a block, at least, but for the last one
+_HELD = 2**24  # samples of a sound that is decoded as a whole: 64 MB
 # Full scale of the integer sample formats: value = (sample - offset) / scale.
 _INTEGER_FORMATS: dict[str, tuple[float, float]] = {
     "u8": (128.0, 2.0**7),
@@ -35,6 +36,9 @@ def stream_sound(
 ) -> tuple[Iterator[Samples], int]:
     """The sound of a media file in blocks, downmixed by the mean over its channels.
 
+    Where the sound that `limits` allows is short enough to be held, all of it is decoded here, so that what is longer
+    is refused before anyone works on its beginning.
+
     Args:
         path: any container and codec that FFmpeg reads.
         limits: what to refuse.
@@ -53,7 +57,8 @@ def stream_sound(
     if first is None:
         raise MediaError("no sound: nothing could be decoded")
     block, rate = first
-    return chain([block], (block for block, _ in walk)), rate
+    blocks = chain([block], (block for block, _ in walk))
+    return (iter(list(blocks)) if limits.seconds * rate <= _HELD else blocks), rate
 
 
 def read_sound(

@@ -72,6 +72,8 @@ class VideoReader:
         self._path, self._limits, self._on_damage = path, limits, on_damage
         with media_errors(), open_stream(path, "video", limits) as opened:
             self.n_frames, self.seconds = _count(opened, limits)
+        if self.seconds > limits.seconds:
+            raise MediaError(f"more than {limits.seconds:g} s of pictures")
 
     def sample(self, count: int, consume: Callable[[Iterator[Frame]], Result]) -> tuple[Result, NDArray[np.int64]]:
         """Hands the distinct frames among `frame_indices(n_frames, count)` to `consume`.

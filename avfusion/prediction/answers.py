@@ -71,7 +71,7 @@ def responsible(classifier: SceneClassifier, having: tuple[str, ...]) -> SceneCl
 
 
 def answer(classifier: SceneClassifier, features: Features) -> Answer:
-    """The scene of a clip by `classifier`, or by its companion; `UserError` as of `responsible`."""
+    """The scene of a clip by `classifier`, or by its companion; `UserError` as of `responsible` and `scores`."""
     chosen = responsible(classifier, present(features))
     probabilities, decisions = scores(chosen, batch(chosen, features))
     classes, best = chosen.description.classes, int(decisions[0])
@@ -104,6 +104,16 @@ def batch(classifier: SceneClassifier, features: Features) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def scores(classifier: SceneClassifier, clips: Mapping[str, Tensor]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Probabilities [B, C] and decisions [B] for audio and video [B, T, D]."""
+    """Probabilities [B, C] and decisions [B] for audio and video [B, T, D].
+
+    Every answer to a clip is made here. Raises `UserError` if it is not of finite numbers.
+    """
     log_probabilities, decisions = classifier.answers(clips["audio"], clips["video"])
-    return torch.softmax(log_probabilities.double(), 1).numpy(), decisions.numpy()
+    probabilities = torch.softmax(log_probabilities.double(), 1)
+    if not probabilities.isfinite().all():
+        variant = classifier.description.variant
+        raise UserError(
+            f"{variant} has no answer: its numbers are not finite; the features are far from those that it was "
+            "trained on, or its weights are damaged"
+        )
+    return probabilities.numpy(), decisions.numpy()

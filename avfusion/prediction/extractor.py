@@ -1,10 +1,11 @@
 """Features of clips that nobody knows yet: decoded in processes that may hang, crash or be replaced."""
 
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
-from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import Any
 
@@ -15,6 +16,9 @@ from avfusion.features.parts import Part, part_name, read_part
 from avfusion.media import DEFAULT_LIMITS, Limits
 from avfusion.prediction.clips import Query
 from avfusion.prediction.embedding import load_same
+from avfusion.work_folder import WorkFolder
+
+_LOOK_EVERY = 0.25  # seconds between two looks at whether a caller still waits
 
 
 class Extractor:
@@ -22,6 +26,9 @@ class Extractor:
 
     Files are decoded under the limits of extraction; a clip that takes more than `timeout` seconds of decoding, or ends
     its process twice, is given up.
+
+    Attributes:
+        folder: a folder for temporary files, which goes away with the extractor.
     """
 
     def __init__(
@@ -36,9 +43,10 @@ class Extractor:
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         """Starts the processes and waits until the embedder is loaded; raises `UserError` if it cannot be had."""
-        self._folder = tempfile.TemporaryDirectory(prefix="avfusion-")
+        self._work = WorkFolder()
+        self.folder = self._work.path
         load = partial(load_same, dict(embedder), weights, device)
-        settings = Settings(load, Path(self._folder.name), "any", limits)
+        settings = Settings(load, self.folder, "any", limits)
         self._pool = WorkerPool(settings, workers, threads=threads, timeout=timeout)
         self._n_asked = 0
         try:
@@ -56,24 +64,28 @@ class Extractor:
     def close(self) -> None:
         """Ends the processes and removes what they left."""
         self._pool.__exit__()
-        self._folder.cleanup()
+        self._work.close()
 
-    def parts(self, queries: Sequence[Query], modalities: Sequence[str]) -> Iterator[tuple[int, Part]]:
-        """Position and features of each query, as they come; only `modalities` are read."""
+    def parts(
+        self, queries: Sequence[Query], modalities: Sequence[str], within: float = math.inf
+    ) -> Iterator[tuple[int, Part]]:
+        """Position and features of each query, as they come; only `modalities` are read.
+
+        What is not there `within` these seconds, decoding and embedding together, is given up.
+        """
         first, self._n_asked = self._n_asked, self._n_asked + len(queries)
         tasks = []
         for number, query in enumerate(queries, first):
             audio, video = (getattr(query, name) if name in modalities else None for name in ("audio", "video"))
             tasks.append(Task(number, query.id, audio, video))
-        for outcome in self._pool.run(tasks):
+        for outcome in self._pool.run(tasks, within):
             yield outcome.task.index - first, self._part(outcome.task, outcome.reason, written=outcome.written)
 
     def _part(self, task: Task, reason: str, *, written: bool) -> Part:
         if not written:
             return Part(task.clip_id, reason=reason)
-        folder = Path(self._folder.name)
-        part = read_part(folder, task.index, task.clip_id)
-        (folder / part_name(task.index)).unlink()
+        part = read_part(self.folder, task.index, task.clip_id)
+        (self.folder / part_name(task.index)).unlink()
         return part
 
 
@@ -83,14 +95,26 @@ def missing_in_words(part: Part) -> str:
     return "; ".join(line for line in said if line != NO_FILE)
 
 
+class BusyError(Exception):
+    """Nobody is free for a clip, and it cannot wait; the message is one line."""
+
+
 class SharedExtractors:
     """Up to `limit` extractors of one process each, started when needed, for callers in several threads."""
 
-    def __init__(self, limit: int, **options: Any) -> None:
-        """`options` are those of `Extractor`."""
-        self._options = options
+    def __init__(self, limit: int, *, queue: int, patience: float, **options: Any) -> None:
+        """Starts nothing yet.
+
+        Args:
+            limit: extractors.
+            queue: callers that may wait for one.
+            patience: seconds that a caller may wait.
+            options: those of `Extractor`.
+        """
+        self._limit, self._queue, self._patience, self._options = limit, queue, patience, options
         self._free: SimpleQueue[Extractor | None] = SimpleQueue()
-        self._starting = Lock()
+        self._starting, self._counting = Lock(), Lock()
+        self.waiting = 0
         for _ in range(limit):
             self._free.put(None)
 
@@ -99,15 +123,18 @@ class SharedExtractors:
         """How many callers need not wait."""
         return self._free.qsize()
 
-    def part(self, query: Query, modalities: Sequence[str]) -> Part:
-        """The features of one clip; waits until an extractor is free."""
-        extractor = self._free.get()
+    @contextmanager
+    def one(self, given_up: Callable[[], bool] = lambda: False) -> Iterator[Extractor]:
+        """An extractor for this caller alone, as soon as one is free.
+
+        Raises `BusyError` if too many wait already, if it takes too long, and when `given_up` says so.
+        """
+        extractor = self._wait(given_up)
         try:
             if extractor is None:
                 with self._starting:  # one at a time: a start changes the process's environment
                     extractor = Extractor(workers=1, **self._options)
-            ((_, part),) = extractor.parts([query], modalities)
-            return part
+            yield extractor
         except BaseException:
             if extractor is not None:
                 extractor.close()
@@ -115,3 +142,28 @@ class SharedExtractors:
             raise
         finally:
             self._free.put(extractor)
+
+    def close(self) -> None:
+        """Ends every extractor as soon as it is free."""
+        for _ in range(self._limit):
+            extractor = self._free.get()
+            if extractor is not None:
+                extractor.close()
+
+    def _wait(self, given_up: Callable[[], bool]) -> Extractor | None:
+        with self._counting:
+            try:
+                return self._free.get_nowait()
+            except Empty:
+                if self.waiting >= self._queue:
+                    raise BusyError(f"{self.waiting} requests with clips wait already; try again later") from None
+            self.waiting += 1
+        try:
+            until = time.monotonic() + self._patience
+            while not given_up() and time.monotonic() < until:
+                with suppress(Empty):
+                    return self._free.get(timeout=_LOOK_EVERY)
+            raise BusyError(f"no worker for clips was free within {self._patience:g} s; try again later")
+        finally:
+            with self._counting:
+                self.waiting -= 1

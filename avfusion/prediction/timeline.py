@@ -59,7 +59,7 @@ def make_timeline(classifier: SceneClassifier, features: Features, step: float) 
     """The timeline of a clip whose moments are `step` seconds apart, by `classifier` or its companion.
 
     Second s is answered by the moments in [s, s + 1) alone, as a clip of its own (the 1-s protocol); where moments are
-    further apart than a second, some seconds are left out. Raises `UserError` as `responsible` does.
+    further apart than a second, some seconds are left out. Raises `UserError` as `responsible` and `scores` do.
     """
     if step <= 0:
         raise UserError(f"a timeline needs the seconds between two moments, above 0; got {step:g}")
