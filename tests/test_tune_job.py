@@ -25,6 +25,7 @@ from avfusion.fusion import variants
 from avfusion.jobs import tune
 from avfusion.jobs.tune import tune_job
 from avfusion.parallel import Training
+from avfusion.stored_results import StoredResults
 from avfusion.task import Task
 from avfusion.tracking.lookup import finished_runs, read_predictions, seed_runs
 from avfusion.tracking.stored_models import load_classifier
@@ -67,7 +68,9 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tracking_uri: str) -> None:
     """The last trainings in this process, no drawing, and models only where a test looks at them: all take seconds."""
 
-    def here(features: Path, trainings: list[Training], device: object, workers: int) -> Iterator[object]:
+    def here(
+        features: Path, trainings: list[Training], device: object, workers: int, kept: StoredResults
+    ) -> Iterator[object]:
         task = Task(FeatureStore.open(features))
         for training in trainings:
             trained = train(task, training.variant, training.params, training.seed, device)  # type: ignore[arg-type]
@@ -79,7 +82,6 @@ def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, track
 
     monkeypatch.setattr("avfusion.jobs.retrain.train_many", here)
     if "retrained" not in request.node.name:
-        monkeypatch.setattr("avfusion.jobs.retrain.log_model", lambda classifier: "")
         monkeypatch.setattr("avfusion.tracking.records.log_model", lambda classifier: "")
     monkeypatch.setattr("avfusion.tracking.records.save_figure", save)
     monkeypatch.setattr("avfusion.tracking.artifacts.save_figure", save)

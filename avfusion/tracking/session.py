@@ -10,6 +10,7 @@ from filelock import FileLock
 from mlflow import MlflowClient
 
 from avfusion.errors import UserError
+from avfusion.tracking.failures import bound_waiting
 
 EXPERIMENT = "avfusion"
 """Experiment of a direct start; `mlflow run --experiment-name` and MLFLOW_EXPERIMENT_NAME name another."""
@@ -28,6 +29,7 @@ def connect() -> None:
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{Path.cwd() / 'mlflow.db'}"
     uri = os.environ["MLFLOW_TRACKING_URI"]
     mlflow.set_tracking_uri(uri)
+    bound_waiting()
     if uri.startswith(("http://", "https://")):
         _check_server(uri)
     with _creation_lock(uri):
