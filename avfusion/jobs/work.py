@@ -77,8 +77,7 @@ def training_job(name: str) -> Iterator[TrainingJob]:
 
 @contextmanager
 def _work(base: Path, command: str) -> Iterator[Work]:
-    folder, lock = _claimed(base)
-    with lock:
+    with _claimed(base) as folder:
         work = _begun(StoredResults(folder))
         try:
             yield work
@@ -86,18 +85,19 @@ def _work(base: Path, command: str) -> Iterator[Work]:
             if not (done := work.results.count()):
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
-            kept = f"trained so far: {done}, kept in {folder.resolve()}"
+            kept = f"what was trained so far ({done}) is kept in {folder.resolve()}"
             if isinstance(error, TrackingError):
                 again = f": {command}" if command else ""
-                raise TrackingError(f"{error}; {kept}, will be logged then and not trained again{again}") from error
+                raise TrackingError(f"{error}; {kept} and logged then{again}") from error
             if isinstance(error, KeyboardInterrupt):
                 _log.warning(kept)
             raise
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _claimed(base: Path) -> tuple[Path, FileLock]:
-    """The folder `base`, or one beside it where another process is at work there; and its lock, held."""
+@contextmanager
+def _claimed(base: Path) -> Iterator[Path]:
+    """The folder `base`, or one beside it where another process is at work there; inside the block it is locked."""
     for number in count(1):
         folder = base if number == 1 else base.with_name(f"{base.name}-{number}")
         lock = FileLock(folder / LOCK, timeout=0)
@@ -111,8 +111,11 @@ def _claimed(base: Path) -> tuple[Path, FileLock]:
                 f"{folder.absolute()}: cannot be written ({error.strerror or error}); what is trained is kept there "
                 "until it is logged: start in a folder that can be written"
             ) from error
-        return folder, lock
-    raise AssertionError("unreachable")
+        break
+    try:
+        yield folder
+    finally:
+        lock.release()
 
 
 def _begun(results: StoredResults) -> Work:
@@ -128,7 +131,8 @@ def _begun(results: StoredResults) -> Work:
     runs = JobRuns.begin(origin)
     write_atomically(note, json.dumps({"run": runs.origin}).encode())
     if done := results.count():
-        _log.info("this job was broken off and goes on; trained so far: %d, kept in %s", done, results.folder.resolve())
+        kept = f"what was trained so far ({done}) is kept in {results.folder.resolve()}"
+        _log.info("this job was broken off and goes on; %s", kept)
     return Work(results, runs)
 
 
