@@ -21,9 +21,9 @@ import torch
 from avfusion.experiment import Result, resolve_params, score_test, train
 from avfusion.features import FeatureStore
 from avfusion.fusion import choose_variants
-from avfusion.jobs.train import train_variants
+from avfusion.jobs.train import asked_for, train_variants
+from avfusion.jobs.work import training_job
 from avfusion.task import Task
-from avfusion.tracking.runs import job_run
 from avfusion.tracking.session import connect
 from benchmarks.clips import make_clip
 from benchmarks.side_by_side import machine, print_table
@@ -97,8 +97,9 @@ def tracking(folder: Path) -> None:
         ]
 
     def tracked() -> object:
-        with job_run("train"):
-            return train_variants(task, variants, params, seeds, device)
+        with training_job("train") as job:
+            work = job.begin(asked_for(variants, params, seeds), task.store, device)
+            return train_variants(task, variants, params, seeds, device, work)
 
     connect()
     n_runs = len(variants) * (len(seeds) + 1)

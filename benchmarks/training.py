@@ -34,6 +34,7 @@ from avfusion.fusion import FusionNetwork, Shape, build, variants
 from avfusion.hyperparameters import Value
 from avfusion.parallel import Training, train_many
 from avfusion.seeds import derive_seed
+from avfusion.stored_results import StoredResults
 from avfusion.sweep import STUDY_ALPHAS
 from avfusion.task import Task
 from avfusion.training import Examples, fit
@@ -103,7 +104,8 @@ def sweep(folder: Path, n_workers: int, n_epochs: int) -> Side:
     trainings = [Training(variants()["late"], settings("late", alpha=str(a), **given), 0) for a in STUDY_ALPHAS]
     started = time.perf_counter()
     if n_workers:
-        results = list(train_many(folder / "store", trainings, CPU, n_workers))
+        with tempfile.TemporaryDirectory() as kept:
+            results = list(train_many(folder / "store", trainings, CPU, n_workers, StoredResults(Path(kept))))
     else:
         task = Task(FeatureStore.open(folder / "store"))
         results = [score_test(task, train(task, t.variant, t.params, t.seed, CPU)) for t in trainings]

@@ -15,6 +15,7 @@ from avfusion.features import FeatureStore
 from avfusion.jobs.sweep import sweep_job
 from avfusion.jobs.train import train_job
 from avfusion.parallel import Training
+from avfusion.stored_results import StoredResults
 from avfusion.task import Task
 from tests.stores import make_store
 
@@ -56,7 +57,9 @@ def _save_nothing(figure: Figure, path: Path) -> None:
     path.write_bytes(b"")
 
 
-def _here(features: Path, trainings: Sequence[Training], device: torch.device, workers: int) -> Iterator[Result]:
+def _here(
+    features: Path, trainings: Sequence[Training], device: torch.device, workers: int, kept: StoredResults
+) -> Iterator[Result]:
     """Instead of other processes, which take seconds to start."""
     task = Task(FeatureStore.open(features))
     for training in trainings:

@@ -25,6 +25,7 @@ from avfusion.fusion import variants
 from avfusion.jobs import tune
 from avfusion.jobs.tune import tune_job
 from avfusion.parallel import Training
+from avfusion.stored_results import StoredResults
 from avfusion.task import Task
 from avfusion.tracking.lookup import finished_runs, read_predictions, seed_runs
 from avfusion.tracking.stored_models import load_classifier
@@ -67,19 +68,21 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tracking_uri: str) -> None:
     """The last trainings in this process, no drawing, and models only where a test looks at them: all take seconds."""
 
-    def here(features: Path, trainings: list[Training], device: object, workers: int) -> Iterator[object]:
+    def here(
+        features: Path, trainings: list[Training], device: object, workers: int, kept: StoredResults
+    ) -> Iterator[object]:
         task = Task(FeatureStore.open(features))
         for training in trainings:
             trained = train(task, training.variant, training.params, training.seed, device)  # type: ignore[arg-type]
-            yield score_test(task, trained)
+            kept.keep(result := score_test(task, trained))
+            yield result
 
     def save(figure: Figure, path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"")
 
-    monkeypatch.setattr("avfusion.jobs.retrain.train_many", here)
+    monkeypatch.setattr("avfusion.parallel._trained", here)
     if "retrained" not in request.node.name:
-        monkeypatch.setattr("avfusion.jobs.retrain.log_model", lambda classifier: "")
         monkeypatch.setattr("avfusion.tracking.records.log_model", lambda classifier: "")
     monkeypatch.setattr("avfusion.tracking.records.save_figure", save)
     monkeypatch.setattr("avfusion.tracking.artifacts.save_figure", save)
@@ -303,6 +306,33 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_resumes(
     (resumed,) = runs("interrupted", "study")
     assert resumed.info.run_id == parent.info.run_id and resumed.info.status == "FINISHED"
     assert len(runs("interrupted", "tuned")) == 1
+
+
+def test_a_retraining_that_was_broken_off_goes_on(
+    store: Path, storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    settings = {"storage": storage, "study": "again", "trials": "3"}
+    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+        context.setattr("avfusion.jobs.retrain.log_scores", interrupt)
+        run_tune(store, **settings)
+    (tuned,), seeds = runs("again", "tuned"), runs("again", "seed")
+    assert tuned.info.status == "FINISHED" and len(seeds) == 2
+    with monkeypatch.context() as context:
+        context.setattr("avfusion.parallel._trained", lambda *_: iter(()))  # nothing is trained again
+        run_tune(store, **settings)
+    assert [run.info.run_id for run in runs("again", "tuned")] == [tuned.info.run_id]
+    assert [run.info.run_id for run in runs("again", "seed")] == [run.info.run_id for run in seeds]
+    defaults = [run for run in runs_under(runs("again", "study")[0]) if run.data.tags["avfusion.kind"] == "default"]
+    assert [run.info.status for run in defaults] == ["FINISHED"] * 2
+
+
+def runs_under(parent: Run) -> list[Run]:
+    query = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+    return list(MlflowClient().search_runs([parent.info.experiment_id], query))
 
 
 def test_who_joins_lends_workers_and_leaves_the_end_to_the_leader(store: Path, storage: str) -> None:

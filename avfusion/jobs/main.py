@@ -8,9 +8,9 @@ from avfusion.hyperparameters import parse_params
 from avfusion.jobs.extract import DEFAULTS, Extraction, load_data, log_store, summary
 from avfusion.jobs.laps import Laps
 from avfusion.jobs.options import read_truth
-from avfusion.jobs.train import check_trainable, comparison, parse_seeds, train_variants
+from avfusion.jobs.train import asked_for, check_trainable, comparison, parse_seeds, train_variants
+from avfusion.jobs.work import training_job
 from avfusion.task import Task
-from avfusion.tracking.runs import job_run
 from avfusion.tracking.session import connect
 
 
@@ -40,13 +40,14 @@ def main_job(
     assign_splits(dataset.table())
     laps.end("clips")
     connect()
-    with job_run("main") as job:
+    with training_job("main") as job:
         store = extraction.run(dataset)
         log_store(store)
         laps.end("features")
         task = Task(store)
         check_trainable(task, chosen)
-        table = train_variants(task, chosen, resolved, seed_list, target, registered=registered)
-        lines = comparison(table, task, job.info.experiment_id)
+        work = job.begin(asked_for(chosen, resolved, seed_list), store, target)
+        table = train_variants(task, chosen, resolved, seed_list, target, work, registered=registered)
+        lines = comparison(table, task, job.experiment_id)
         laps.end("training")
         return [*summary(store), laps.line(), *lines]

@@ -1,26 +1,24 @@
 """The end of `tune`: the best configuration against the default, with the same seeds, scored once on test."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 
 import pandas as pd
 import torch
 
-from avfusion.classifier import SceneClassifier
 from avfusion.experiment import Result
 from avfusion.features import FeatureStore
 from avfusion.fusion import FusionNetwork
 from avfusion.hyperparameters import Value
+from avfusion.jobs.companions import Companions, accompany
+from avfusion.jobs.work import Work
 from avfusion.parallel import Training, train_many
 from avfusion.provenance import tags
 from avfusion.tracking.champion import Candidate
-from avfusion.tracking.models import log_model
-from avfusion.tracking.records import log_result, log_scores, log_seeds
-from avfusion.tracking.runs import experiment_run, set_tags
+from avfusion.tracking.records import log_best_model, log_result, log_scores, log_seeds
 
 TUNED, DEFAULT = "tuned", "default"
-Companions = dict[int, dict[str, SceneClassifier]]
-"""Seed -> tuned unimodal classifiers by the id of their variant."""
 SCORES = ("val/accuracy", "val/log_loss", "test/accuracy", "test/log_loss", "test/macro_f1")
 
 
@@ -32,6 +30,7 @@ def retrain(
     device: torch.device,
     workers: int,
     companions: Companions,
+    work: Work,
     *,
     study: str,
     study_run: str,
@@ -40,21 +39,21 @@ def retrain(
 
     The tuned one becomes a run of the top level with all that `train` logs, and the model of the seed with the lowest
     validation loss; the default one is nested under the run of the study. If both are the same, it is trained once.
-    A fusion's model gets the `companions` of its seed; a unimodal variant becomes one.
+    A fusion's model gets the `companions` of its seed; a unimodal variant becomes one. What `work` has already is not
+    done again.
     """
     tuned, default = configurations[TUNED], configurations[DEFAULT]
     trainings = [Training(variant, tuned, seed) for seed in seeds]
     if default != tuned:
         trainings += [Training(variant, default, seed) for seed in seeds]
-    results = train_many(store.path, trainings, device, workers)
-    found = _with_companions(islice(results, len(seeds)), companions)
-    run_id, of_tuned = _log_tuned(found, store, variant, len(seeds), study, study_run)
-    of_default = []
-    for result in results:
+    results = train_many(store.path, trainings, device, workers, work.results)
+    of_tuned = list(_with_companions(islice(results, len(seeds)), companions))
+    run_id = _log_tuned(of_tuned, store, work, study, study_run)
+    of_default = list(results)
+    for result in of_default:
         run_tags = {"avfusion.kind": "default", "variant": variant.id, **tags(store.provenance)}
-        with experiment_run(f"{variant.id} default seed {result.trained.seed}", run_tags, parent=study_run):
-            log_scores(result, store)
-        of_default.append(result)
+        name, log = f"{variant.id} default seed {result.trained.seed}", partial(log_scores, result, store)
+        work.runs.log(name, default, run_tags, study_run, log)
     rows = [(TUNED, result) for result in of_tuned] + [(DEFAULT, result) for result in of_default or of_tuned]
     comparison = pd.DataFrame(
         [
@@ -72,40 +71,27 @@ def retrain(
 
 def _with_companions(results: Iterator[Result], companions: Companions) -> Iterator[Result]:
     for result in results:
-        trained = result.trained
-        of_seed = companions.setdefault(trained.seed, {})
-        if len(trained.variant.modalities) > 1:
-            trained.classifier.companions |= of_seed
-        else:
-            of_seed[trained.variant.id] = trained.classifier
+        accompany(result.trained, companions)
         yield result
 
 
-def _log_tuned(
-    results: Iterator[Result],
-    store: FeatureStore,
-    variant: type[FusionNetwork],
-    n_seeds: int,
-    study: str,
-    study_run: str,
-) -> tuple[str, list[Result]]:
-    """The `n_seeds` `results`, logged as the tuned variant; the id of its run, and they."""
+def _log_tuned(results: list[Result], store: FeatureStore, work: Work, study: str, study_run: str) -> str:
+    """Log the `results`, one per seed, as the tuned variant, unless they are; the id of its run."""
+    variant, params = results[0].trained.variant, results[0].trained.params
     common = {"variant": variant.id, TUNED: "true", "study": study, "study_run": study_run, **tags(store.provenance)}
-    of_tuned = []
-    with experiment_run(f"{variant.id} tuned", {"avfusion.kind": TUNED, **common}) as run:
+    if logged := work.runs.find(f"{variant.id} tuned", params):
+        return logged
+    with work.runs.open(f"{variant.id} tuned", params, {"avfusion.kind": TUNED, **common}) as run:
+        if len(results) == 1:
+            log_result(results[0], store, with_model=True)
+            return str(run.info.run_id)
         for result in results:
-            of_tuned.append(result)
-            if n_seeds == 1:
-                log_result(result, store, with_model=True)
-                return run.info.run_id, of_tuned
-            seed_tags = {"avfusion.kind": "seed", **common}
-            with experiment_run(f"{variant.id} tuned seed {result.trained.seed}", seed_tags, parent=run.info.run_id):
-                log_result(result, store, with_model=False)
-        log_seeds(of_tuned, store)
-        best = min(of_tuned, key=lambda result: result.metrics["val/log_loss"])
-        log_model(best.trained.classifier)
-        set_tags({"model_seed": str(best.trained.seed)})
-    return run.info.run_id, of_tuned
+            log = partial(log_result, result, store, with_model=False)
+            name, seed_tags = f"{variant.id} tuned seed {result.trained.seed}", {"avfusion.kind": "seed", **common}
+            work.runs.log(name, params, seed_tags, run.info.run_id, log)
+        log_seeds(results, store)
+        log_best_model(results)
+    return str(run.info.run_id)
 
 
 def comparison_lines(comparison: pd.DataFrame) -> list[str]:

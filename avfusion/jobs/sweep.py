@@ -1,6 +1,6 @@
 """The job `sweep`: late fusion trained jointly for each alpha, as the study does."""
 
-from collections.abc import Iterator
+from functools import partial
 
 import pandas as pd
 from tqdm import tqdm
@@ -14,13 +14,14 @@ from avfusion.fusion import variants
 from avfusion.hyperparameters import parse_params
 from avfusion.jobs.features import open_features
 from avfusion.jobs.train import check_trainable, parse_seeds
+from avfusion.jobs.work import training_job
 from avfusion.parallel import Training, train_many
 from avfusion.provenance import note, tags, title
 from avfusion.sweep import VALIDATION_COLUMNS, choose_alpha, parse_alphas, sweep_table
 from avfusion.task import Task
 from avfusion.tracking.artifacts import log_features, log_figure, log_table
 from avfusion.tracking.records import log_result, log_scores
-from avfusion.tracking.runs import experiment_run, job_run, log_batch, set_tags
+from avfusion.tracking.runs import log_batch, set_tags
 from avfusion.tracking.session import connect, ui_lines
 
 VARIANT = "late"
@@ -44,30 +45,23 @@ def sweep_job(*, features: str, alphas: str, seeds: str, params: str, workers: s
     store, target = open_features(features), choose_device(device)
     check_trainable(Task(store), [late])
     connect()
-    run_tags = {"avfusion.kind": "sweep", "variant": VARIANT, **tags(store.provenance)}
-    with job_run("sweep") as job, experiment_run(f"{VARIANT} alpha sweep", run_tags) as run:
-        results = list(
-            tqdm(
-                _nested(train_many(store.path, trainings, target, int(workers)), store, run.info.run_id),
-                total=len(trainings),
-                desc="alpha sweep",
-                unit="training",
-            )
-        )
-        table = sweep_table(results)
-        best = choose_alpha(table[VALIDATION_COLUMNS])
-        _log_sweep(table, best, results, store)
-        return [*_lines(table, best, store), "", *("compare  " + line for line in ui_lines(job.info.experiment_id))]
-
-
-def _nested(results: Iterator[Result], store: FeatureStore, parent: str) -> Iterator[Result]:
-    """The same results, each logged as a run under the sweep's."""
-    for result in results:
-        run_tags = {"avfusion.kind": "alpha", "variant": VARIANT, **tags(store.provenance)}
-        name = f"alpha {result.trained.params['alpha']:.2f} seed {result.trained.seed}"
-        with experiment_run(name, run_tags, parent=parent):
-            log_scores(result, store)
-        yield result
+    run_tags = {"variant": VARIANT, **tags(store.provenance)}
+    asked = {"params": [training.params for training in trainings], "seeds": [training.seed for training in trainings]}
+    with training_job("sweep") as job:
+        work = job.begin(asked, store, target)
+        with work.runs.open(f"{VARIANT} alpha sweep", {}, {"avfusion.kind": "sweep", **run_tags}) as run:
+            results = []
+            found = train_many(store.path, trainings, target, int(workers), work.results)
+            for result in tqdm(found, total=len(trainings), desc="alpha sweep", unit="training"):
+                trained, log = result.trained, partial(log_scores, result, store)
+                name = f"alpha {trained.params['alpha']:.2f} seed {trained.seed}"
+                alpha_tags = {"avfusion.kind": "alpha", **run_tags}
+                work.runs.log(name, trained.params, alpha_tags, run.info.run_id, log)
+                results.append(result)
+            table = sweep_table(results)
+            best = choose_alpha(table[VALIDATION_COLUMNS])
+            _log_sweep(table, best, results, store)
+        return [*_lines(table, best, store), "", *("compare  " + line for line in ui_lines(job.experiment_id))]
 
 
 def _log_sweep(table: pd.DataFrame, best: float, results: list[Result], store: FeatureStore) -> None:

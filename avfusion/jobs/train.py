@@ -1,28 +1,28 @@
 """The job `train`: every chosen variant with every seed, each a run of its own, and a table of them all."""
 
 import logging
-from collections.abc import Iterator
 from functools import partial
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pandas as pd
 import torch
 from tqdm import tqdm
 
-from avfusion.classifier import SceneClassifier
 from avfusion.device import choose_device, multiplies_bf16
 from avfusion.errors import UserError
 from avfusion.experiment import Result, resolve_params, score_test, train
 from avfusion.fusion import FusionNetwork, choose_variants
 from avfusion.hyperparameters import Value, parse_params
+from avfusion.jobs.companions import Companions, accompany
 from avfusion.jobs.features import open_features
 from avfusion.jobs.options import read_truth
+from avfusion.jobs.work import Work, training_job
 from avfusion.provenance import tags, title
 from avfusion.task import TEST, TRAIN, VALIDATION, Task
 from avfusion.tracking.models import REGISTERED
 from avfusion.tracking.models import register as register_model
 from avfusion.tracking.records import log_best_model, log_result, log_seeds
-from avfusion.tracking.runs import experiment_run, job_run, set_tags
+from avfusion.tracking.runs import set_tags
 from avfusion.tracking.session import connect, ui_lines
 from avfusion.tracking.summary import log_summary
 from avfusion.training import Epoch
@@ -65,11 +65,12 @@ def train_job(
     if any(params_["precision"] == "bf16" for params_ in resolved) and not multiplies_bf16(target):
         _log.warning("precision=bf16: this hardware does not multiply bf16, float32 would be faster")
     connect()
-    with job_run("train") as job:
+    with training_job("train") as job:
         n_failed = len(task.store.failures)
         set_tags({"failed_clips": str(n_failed)})
-        table = train_variants(task, chosen, resolved, seed_list, target, registered=registered)
-        lines = comparison(table, task, job.info.experiment_id)
+        work = job.begin(asked_for(chosen, resolved, seed_list), task.store, target)
+        table = train_variants(task, chosen, resolved, seed_list, target, work, registered=registered)
+        lines = comparison(table, task, job.experiment_id)
         return [f"features {task.store.path}; {len(task.store.clips)} clips, failed_clips={n_failed}", *lines]
 
 
@@ -114,64 +115,91 @@ def parse_seeds(text: str, option: str = "seeds") -> list[int]:
     return seeds
 
 
+def asked_for(variants: list[type[FusionNetwork]], params: list[dict[str, Value]], seeds: list[int]) -> dict[str, Any]:
+    """What `train_variants` is given, in plain values."""
+    return {"variants": [variant.id for variant in variants], "params": params, "seeds": seeds}
+
+
 def train_variants(
     task: Task,
     variants: list[type[FusionNetwork]],
     params: list[dict[str, Value]],
     seeds: list[int],
     device: torch.device,
+    work: Work,
     *,
     registered: bool = False,
 ) -> pd.DataFrame:
     """Train and log every variant with every seed; a summary row for each variant (means over seeds).
 
-    Unimodal variants come first: they go along with the models of the fusions as companions, seed by seed.
+    Unimodal variants come first: they go along with the models of the fusions as companions, seed by seed. What `work`
+    has already is not done again.
     """
-    rows = []
-    companions: dict[int, dict[str, SceneClassifier]] = {seed: {} for seed in seeds}
+    rows, companions = [], Companions()
     for variant, values in sorted(zip(variants, params, strict=True), key=lambda pair: len(pair[0].modalities)):
-        run_tags = {"avfusion.kind": "variant", "variant": variant.id, **tags(task.store.provenance)}
-        run_tags |= {"left_out_clips": str(n)} if (n := left_out(task, variant)) else {}
-        with experiment_run(variant.id, run_tags) as run:
-            results = list(_results(task, variant, values, seeds, device, run.info.run_id, companions))
-            if len(seeds) > 1:
-                log_seeds(results, task.store)
-                log_best_model(results)
+        run_id, results = _train_variant(task, variant, values, seeds, device, work, companions)
         if registered:
-            _log.info("%s: registered as models:/%s/%s", variant.id, REGISTERED, register_model(run.info.run_id))
+            _log.info("%s: registered as models:/%s/%s", variant.id, REGISTERED, register_model(run_id))
         metrics = pd.DataFrame([result.metrics for result in results])
         rows.append({"variant": variant.id, **{name: metrics[metric].mean() for name, metric in HEADLINE.items()}})
     return pd.DataFrame(rows)
 
 
-def _results(
+def _train_variant(
     task: Task,
     variant: type[FusionNetwork],
     params: dict[str, Value],
     seeds: list[int],
     device: torch.device,
-    run_id: str,
-    companions: dict[int, dict[str, SceneClassifier]],
-) -> Iterator[Result]:
-    """One result per seed, logged: a single seed into the variant's own run, several into runs nested under it.
+    work: Work,
+    companions: Companions,
+) -> tuple[str, list[Result]]:
+    """The id of the variant's run, and a result per seed.
 
-    A fusion gets the `companions` of its seed; a unimodal variant becomes one.
+    A single seed is logged into the variant's own run, several into runs nested under it. A fusion gets the
+    `companions` of its seed; a unimodal variant becomes one.
     """
-    for seed in seeds:
-        with tqdm(total=int(params["epochs"]), desc=f"{variant.id} seed {seed}", unit="epoch") as bar:
-            trained = train(task, variant, params, seed, device, partial(_show, bar))
-        if len(variant.modalities) > 1:
-            trained.classifier.companions |= companions[seed]
-        else:
-            companions[seed][variant.id] = trained.classifier
-        result = score_test(task, trained)
-        if len(seeds) == 1:
-            log_result(result, task.store, with_model=True)
-        else:
-            run_tags = {"avfusion.kind": "seed", "variant": variant.id, **tags(task.store.provenance)}
-            with experiment_run(f"{variant.id} seed {seed}", run_tags, parent=run_id):
-                log_result(result, task.store, with_model=False)
-        yield result
+    kept = {seed: found for seed in seeds if (found := work.results.find(variant, params, seed))}
+    for result in kept.values():
+        accompany(result.trained, companions)
+    logged = work.runs.find(variant.id, params)
+    if logged and len(kept) == len(seeds):
+        return logged, list(kept.values())
+    common = {"variant": variant.id, **tags(task.store.provenance)}
+    left = {"left_out_clips": str(n)} if (n := left_out(task, variant)) else {}
+    results = []
+    with work.runs.open(variant.id, params, {"avfusion.kind": "variant", **common, **left}) as run:
+        for seed in seeds:
+            result = kept.get(seed) or _train(task, variant, params, seed, device, work, companions)
+            if len(seeds) == 1:
+                log_result(result, task.store, with_model=True)
+            else:
+                log = partial(log_result, result, task.store, with_model=False)
+                name, seed_tags = f"{variant.id} seed {seed}", {"avfusion.kind": "seed", **common}
+                work.runs.log(name, params, seed_tags, run.info.run_id, log)
+            results.append(result)
+        if len(seeds) > 1:
+            log_seeds(results, task.store)
+            log_best_model(results)
+    return run.info.run_id, results
+
+
+def _train(
+    task: Task,
+    variant: type[FusionNetwork],
+    params: dict[str, Value],
+    seed: int,
+    device: torch.device,
+    work: Work,
+    companions: Companions,
+) -> Result:
+    """One result, kept on disk, with its companions."""
+    with tqdm(total=int(params["epochs"]), desc=f"{variant.id} seed {seed}", unit="epoch") as bar:
+        trained = train(task, variant, params, seed, device, partial(_show, bar))
+    result = score_test(task, trained)
+    work.results.keep(result)
+    accompany(trained, companions)
+    return result
 
 
 def _show(bar: "tqdm[NoReturn]", epoch: Epoch) -> None:

@@ -14,15 +14,16 @@ from tqdm import tqdm
 from avfusion.device import choose_device
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
+from avfusion.jobs.companions import Companions
 from avfusion.jobs.features import open_features
 from avfusion.jobs.options import read_truth
-from avfusion.jobs.retrain import DEFAULT, TUNED, Companions, comparison_lines, retrain
+from avfusion.jobs.retrain import DEFAULT, TUNED, comparison_lines, retrain
 from avfusion.jobs.train import check_trainable, parse_seeds
+from avfusion.jobs.work import Work, training_job
 from avfusion.provenance import tags, title
 from avfusion.task import Task
 from avfusion.tracking.artifacts import log_table
 from avfusion.tracking.champion import Candidate, promote_best
-from avfusion.tracking.runs import job_run
 from avfusion.tracking.session import connect, ui_lines
 from avfusion.tracking.studies import TrialRuns, close_left, study_run
 from avfusion.tracking.study_records import StudyRecord, log_study
@@ -69,10 +70,12 @@ def tune_job(
     place = open_storage(plans[0].storage)
     studies = [open_study(plan, place) for plan in plans]
     connect()
-    with _interruptible(), job_run("tune") as job:
+    with _interruptible(), training_job("tune") as job:
         lines, companions = ["", title(store.provenance)], Companions()
+        asked = {"studies": [plan.name for plan in plans], "storage": plans[0].storage, "seeds": seeds}
+        work = job.begin(asked, store, target)
         tunings = [
-            Tuning(plan, opened, store, target, n_workers, seeds, companions)
+            Tuning(plan, opened, store, target, n_workers, seeds, companions, work)
             for plan, opened in zip(plans, studies, strict=True)
         ]
         for tuning in tunings:
@@ -81,7 +84,7 @@ def tune_job(
         if summary.size:
             log_table(summary, "summary")
         promoted = ["", *_promote(tunings)] if promoting else []
-        return [*lines, *promoted, "", *("compare  " + line for line in ui_lines(job.info.experiment_id))]
+        return [*lines, *promoted, "", *("compare  " + line for line in ui_lines(job.experiment_id))]
 
 
 def _promote(tunings: "list[Tuning]") -> list[str]:
@@ -112,6 +115,7 @@ class Tuning:
     n_workers: int
     seeds: list[int]
     companions: Companions
+    work: Work
     comparison: pd.DataFrame = field(default_factory=pd.DataFrame)
     """Of `retrain`, after `run`; stays empty unless this process leads the study."""
     tuned: Candidate | None = None
@@ -178,7 +182,7 @@ class Tuning:
         configurations = {TUNED: best, DEFAULT: dict(plan.space.defaults)}
         self.comparison, self.tuned = retrain(
             self.store, plan.variant, configurations, self.seeds, self.device, self.n_workers, self.companions,
-            study=plan.name, study_run=run_id,
+            self.work, study=plan.name, study_run=run_id,
         )  # fmt: skip
         log_table(self.comparison, "comparison")
         return self._lines(record)

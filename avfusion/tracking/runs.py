@@ -11,9 +11,11 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.tracking.context.registry import resolve_tags
+from mlflow.tracking.fluent import _active_run_stack
 from mlflow.utils.git_utils import get_git_commit
 
 from avfusion.shown import masked
+from avfusion.tracking.failures import FAILURES, TrackingError, at_once, tracked
 
 BATCH = 1000
 """Most metrics that MLflow takes in one call."""
@@ -26,7 +28,7 @@ RANDOM_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")
 def job_run(name: str) -> Iterator[mlflow.ActiveRun]:
     """The run of this job: the one that `mlflow run` made, else a new one named `name`."""
     adopted = os.environ.get("MLFLOW_RUN_ID")
-    with mlflow.start_run(run_name=None if adopted else name) as run:
+    with tracked(), ending(mlflow.start_run(run_name=None if adopted else name)) as run:
         if adopted and RANDOM_NAME.fullmatch(run.info.run_name or ""):
             MlflowClient().update_run(run.info.run_id, name=name)
         mlflow.set_tag("avfusion.kind", "job")
@@ -43,8 +45,41 @@ def experiment_run(name: str, tags: Mapping[str, str], parent: str | None = None
     if parent is not None:
         all_tags["mlflow.parentRunId"] = parent
     created = MlflowClient().create_run(_active().info.experiment_id, tags=all_tags, run_name=name)
-    with mlflow.start_run(run_id=created.info.run_id, nested=True) as run:
+    with ending(mlflow.start_run(run_id=created.info.run_id, nested=True)) as run:
         yield run
+
+
+@contextmanager
+def ending(run: mlflow.ActiveRun) -> Iterator[mlflow.ActiveRun]:
+    """End the active `run` with the block: FINISHED, KILLED if interrupted, else FAILED.
+
+    Where MLflow fails, which is raised as `TrackingError`, the run may have to be left open.
+    """
+    try:
+        with tracked():
+            yield run
+    except TrackingError as error:
+        _end_if_possible(error)
+        raise
+    except KeyboardInterrupt:
+        mlflow.end_run("KILLED")
+        raise
+    except BaseException:
+        mlflow.end_run("FAILED")
+        raise
+    mlflow.end_run("FINISHED")
+
+
+def _end_if_possible(error: TrackingError) -> None:
+    """End the active run as FAILED; once that has failed, let the runs around it go without asking again."""
+    if error.gone:
+        _active_run_stack.get().pop()  # type: ignore[no-untyped-call]  # for which MLflow has no name: `end_run` does it, and asks the store
+        return
+    try:
+        with at_once():
+            mlflow.end_run("FAILED")
+    except FAILURES:
+        error.gone = True
 
 
 def log_batch(

@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 
 from avfusion.errors import UserError
 from avfusion.shown import masked
+from avfusion.tracking.failures import bound_waiting
 
 EXPERIMENT = "avfusion"
 """Experiment of a direct start; `mlflow run --experiment-name` and MLFLOW_EXPERIMENT_NAME name another."""
@@ -31,6 +32,7 @@ def connect() -> None:
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{Path.cwd() / 'mlflow.db'}"
     uri = os.environ["MLFLOW_TRACKING_URI"]
     mlflow.set_tracking_uri(uri)
+    bound_waiting()
     if uri.startswith(("http://", "https://")):
         _check_server(uri)
     with _creation_lock(uri):

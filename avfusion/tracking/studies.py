@@ -11,7 +11,7 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from avfusion.tracking.records import CURVES
-from avfusion.tracking.runs import BATCH, experiment_run
+from avfusion.tracking.runs import BATCH, ending, experiment_run
 from avfusion.training import Epoch
 
 TRIAL, OUTCOME = "trial", "avfusion.outcome"
@@ -31,7 +31,7 @@ def study_run(name: str, tags: Mapping[str, str], known: str | None, *, join: bo
         yield str(known)
         return
     try:
-        with mlflow.start_run(run_id=known, nested=True) if again else experiment_run(name, tags) as run:
+        with ending(mlflow.start_run(run_id=known, nested=True)) if again else experiment_run(name, tags) as run:
             run_id = str(run.info.run_id)
             yield run_id
     except KeyboardInterrupt:

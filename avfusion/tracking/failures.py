@@ -1,0 +1,66 @@
+"""What happens where MLflow does not take what is logged: a bounded wait, then one line."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import mlflow
+from mlflow.exceptions import MlflowException
+from requests import RequestException
+from sqlalchemy.exc import SQLAlchemyError
+
+from avfusion.errors import UserError
+
+FAILURES = (MlflowException, RequestException, SQLAlchemyError)
+"""What MLflow raises where its server or database fails."""
+
+RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+WAITING = {RETRIES: "4", "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+"""How a server that does not answer is waited for: half a minute if it is down. MLflow's own settings: four minutes."""
+
+
+class TrackingError(UserError):
+    """MLflow did not take what was logged.
+
+    Attributes:
+        gone: whether it does not even answer, so that more calls would only wait as long again.
+    """
+
+    gone = False
+
+
+def bound_waiting() -> None:
+    """Set `WAITING` where the user has not set it, and silence what libraries say of each attempt."""
+    for name, value in WAITING.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it logs whole tracebacks
+
+
+@contextmanager
+def tracked() -> Iterator[None]:
+    """What MLflow raises inside, as a `TrackingError` that names the store and the first cause."""
+    try:
+        yield
+    except FAILURES as error:
+        cause: BaseException = error
+        while (deeper := cause.__cause__ or cause.__context__) is not None:
+            cause = deeper
+        reason = next(iter(str(cause).splitlines()), type(cause).__name__)
+        raise TrackingError(
+            f"MLflow at {mlflow.get_tracking_uri()} failed ({reason}); mend that, then run the same command again"
+        ) from error
+
+
+@contextmanager
+def at_once() -> Iterator[None]:
+    """No request is tried twice inside."""
+    before = os.environ.get(RETRIES)
+    os.environ[RETRIES] = "0"
+    try:
+        yield
+    finally:
+        del os.environ[RETRIES]
+        if before is not None:
+            os.environ[RETRIES] = before

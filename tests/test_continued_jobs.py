@@ -1,0 +1,309 @@
+"""Jobs that train and are broken off, by a kill or by MLflow: nothing is lost, nothing is there twice."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from unittest.mock import patch
+
+import mlflow
+import pytest
+import torch
+from filelock import FileLock
+from matplotlib.figure import Figure
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+from avfusion.classifier import SceneClassifier
+from avfusion.experiment import Result, score_test, train
+from avfusion.features import FeatureStore
+from avfusion.jobs.sweep import sweep_job
+from avfusion.jobs.train import train_job
+from avfusion.parallel import Training
+from avfusion.stored_results import StoredResults
+from avfusion.task import Task
+from avfusion.tracking.failures import RETRIES, TrackingError, bound_waiting
+from avfusion.tracking.runs import experiment_run, job_run
+from avfusion.tracking.session import connect
+from tests.stores import make_store
+from tests.test_entrypoints import call, mistake
+
+FAST = "epochs=2,batch_size=16"
+STEPS = ("avfusion.jobs.train.log_result", "avfusion.jobs.sweep.log_scores")
+"""The logging of one result, by job."""
+
+
+class Trainings:
+    """Counts trainings, and keeps which companions each logged model had."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.models: dict[str, list[str]] = {}
+
+    def train(self, task: Task, variant: type, params: dict, seed: int, *rest: object) -> object:  # type: ignore[type-arg]
+        self.done.append(f"{variant.id} {params.get('alpha', '')} {seed}")  # type: ignore[attr-defined]
+        return train(task, variant, params, seed, *rest)  # type: ignore[arg-type]
+
+    def here(
+        self, features: Path, trainings: Sequence[Training], device: torch.device, workers: int, kept: StoredResults
+    ) -> Iterator[Result]:
+        """Instead of other processes."""
+        task = Task(FeatureStore.open(features))
+        for training in trainings:
+            trained = self.train(task, training.variant, training.params, training.seed, device)
+            kept.keep(result := score_test(task, trained))  # type: ignore[arg-type]
+            yield result
+
+    def log_model(self, classifier: SceneClassifier) -> str:
+        self.models[classifier.description.variant] = sorted(classifier.companions)
+        return ""
+
+
+def save_nothing(figure: Figure, path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"")
+
+
+@pytest.fixture
+def trainings(tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trainings:
+    """Jobs in a folder and an experiment of their own, without figures and models, which take seconds."""
+    monkeypatch.chdir(tmp_path)
+    client = MlflowClient()
+    client.create_experiment(tmp_path.name, artifact_location=(tmp_path / "artifacts").as_uri())
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", tmp_path.name)
+    counted = Trainings()
+    monkeypatch.setattr("avfusion.jobs.train.train", counted.train)
+    monkeypatch.setattr("avfusion.parallel._trained", counted.here)
+    monkeypatch.setattr("avfusion.tracking.records.log_model", counted.log_model)
+    monkeypatch.setattr("avfusion.tracking.records.save_figure", save_nothing)
+    monkeypatch.setattr("avfusion.tracking.artifacts.save_figure", save_nothing)
+    make_store(tmp_path / "store", separation=0.8)
+    return counted
+
+
+def train_(seeds: str = "0", variants: str = "audio_only,late", params: str = FAST) -> list[str]:
+    return train_job(features="store", variants=variants, seeds=seeds, params=params, device="cpu")
+
+
+def sweep(seeds: str = "0,1", alphas: str = "0.2,0.8") -> list[str]:
+    return sweep_job(features="store", alphas=alphas, seeds=seeds, params=FAST, workers="1", device="cpu")
+
+
+def runs(kind: str) -> list[Run]:
+    """The runs of this kind in the test's experiment, oldest first."""
+    experiment = MlflowClient().get_experiment_by_name(os.environ["MLFLOW_EXPERIMENT_NAME"])
+    assert experiment is not None
+    found = MlflowClient().search_runs([experiment.experiment_id], f"tags.`avfusion.kind` = '{kind}'")
+    return sorted(found, key=lambda run: int(run.info.start_time))
+
+
+def names(found: list[Run]) -> list[str]:
+    return [str(run.info.run_name) for run in found]
+
+
+def numbers(found: list[Run]) -> list[tuple[str, dict[str, float]]]:
+    """What does not depend on the clock, by name of the run."""
+    timeless = ({name: value for name, value in run.data.metrics.items() if "seconds" not in name} for run in found)
+    return sorted(zip(names(found), timeless, strict=True), key=lambda pair: pair[0])
+
+
+def folders() -> list[str]:
+    return sorted(path.name.split("-")[0] for path in Path("runs/trained").glob("*"))
+
+
+def killed(job: Callable[[], object], at: int) -> None:
+    """Does `job` in a process that kills itself when it comes to log its result number `at`."""
+    process = multiprocessing.get_context("fork").Process(target=_until_killed, args=(job, at))
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+
+
+def _until_killed(job: Callable[[], object], at: int) -> None:
+    # Another spelling, so that no connection of the parent is used in this process.
+    os.environ["MLFLOW_TRACKING_URI"] = os.environ["MLFLOW_TRACKING_URI"].replace("/mlflow.db", "/./mlflow.db")
+    with ExitStack() as stack:
+        for step in STEPS:
+            stack.enter_context(patch(step, Failing(step, at, lambda: os.kill(os.getpid(), signal.SIGKILL))))
+        job()
+
+
+class Failing:
+    """A function, by name, that does something else at its call number `at`."""
+
+    def __init__(self, name: str, at: int, instead: Callable[[], object]) -> None:
+        module, _, function = name.rpartition(".")
+        self.real = getattr(__import__(module, fromlist=[function]), function)
+        self.left, self.instead = at, instead
+
+    def __call__(self, *arguments: object, **named: object) -> object:
+        self.left -= 1
+        return self.instead() if self.left == 0 else self.real(*arguments, **named)
+
+
+def test_a_train_that_was_killed_goes_on(trainings: Trainings, caplog: pytest.LogCaptureFixture) -> None:
+    killed(train_, at=2)
+    (audio, late), (broken,) = runs("variant"), runs("job")
+    assert (audio.info.status, late.info.status, folders()) == ("FINISHED", "RUNNING", ["train"])
+    caplog.set_level("INFO", "avfusion")
+    train_()
+    assert trainings.done == []  # both were on disk, one also in MLflow
+    assert "this job was broken off and goes on; what was trained so far (2) is kept in " in caplog.text
+    found = runs("variant")
+    assert names(found) == ["audio_only", "late"] and found[0].info.run_id == audio.info.run_id
+    assert [run.info.status for run in found] == ["FINISHED"] * 2
+    assert trainings.models == {"late": ["audio_only"]}
+    old, job = runs("job")
+    assert (old.info.run_id, old.info.status, job.info.status) == (broken.info.run_id, "KILLED", "FINISHED")
+    assert old.data.tags["continued_by"] == job.info.run_id
+    assert folders() == []
+
+    train_()  # a job that had finished is run anew
+    assert trainings.done == ["audio_only  0", "late 0.5 0"]
+    assert names(runs("variant")) == ["audio_only", "late"] * 2
+    assert numbers(runs("variant")[2:]) == numbers(found)
+
+
+def test_a_train_of_several_seeds_that_was_killed_twice_goes_on(trainings: Trainings) -> None:
+    job = partial(train_, "0,1", "audio_only,video_only,late")
+    killed(job, at=2)  # audio_only seed 1
+    first = runs("seed")
+    killed(job, at=4)  # late seed 0, which is on disk: the first that this process logs is audio_only seed 1
+    kept = [run.info.run_id for run in runs("seed") if run.info.status == "FINISHED"]
+    assert len(kept) == 4 and first[0].info.run_id in kept
+    job()
+    assert trainings.done == ["late 0.5 1"]
+    found = runs("variant")
+    assert sorted(names(found)) == ["audio_only", "late", "video_only"]
+    seeds = runs("seed")
+    assert set(kept) < {run.info.run_id for run in seeds} and len(seeds) == 6
+    parents = {run.data.tags["variant"]: run.info.run_id for run in found}
+    assert all(run.data.tags["mlflow.parentRunId"] == parents[run.data.tags["variant"]] for run in seeds)
+    assert trainings.models["late"] == ["audio_only", "video_only"]
+    job()
+    assert numbers(found) == numbers(runs("variant")[3:]) and numbers(seeds) == numbers(runs("seed")[6:])
+
+
+def test_a_sweep_that_was_killed_goes_on(trainings: Trainings) -> None:
+    killed(sweep, at=3)  # alpha 0.8 seed 0 is on disk, not in MLflow
+    kept = [run.info.run_id for run in runs("alpha")][:2]
+    sweep()
+    assert trainings.done == ["late 0.8 1"]
+    alphas, (parent,) = runs("alpha"), runs("sweep")
+    assert len(alphas) == 4 and [run.info.run_id for run in alphas][:2] == kept
+    assert {run.data.tags["mlflow.parentRunId"] for run in alphas} == {parent.info.run_id}
+    sweep()
+    assert numbers(alphas) == numbers(runs("alpha")[4:]) and numbers([parent]) == numbers(runs("sweep")[1:])
+
+
+def test_where_mlflow_fails_one_line_says_where_the_results_are_and_what_logs_them(
+    trainings: Trainings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise MlflowException("the disk of the server is full\nand more")
+
+    with monkeypatch.context() as context:
+        context.setattr(STEPS[0], Failing(STEPS[0], 2, fail))
+        failed = call("train", *COMMAND)
+    line = failed.stderr.strip().splitlines()[-1]
+    assert failed.exit_code == 2 and line.startswith("error: ") and "Traceback" not in failed.stderr
+    (folder,) = Path("runs/trained").glob("train-*")
+    assert f"MLflow at {os.environ['MLFLOW_TRACKING_URI']} failed (the disk of the server is full)" in line
+    assert "mend that, then run the same command again" in line
+    assert f"what was trained so far (2) is kept in {folder.resolve()} and logged then: " in line
+    assert [run.info.status for run in runs("variant") + runs("job")] == ["FINISHED", "FAILED", "FAILED"]
+    n_trained = len(trainings.done)
+    assert call("train", *COMMAND).exit_code == 0
+    assert len(trainings.done) == n_trained == 2
+    assert [run.info.status for run in runs("variant")] == ["FINISHED"] * 2
+    assert folders() == []
+
+
+COMMAND = ["--features", "store", "--variants", "audio_only,late", "--params", FAST, "--device", "cpu"]
+
+
+def test_ctrl_c_says_what_is_kept(
+    trainings: Trainings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+        context.setattr(STEPS[0], Failing(STEPS[0], 2, interrupt))
+        train_()
+    assert "what was trained so far (2) is kept in " in caplog.text
+    assert [run.info.status for run in runs("variant") + runs("job")] == ["FINISHED", "KILLED", "KILLED"]
+
+
+def test_only_the_same_work_goes_on(trainings: Trainings, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed(partial(train_, variants="late"), at=1)
+    for job in (
+        partial(train_, variants="late", params=f"{FAST},alpha=0.3"),
+        partial(train_, variants="late", seeds="1"),
+    ):
+        before = len(trainings.done)
+        job()
+        assert len(trainings.done) == before + 1
+    with monkeypatch.context() as context:
+        context.setattr("avfusion.jobs.work.code_digest", lambda: "another version")
+        train_(variants="late")
+    assert len(trainings.done) == 3
+    make_store(Path("other"), separation=0.8, seed=1)
+    train_job(features="other", variants="late", seeds="0", params=FAST, device="cpu")
+    assert len(trainings.done) == 4
+    train_(variants="late")
+    assert len(trainings.done) == 4 and folders() == []
+
+
+def test_another_process_at_the_same_job_is_left_in_peace(trainings: Trainings) -> None:
+    killed(partial(train_, variants="late"), at=1)
+    (folder,) = Path("runs/trained").glob("train-*")
+    with FileLock(folder / ".lock"):
+        train_(variants="late")
+    assert len(trainings.done) == 1 and list(Path("runs/trained").glob("*")) == [folder]
+
+
+def test_a_job_that_ended_before_it_could_clear_up_is_run_anew(trainings: Trainings) -> None:
+    with patch("avfusion.jobs.work.shutil.rmtree"):
+        train_(variants="late")
+    assert folders() == ["train"]
+    train_(variants="late")
+    assert len(trainings.done) == 2 and len(runs("variant")) == 2 and folders() == []
+
+
+def test_a_place_that_cannot_be_written_is_told_before_training(trainings: Trainings) -> None:
+    Path("runs").write_text("in the way")
+    line = mistake(call("train", *COMMAND))
+    assert "cannot be written (Not a directory)" in line and "start in a folder that can be written" in line
+    assert trainings.done == []
+
+
+def test_a_store_that_does_not_answer_is_asked_once_more_and_no_oftener(
+    trainings: Trainings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def down(*arguments: object) -> None:
+        asked.append(os.environ[RETRIES])
+        raise MlflowException("connection refused")
+
+    with monkeypatch.context() as context, pytest.raises(TrackingError, match="connection refused") as caught:
+        connect()
+        context.setattr(MlflowClient, "set_terminated", down)
+        with job_run("train"), experiment_run("late", {}) as run, experiment_run("seed", {}, run.info.run_id):
+            raise MlflowException("connection refused")
+    assert asked == ["0"] and mlflow.active_run() is None
+    assert str(caught.value).count("connection refused") == 1
+
+
+def test_waiting_is_bounded_unless_the_user_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(RETRIES, raising=False)
+    bound_waiting()
+    assert os.environ[RETRIES] == "4"
+    monkeypatch.setenv(RETRIES, "9")
+    bound_waiting()
+    assert os.environ[RETRIES] == "9"
