@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
+import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -85,8 +86,8 @@ class SceneClassifier(nn.Module):
             fields = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
             fields |= {"shape": Shape(**fields["shape"]), "classes": tuple(fields["classes"])}
             description = Description(**fields)
-            shape = description.shape
-            classifier = cls(description, _blank(shape.audio_dim), _blank(shape.video_dim))
+            _check(description, folder / WEIGHTS)
+            classifier = cls.blank(description)
             classifier.load_state_dict(load_file(folder / WEIGHTS))
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             reason = str(error).splitlines()[0]
@@ -95,7 +96,35 @@ class SceneClassifier(nn.Module):
             classifier.companions[companion.name] = cls.load(companion)
         return classifier.eval()
 
+    @classmethod
+    def blank(cls, description: Description) -> "SceneClassifier":
+        """A classifier of the right shapes, to be filled by `load_state_dict`."""
+        standardize = (
+            Standardize(np.zeros(dim, np.float32), np.ones(dim, np.float32))
+            for dim in (description.shape.audio_dim, description.shape.video_dim)
+        )
+        return cls(description, *standardize)
 
-def _blank(dim: int) -> Standardize:
-    """A standardisation of the right shape, to be filled by `load_state_dict`."""
-    return Standardize(np.zeros(dim, np.float32), np.ones(dim, np.float32))
+
+def _check(description: Description, weights: Path) -> None:
+    """Raises ValueError where a description does not fit the weights, before anything is made of either."""
+    shape, n_named = description.shape, len(description.classes)
+    if n_named != shape.n_classes:
+        raise ValueError(f"it names {n_named} classes, its network has {shape.n_classes}")
+    for name, entry in variants()[description.variant].hyperparameters.items():
+        try:
+            entry.parse(str(description.params[name]))
+        except ValueError:
+            raise ValueError(f"{name}={description.params[name]}: expected {entry.expected}") from None
+    with safe_open(weights, framework="pt") as file:
+        found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no iterator
+    for modality, dim in (("audio", shape.audio_dim), ("video", shape.video_dim)):
+        if found.get(f"standardize_{modality}.mean") != (dim,):
+            raise ValueError(f"it claims {dim} values in a frame of {modality}, its weights are of another size")
+    with torch.device("meta"):  # shapes without memory
+        expected = {
+            name: tuple(tensor.shape) for name, tensor in SceneClassifier.blank(description).state_dict().items()
+        }
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise ValueError(f"{name} has shape {found.get(name)}, its description makes {expected.get(name)}")

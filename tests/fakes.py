@@ -62,6 +62,26 @@ class Failing(FakeEmbedder):
         return super().embed_audio(samples, sample_rate)
 
 
+class OnGpu(FakeEmbedder):
+    """Says that it computes on a GPU, whose driver takes address space as it likes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.provenance |= {"device": "cuda"}
+
+
+class Hoarding(FakeEmbedder):
+    """Keeps 60 MB for each clip."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept: list[NDArray[np.float64]] = []
+
+    def embed_audio(self, samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
+        self._kept.append(np.ones(60_000_000 // 8))
+        return super().embed_audio(samples, sample_rate)
+
+
 def refuse() -> FakeEmbedder:
     """A loader with a mistake of the user's."""
     raise UserError("weights not found: nowhere.h5")

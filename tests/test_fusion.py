@@ -1,7 +1,9 @@
 """One battery that every registered variant must pass, and each variant against a forward pass written out."""
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -360,6 +362,31 @@ def test_loading_a_damaged_classifier_says_so(tmp_path: Path) -> None:
     weights = tmp_path / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(UserError, match="holds no usable classifier"):
+        SceneClassifier.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"classes": list("abcd")}, "it names 4 classes, its network has 3"),
+        ({"classes": list("abcd"), "shape": {"n_classes": 4}}, r"has shape \(3,\), its description makes \(4,\)"),
+        ({"shape": {"audio_dim": 10**15}}, "claims 1000000000000000 values in a frame of audio"),
+        ({"params": {"hidden": 10**9}}, r"hidden=1000000000: expected a whole number in \["),
+        ({"params": {"hidden": 100}}, "its description makes"),
+    ],
+)
+def test_a_description_that_lies_is_refused_before_memory_is_taken(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    blank = [Standardize(np.zeros(10, np.float32), np.ones(10, np.float32)) for _ in range(2)]
+    params = resolve({**RECIPE, **variants()["early"].hyperparameters}, {})
+    SceneClassifier(Description("early", Shape(10, 10, 6, 3), params, ("a", "b", "c"), {}), *blank).save(tmp_path)
+    file = tmp_path / "classifier.json"
+    fields = json.loads(file.read_text())
+    for name, value in change.items():
+        fields[name] = fields[name] | value if isinstance(value, dict) else value
+    file.write_text(json.dumps(fields))
+    with pytest.raises(UserError, match=f"holds no usable classifier .*{message}"):
         SceneClassifier.load(tmp_path)
 
 

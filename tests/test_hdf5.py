@@ -17,6 +17,7 @@ from avfusion.features import FeatureStore, Modality
 from avfusion.hdf5 import export_features, import_features, is_features_folder
 from avfusion.jobs.features import open_features
 from avfusion.task import TEST, TRAIN, VALIDATION, Task
+from tests.bombs import claimed_terabytes, external, never_written, virtual
 from tests.fakes import KillAtRename
 from tests.hdf5_files import DIM, edit, features, new_file, stems, write_baseline, write_course, write_moments
 from tests.kills import content
@@ -133,32 +134,12 @@ def test_features_that_cannot_be_used(tmp_path: Path) -> None:
     assert np.isfinite(store.audio).all()
 
 
-def claim_terabytes(file: h5py.File, name: str) -> None:
-    file.create_dataset(name, shape=(2**40, DIM), dtype="f4", chunks=(64, DIM))[0] = 1
-
-
-def never_written(file: h5py.File, name: str) -> None:
-    file.create_dataset(name, shape=(96, DIM), dtype="f4")
-
-
-def in_another_file(file: h5py.File, name: str) -> None:
-    secret = Path(file.filename).with_name("secret.raw")
-    secret.write_bytes(bytes(4 * DIM * 3))
-    file.create_dataset(name, shape=(3, DIM), dtype="f4", external=[(str(secret), 0, h5py.h5f.UNLIMITED)])
-
-
-def virtual(file: h5py.File, name: str) -> None:
-    layout = h5py.VirtualLayout((3, DIM), dtype="f4")
-    layout[:] = h5py.VirtualSource("other.hdf5", "secret", shape=(3, DIM))
-    file.create_virtual_dataset(name, layout)
-
-
 @pytest.mark.parametrize(
     ("trap", "reason"),
     [
-        (claim_terabytes, "no audio: claims a shape of [1099511627776, 4]; at most 2 GiB per clip are accepted"),
+        (claimed_terabytes, "no audio: claims a shape of [1099511627776, 4]; at most 67108864 values are accepted"),
         (never_written, "no audio: it was never written"),
-        (in_another_file, "no audio: its data lies in another file, which is not followed"),
+        (external, "no audio: its data lies in another file, which is not followed"),
         (virtual, "no audio: its data lies in another file, which is not followed"),
     ],
 )

@@ -1,6 +1,7 @@
 """Where official weights are found, and the download, against a server on loopback that misbehaves."""
 
 import gzip
+import hashlib
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,7 +21,10 @@ NAME = f"{STEM}-v0_4_0.h5.gz"
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `content`; each request uses up one of `faults` (cut, damaged, none)."""
+    """Serves `content`; each request uses up one of `faults` (cut, damaged, endless, silent, none).
+
+    Content that is endless is announced; from a server that is silent about its length it just comes.
+    """
 
     daemon_threads = True
     content = b""
@@ -43,7 +47,10 @@ class Handler(BaseHTTPRequestHandler):
         if fault == "damaged":
             content = content[:-20] + b"!" + content[-19:]
         self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(content) - start))
+        if fault in ("endless", "silent"):
+            content = bytes(download.LARGEST + 1)
+        if fault != "silent":
+            self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
         end = start + (len(content) - start) // 2 if fault == "cut" else len(content)
         self.wfile.write(content[start:end])
@@ -134,6 +141,27 @@ def test_a_file_that_stays_damaged_is_never_used(server: Server, cache: Path) ->
         load_official(CONFIG, "audio", base_url=url(server))
     assert len(server.ranges) == 3
     assert not list(cache.glob("*.safetensors")) + list(cache.glob("*.part"))
+
+
+@pytest.mark.parametrize("fault", ["endless", "silent"])
+def test_more_than_any_weight_file_is_not_kept(
+    server: Server, cache: Path, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "LARGEST", 2**20)
+    server.faults = [fault]
+    with pytest.raises(UserError, match=r"cannot download .*\(it is \d+ bytes or more; .* at most 1048576\); fetch"):
+        load_official(CONFIG, "audio", base_url=url(server))
+    assert len(server.ranges) == 1
+    assert not list(cache.glob("*.safetensors")) + list(cache.glob("*.part"))
+
+
+def test_sha_256_is_checked_where_it_is_known(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(download.SHA256) < set(download.BLOB_IDS)
+    monkeypatch.setitem(download.SHA256, NAME, "0" * 64)
+    with pytest.raises(UserError, match="the file that came is damaged: its SHA-256 is not 0000"):
+        load_official(CONFIG, "audio", base_url=url(server))
+    monkeypatch.setitem(download.SHA256, NAME, hashlib.sha256(server.content).hexdigest())
+    load_official(CONFIG, "audio", base_url=url(server))
 
 
 def test_without_network_one_line_says_what_to_do(cache: Path) -> None:

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from avfusion.errors import UserError
 from avfusion.extraction.worker import DecodeClock, Done, Ready, Settings, Stopped, Task, work
+from avfusion.memory_limit import gigabytes
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 # A forked copy of a process with threads (torch, the progress bar) may deadlock.
@@ -81,7 +82,11 @@ class WorkerPool:
             count: processes.
             threads: of each process, for the embedder.
             timeout: seconds that decoding one clip may take.
+
+        Raises:
+            UserError: the setting of a clip's memory makes no sense (see `avfusion.memory_limit`).
         """
+        gigabytes()
         self._settings, self._threads, self._timeout = settings, threads, timeout
         self._count = count
         self._workers: list[_Worker] = []

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, MutableSequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from avfusion.errors import UserError
 from avfusion.extraction.clip import Modalities, clip_features
+from avfusion.extraction.clip_memory import ClipMemory, complaint
 from avfusion.features.layout import cannot_write
 from avfusion.features.parts import Part, write_part
 from avfusion.media import Limits
@@ -117,11 +118,12 @@ def _serve(connection: "Connection[Any, Any]", cells: MutableSequence[float], se
         connection.send(Stopped(str(error) if mendable else one_line(error), mendable))
         return
     connection.send(Ready(dict(embedder.provenance)))
-    clock = DecodeClock(cells)
-    while True:
+    clock, memory = DecodeClock(cells), ClipMemory(embedder)
+    while not memory.worn:  # else another process takes the place of this one
         task: Task = connection.recv()
         clock.reset()
-        part = _outcome(embedder, task, settings, clock)
+        with memory.around(clock) as decoding:
+            part = _outcome(embedder, task, settings, decoding)
         try:
             write_part(settings.parts, task.index, part)
         except OSError as error:
@@ -130,7 +132,7 @@ def _serve(connection: "Connection[Any, Any]", cells: MutableSequence[float], se
         connection.send(Done(part.reason))
 
 
-def _outcome(embedder: "Embedder", task: Task, settings: Settings, clock: DecodeClock) -> Part:
+def _outcome(embedder: "Embedder", task: Task, settings: Settings, decoding: AbstractContextManager[object]) -> Part:
     """The part of a clip, whatever the embedder makes of it."""
     try:
         return clip_features(
@@ -140,10 +142,10 @@ def _outcome(embedder: "Embedder", task: Task, settings: Settings, clock: Decode
             task.video,
             modalities=settings.modalities,
             limits=settings.limits,
-            decoding=clock,
+            decoding=decoding,
         )
     except Exception as error:  # one odd clip must not end a run of many hours
-        return Part(task.clip_id, reason=f"the embedder failed: {one_line(error)}")
+        return Part(task.clip_id, reason=complaint(error))
 
 
 def _end_with_parent() -> None:

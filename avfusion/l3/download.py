@@ -1,4 +1,4 @@
-"""Downloading OpenL3's official weight files: resumed, one at a time, verified before use."""
+"""Downloading OpenL3's official weight files: resumed, one at a time, bounded, verified before use."""
 
 import hashlib
 import http.client
@@ -29,6 +29,16 @@ BLOB_IDS = {
     "openl3_image_mel256_music-v0_4_0.h5.gz": "67bf0b891eb4fb797defafa5b3edc3c75f3cd6ee",
 }
 
+# SHA-256 of the same files, as far as somebody published it; git's ids stand for content and length of all of them.
+# The one here is from github.com/whepper/musicpack (research/sonic/analyzers/openl3.py).
+SHA256 = {
+    "openl3_audio_mel256_music-v0_4_0.h5.gz": "e379f41e880b78e157c199ebddac80d3764e6a46282bcccdbe875bcf538f9afd",
+}
+
+LARGEST = 2**27
+"""Bytes of a weight file, packed or not: a network of 4.7 million weights in float32 has 19 million, and a mel
+spectrogram layer beside it 18."""
+
 _CHUNK = 2**16
 _TIMEOUT = 30.0  # seconds without a byte
 _FRUITLESS_ATTEMPTS = 3  # in a row, before giving up
@@ -39,6 +49,10 @@ _log = logging.getLogger(__name__)
 
 class _InterruptedError(Exception):
     """A transfer that broke off and can be resumed."""
+
+
+class _TooLargeError(Exception):
+    """More comes than any weight file has."""
 
 
 def git_blob_id(content: bytes) -> str:
@@ -67,8 +81,8 @@ def download_official(
             return
         partial = target.parent / f"{name}.part"
         try:
-            _fetch_verified(f"{base_url}{name}", partial, BLOB_IDS[name])
-        except (_InterruptedError, urllib.error.URLError, OSError) as error:
+            _fetch_verified(f"{base_url}{name}", partial, name)
+        except (_InterruptedError, _TooLargeError, urllib.error.URLError, OSError) as error:
             reason = getattr(error, "reason", None) or error
             raise UserError(
                 f"cannot download {base_url}{name} ({reason}); fetch it on another machine and put {name} "
@@ -80,8 +94,17 @@ def download_official(
         archive.unlink()
 
 
-def _fetch_verified(url: str, partial: Path, blob_id: str) -> None:
-    """Bring `partial` to the whole file with this git blob id, over several attempts if need be."""
+def _damage(content: bytes, name: str) -> str:
+    """What is wrong with the file called `name`, or ""."""
+    if git_blob_id(content) != BLOB_IDS[name]:
+        return f"its git blob id is not {BLOB_IDS[name]}"
+    if name in SHA256 and hashlib.sha256(content).hexdigest() != SHA256[name]:
+        return f"its SHA-256 is not {SHA256[name]}"
+    return ""
+
+
+def _fetch_verified(url: str, partial: Path, name: str) -> None:
+    """Bring `partial` to the whole official file `name`, over several attempts if need be."""
     fruitless = 0
     while True:
         before = partial.stat().st_size if partial.exists() else 0
@@ -93,11 +116,12 @@ def _fetch_verified(url: str, partial: Path, blob_id: str) -> None:
             _log.warning("download of %s broke off at %d bytes: %s", url, size, error)
             problem = error
         else:
-            if git_blob_id(partial.read_bytes()) == blob_id:
+            damage = _damage(partial.read_bytes(), name)
+            if not damage:
                 return
             partial.unlink()
             fruitless += 1
-            problem = _InterruptedError(f"the file that came is damaged: its git blob id is not {blob_id}")
+            problem = _InterruptedError(f"the file that came is damaged: {damage}")
             _log.warning("%s: %s", url, problem)
         if fruitless >= _FRUITLESS_ATTEMPTS:
             raise problem
@@ -105,10 +129,15 @@ def _fetch_verified(url: str, partial: Path, blob_id: str) -> None:
 
 
 def _fetch_rest(url: str, partial: Path) -> None:
-    """Append what `partial` still lacks. Raises _InterruptedError when the transfer breaks off."""
+    """Append what `partial` still lacks.
+
+    Raises _InterruptedError when the transfer breaks off, _TooLargeError when it is announced as too large or becomes
+    so; then nothing is kept.
+    """
     from tqdm import tqdm
 
     have = partial.stat().st_size if partial.exists() else 0
+    _check_size(have, partial)
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
         response = urllib.request.urlopen(request, timeout=_TIMEOUT)
@@ -121,11 +150,14 @@ def _fetch_rest(url: str, partial: Path) -> None:
     with response:
         resumed = response.status == 206
         have = have if resumed else 0
-        total = have + int(response.headers.get("Content-Length") or 0)
+        announced = response.headers.get("Content-Length") or ""
+        total = have + int(announced) if announced.isdecimal() else 0
+        _check_size(total, partial)
         bar = tqdm(total=total or None, initial=have, unit="B", unit_scale=True, desc=partial.stem)
         with bar, partial.open("ab" if resumed else "wb") as file:
             try:
                 while chunk := response.read(_CHUNK):
+                    _check_size(file.tell() + len(chunk), partial)
                     file.write(chunk)
                     bar.update(len(chunk))
             except (ConnectionError, TimeoutError, http.client.HTTPException) as error:
@@ -133,3 +165,9 @@ def _fetch_rest(url: str, partial: Path) -> None:
             size = file.tell()
     if size < total:
         raise _InterruptedError(f"{size} of {total} bytes came")
+
+
+def _check_size(size: int, partial: Path) -> None:
+    if size > LARGEST:
+        partial.unlink(missing_ok=True)
+        raise _TooLargeError(f"it is {size} bytes or more; a weight file has at most {LARGEST}")

@@ -7,6 +7,7 @@ and a bias. Layers without weights and spectrogram layers (`*spectrogram*`) coun
 
 import gzip
 import io
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,43 +16,63 @@ import numpy.typing as npt
 import torch
 
 from avfusion.errors import UserError
+from avfusion.l3.download import LARGEST
 from avfusion.l3.presets import Modality, SubnetworkConfig
 from avfusion.l3.weights import State, expected_shapes
+from avfusion.memory_limit import MemoryLimit
 
 Layer = tuple[str, list[npt.NDArray[np.float32]]]  # name, arrays in file order
 
 _NORM_PARTS = ("weight", "bias", "running_mean", "running_var")
 _CONVOLUTION_PARTS = ("weight", "bias")
+_MOST_WEIGHTS = 2**23  # OpenL3's networks have 4.7 million
 
 
 def read_layers(path: Path) -> list[Layer]:
     """The layers with weights in `path` (`.h5`, or `.h5.gz`), in network order.
 
-    Raises UserError for a file that is damaged or has another layout.
+    Raises UserError for a file that is damaged, has another layout, or claims more than any L3 network has.
     """
     import h5py
 
+    from avfusion.hdf5_checks import ERRORS, line
+
     try:
-        source = io.BytesIO(gzip.decompress(path.read_bytes())) if path.suffix == ".gz" else path
-        with h5py.File(source, "r") as file:
-            return _layers_of(file)
-    except (OSError, EOFError, KeyError, ValueError, RuntimeError, TypeError, gzip.zlib.error) as error:  # type: ignore[attr-defined]
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path} cannot be read as Keras HDF5 weights ({reason}); is it damaged?") from None
+        with MemoryLimit(), h5py.File(_unpacked(path) if path.suffix == ".gz" else path, "r") as file:
+            return _layers_of(h5py.h5g.open(file.id, b"/"))
+    except (*ERRORS, EOFError, zlib.error) as error:
+        raise UserError(f"{path} cannot be read as Keras HDF5 weights ({line(error)}); is it damaged?") from None
 
 
-def _layers_of(file: Any) -> list[Layer]:
-    root = file.get("model_weights", file)
+def _unpacked(path: Path) -> io.BytesIO:
+    with gzip.open(path) as packed:
+        content = packed.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise ValueError(f"it unpacks to more than {LARGEST >> 20} MiB")
+    return io.BytesIO(content)
+
+
+def _layers_of(root: Any) -> list[Layer]:
+    """All datasets are checked, and what they claim in all, before the first is read."""
+    from avfusion.hdf5_checks import attribute, check_datasets, open_dataset, open_group, read
+
+    if attribute(root, "layer_names") is None:
+        root = open_group(root, "model_weights")
     layers = []
-    for name in map(_text, root.attrs["layer_names"]):
-        weights = [_text(weight) for weight in root[name].attrs["weight_names"]]
+    for name in _texts(attribute(root, "layer_names")):
+        layer = open_group(root, name)
+        weights = _texts(attribute(layer, "weight_names"))
         if weights and "spectrogram" not in name:
-            layers.append((name, [np.asarray(root[name][weight], dtype=np.float32) for weight in weights]))
-    return layers
+            layers.append((name, [open_dataset(layer, weight) for weight in weights]))
+    check_datasets([dataset for _, datasets in layers for dataset in datasets], _MOST_WEIGHTS)
+    return [(name, [read(dataset) for dataset in datasets]) for name, datasets in layers]
 
 
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+def _texts(found: Any) -> list[str]:
+    """The entries of an attribute that lists names; there may be one without any."""
+    if found is None:
+        raise ValueError("no lists of layers and weights")
+    return [entry.decode() if isinstance(entry, bytes) else str(entry) for entry in np.atleast_1d(found)]
 
 
 def modality_of(layers: list[Layer]) -> Modality:

@@ -26,6 +26,8 @@ import av.stream
 from av.audio.frame import AudioFrame
 from av.video.frame import VideoFrame
 
+from avfusion.memory_limit import too_large
+
 Kind = Literal["audio", "video"]
 NOUNS: dict[Kind, str] = {"audio": "sound", "video": "pictures"}
 _PLAIN = {"InvalidDataError": "no media file, or damaged"}  # FFmpeg's names of errors that people meet
@@ -98,6 +100,8 @@ def media_errors() -> Iterator[None]:
         yield
     except MediaError:
         raise
+    except MemoryError as error:
+        raise MediaError(too_large()) from error
     except Exception as error:
         raise MediaError(one_line(error)) from error
 
@@ -143,6 +147,8 @@ def decode(opened: Opened, on_damage: Callable[[str], None]) -> Iterator[AudioFr
     for packet in packets(opened, on_damage):
         try:
             frames = packet.decode()
+        except MemoryError:  # is no damage, after which the next packet might be better
+            raise
         except Exception as error:  # decoders raise all sorts, see media_errors
             refused, first = refused + 1, first or one_line(error)
         else:
@@ -159,6 +165,8 @@ def packets(opened: Opened, on_damage: Callable[[str], None]) -> Iterator["av.pa
             packet = next(demuxed)
         except StopIteration:
             return
+        except MemoryError:
+            raise
         except Exception as error:  # the container breaks off: decode what was read
             on_damage(f"the file breaks off ({one_line(error)})")
             last = av.packet.Packet()

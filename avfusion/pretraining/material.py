@@ -24,6 +24,7 @@ from avfusion.l3.area_pictures import stream_area_pictures
 from avfusion.l3.pictures import stream_pictures
 from avfusion.l3.presets import SAMPLE_RATE, WINDOW, L3Config
 from avfusion.media import MediaError, VideoReader, read_sound
+from avfusion.memory_limit import MemoryLimit
 
 PICTURES = 10
 """Pictures kept of each clip, evenly spaced."""
@@ -118,12 +119,13 @@ def _decode(clip: Clip, config: L3Config) -> tuple[Half, Half, float] | None:
         return None
     stream = partial(stream_area_pictures, side=config.image.input_size[0])
     try:
-        sound = mono_48k(*read_sound(clip.audio)).astype(np.float16)
-        reader = VideoReader(clip.video)
-        prepared, positions = reader.sample(
-            PICTURES, lambda frames: list(stream(frames) if config.pictures == "area" else stream_pictures(frames))
-        )
-    except MediaError:
+        with MemoryLimit():
+            sound = mono_48k(*read_sound(clip.audio)).astype(np.float16)
+            reader = VideoReader(clip.video)
+            prepared, positions = reader.sample(
+                PICTURES, lambda frames: list(stream(frames) if config.pictures == "area" else stream_pictures(frames))
+            )
+    except (MediaError, MemoryError):
         return None
     pictures = np.stack(prepared).transpose(0, 3, 1, 2)[positions].astype(np.float16)
     return sound, pictures, min(reader.seconds, len(sound) / SAMPLE_RATE)

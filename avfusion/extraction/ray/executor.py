@@ -29,6 +29,7 @@ from avfusion.extraction.ray.ledger import Ledger
 from avfusion.extraction.ray.stages import SCHEMA, STOPPED, Network, Row, Work, as_table, prepare
 from avfusion.extraction.worker import Settings, Task
 from avfusion.media.container import one_line
+from avfusion.memory_limit import VARIABLE, gigabytes
 
 _WAVE = 20_000  # clips that are handed to Ray Data at a time: its bookkeeping grows with them
 _LARGEST_BLOCK = 16  # clips per task; a task of Ray Data costs about 10 ms
@@ -130,7 +131,8 @@ class RayExecutor:
         return taken | self._environment()
 
     def _environment(self) -> dict[str, Any]:
-        return {"runtime_env": {"env_vars": dict.fromkeys(THREAD_VARIABLES, str(self._means.threads))}}
+        variables = dict.fromkeys(THREAD_VARIABLES, str(self._means.threads)) | {VARIABLE: f"{gigabytes():g}"}
+        return {"runtime_env": {"env_vars": variables}}
 
 
 def _here() -> NodeAffinitySchedulingStrategy:

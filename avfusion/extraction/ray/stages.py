@@ -17,6 +17,7 @@ import ray
 from avfusion.embedders import SplitEmbedder
 from avfusion.errors import UserError
 from avfusion.extraction.clip import Modalities, clip_features
+from avfusion.extraction.clip_memory import ClipMemory, complaint
 from avfusion.extraction.part_places import Place
 from avfusion.extraction.prepared import Prepared, embed_prepared, prepare_clip
 from avfusion.extraction.ray.watchdog import Watchdog
@@ -94,7 +95,7 @@ class Worker:
             self.trouble = str(error) if isinstance(error, UserError) else f"the embedder: {one_line(error)}"
 
     def take(self, row: Row, attempt: Callable[[Task, Any], Part | Row]) -> Row:
-        """What `attempt` makes of the row with a clock for decoding: another row, or a part, which is written."""
+        """What `attempt` makes of the row, with what it enters to decode: another row, or a part, which is written."""
         if row.state != WAITING:
             return row
         if self.trouble:
@@ -117,25 +118,26 @@ class Worker:
         if lost >= ATTEMPTS:
             return Part(row.clip_id, reason=f"the clip ended its worker process {lost} times")
         try:
-            with self._watchdog.watching(row.task) as clock:
-                return attempt(row.task, clock)
+            # Made for each clip: Ray's own share of the address space grows with the blocks that it hands over.
+            with self._watchdog.watching(row.task) as clock, ClipMemory(self.embedder).around(clock) as decoding:
+                return attempt(row.task, decoding)
         except Exception as error:  # one odd clip must not end a run of many hours
-            return Part(row.clip_id, reason=f"the embedder failed: {one_line(error)}")
+            return Part(row.clip_id, reason=complaint(error))
 
-    def features(self, task: Task, clock: Any) -> Part:
+    def features(self, task: Task, decoding: Any) -> Part:
         """The whole way of a clip, in this process."""
         return clip_features(
             self.embedder, task.clip_id, task.audio, task.video, modalities=self.work.modalities,
-            limits=self.work.limits, decoding=clock,
+            limits=self.work.limits, decoding=decoding,
         )  # fmt: skip
 
-    def prepare(self, row: Row, task: Task, clock: Any) -> Part | Row:
+    def prepare(self, row: Row, task: Task, decoding: Any) -> Part | Row:
         """The way to the network; a clip that it cannot take this way stays as it is."""
         if not isinstance(self.embedder, SplitEmbedder):
             return row
         made = prepare_clip(
             self.embedder, task.clip_id, task.audio, task.video, modalities=self.work.modalities,
-            limits=self.work.limits, decoding=clock,
+            limits=self.work.limits, decoding=decoding,
         )  # fmt: skip
         if not isinstance(made, Prepared):
             return row if made is None else made
@@ -163,9 +165,9 @@ class Network:
         """A table like the given one, with nothing prepared left in it."""
         return as_table([self._worker.take(row, partial(self._embed, row)) for row in as_rows(table)])
 
-    def _embed(self, row: Row, task: Task, clock: Any) -> Part:
+    def _embed(self, row: Row, task: Task, decoding: Any) -> Part:
         if not len(row.prepared):
-            return self._worker.features(task, clock)
+            return self._worker.features(task, decoding)
         prepared: Prepared = pickle.loads(row.prepared)
         assert isinstance(self._worker.embedder, SplitEmbedder)
         return embed_prepared(self._worker.embedder, prepared)

@@ -1,0 +1,59 @@
+"""The memory that one clip may take in a process that decodes and embeds."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from avfusion.media.container import one_line
+from avfusion.memory_limit import MemoryLimit, too_large
+
+if TYPE_CHECKING:
+    from avfusion.embedders import Embedder
+
+
+class ClipMemory:
+    """The limit of a process beyond what it has once its embedder is loaded.
+
+    What drives a GPU takes address space as it likes. There only the decoding is limited, piece by piece.
+    """
+
+    def __init__(self, embedder: "Embedder") -> None:
+        """Make it after the embedder is loaded, in the same process."""
+        self._whole = embedder.provenance.get("device", "cpu") == "cpu"
+        self._limit = MemoryLimit()
+
+    @property
+    def worn(self) -> bool:
+        """Whether clips that are done have left too little for others."""
+        return self._whole and self._limit.worn
+
+    @contextmanager
+    def around(self, clock: AbstractContextManager[object]) -> Iterator[AbstractContextManager[object]]:
+        """Inside, one clip is worked on; yields what is to be entered around each piece of its decoding."""
+        if self._whole:
+            with self._limit:
+                yield clock
+        else:
+            yield _LimitedDecoding(clock)
+
+
+class _LimitedDecoding:
+    """Times a piece of decoding, and limits what it adds."""
+
+    def __init__(self, clock: AbstractContextManager[object]) -> None:
+        self._clock = clock
+        self._entered = ExitStack()
+
+    def __enter__(self) -> None:
+        self._entered.enter_context(self._clock)
+        self._entered.enter_context(MemoryLimit())
+
+    def __exit__(self, *_: object) -> None:
+        self._entered.close()
+
+
+def complaint(error: Exception) -> str:
+    """The reason of a clip whose embedder raised."""
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # torch raises RuntimeError
+        return too_large()
+    return f"the embedder failed: {one_line(error)}"

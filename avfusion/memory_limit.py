@@ -1,0 +1,80 @@
+"""How much memory the reading of a foreign file may take.
+
+A file of a few kilobytes can make the libraries that read it ask for any amount: tables that claim millions of
+entries, streams that expand a thousandfold. So what reads one does it inside a `MemoryLimit`, where the system refuses
+more; that is an error of this file, and nothing else.
+"""
+
+import math
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from avfusion.errors import UserError
+
+if sys.platform == "linux":
+    import resource
+
+VARIABLE = "AVFUSION_WORKER_GIGABYTES"
+"""Environment variable: GiB that one file may take, a number above 0; `inf` for no limit."""
+
+DEFAULT = 1.75
+"""Measured: 8K video takes up to 1.0 (H.264, HEVC, VP9, AV1, five reference frames), 1.6 in 4:4:4 with 10 bits;
+OpenL3 in float32 on a CPU 0.1."""
+
+_STATISTICS = Path("/proc/self/statm")
+
+
+def gigabytes(environment: Mapping[str, str] = os.environ) -> float:
+    """The limit in GiB; raises UserError for a setting that is no number above 0."""
+    text = environment.get(VARIABLE, str(DEFAULT))
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not value > 0:
+        raise UserError(f"{VARIABLE}={text}: expected GiB above 0, or inf for no limit")
+    return value
+
+
+def too_large() -> str:
+    """What is said of a file that needed more."""
+    return f"it needs more than {gigabytes():g} GiB of memory ({VARIABLE})"
+
+
+class MemoryLimit:
+    """Inside, this process may have `gigabytes()` more address space than when the object was made.
+
+    Beyond that, memory is refused as if there were none: Python raises MemoryError, libraries fail or end the process.
+    Address space is what Linux can limit, and is never less than the memory in use. Other systems have no limit.
+    """
+
+    def __init__(self) -> None:
+        self._before = (0, 0)
+        self._start = _address_space()
+        self._room = gigabytes() * 2**30
+        self._on = sys.platform == "linux" and self._start > 0 and math.isfinite(self._room)
+
+    @property
+    def worn(self) -> bool:
+        """Whether half of the room stays taken although nothing is being read."""
+        return self._on and _address_space() - self._start > self._room / 2
+
+    def __enter__(self) -> None:
+        if sys.platform == "linux" and self._on:
+            self._before = soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+            limits = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
+            resource.setrlimit(resource.RLIMIT_AS, (min(int(self._start + self._room), *limits, sys.maxsize), hard))
+
+    def __exit__(self, *_: object) -> None:
+        if sys.platform == "linux" and self._on:
+            resource.setrlimit(resource.RLIMIT_AS, self._before)
+
+
+def _address_space() -> int:
+    """Bytes that this process has; 0 where the system does not say."""
+    try:
+        return int(_STATISTICS.read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
