@@ -15,6 +15,7 @@ from avfusion.hyperparameters import parse_params
 from avfusion.jobs.features import open_features
 from avfusion.jobs.train import check_trainable, parse_seeds
 from avfusion.parallel import Training, train_many
+from avfusion.precision import check_precision
 from avfusion.provenance import note, tags, title
 from avfusion.sweep import VALIDATION_COLUMNS, choose_alpha, parse_alphas, sweep_table
 from avfusion.task import Task
@@ -41,7 +42,9 @@ def sweep_job(*, features: str, alphas: str, seeds: str, params: str, workers: s
         for alpha in alpha_values
         for seed in parse_seeds(seeds)
     ]
-    store, target = open_features(features), choose_device(device)
+    target = choose_device(device)
+    check_precision([(training.variant, training.params) for training in trainings], target)
+    store = open_features(features)
     check_trainable(Task(store), [late])
     connect()
     run_tags = {"avfusion.kind": "sweep", "variant": VARIANT, **tags(store.provenance)}
