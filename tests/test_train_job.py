@@ -111,7 +111,6 @@ def test_bf16_that_the_machine_lacks_is_told_before_any_work(
             **given,
         )
     assert len(runs("variant", trained[0])) == before
-    assert train_job(features=str(trained[0]), **{**given, "params": FAST})
 
 
 def test_sweeping_in_bf16_is_tried_first(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
