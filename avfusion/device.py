@@ -1,5 +1,7 @@
 """Where tensors are computed."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -34,6 +36,19 @@ def multiplies_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return cpu_has_amx()
+
+
+@contextmanager
+def refusing_bf16(what: str, device: torch.device) -> Iterator[None]:
+    """Turns the library's refusal to do `what` in bf16 on `device` into `UserError`."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0].split(". ")[0]
+        name = "GPU" if device.type == "cuda" else "processor"
+        raise UserError(
+            f"precision=bf16: this {name} cannot {what} in bf16 ({reason}); use precision=float32"
+        ) from error
 
 
 @lru_cache(maxsize=1)

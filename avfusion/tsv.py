@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from avfusion.atomic import replacing
 from avfusion.errors import UserError, unknown
+from avfusion.metrics import SMALLEST_PROBABILITY
 from avfusion.names import check_name
-from avfusion.predictions import Predictions
+from avfusion.predictions import ROW_SUM_TOLERANCE, Predictions
 
 logger = logging.getLogger(__name__)
 
@@ -32,18 +33,16 @@ DCASE_NAMES: dict[DcaseNames, str] = {
 }
 """First column of a DCASE file and what ends its names, by what the model took in."""
 
-DECIMALS = 12
-"""Decimals that we write."""
-FEW_DECIMALS = 8
-"""Files with fewer decimals than this are rounded so much that the log loss hangs on the floor."""
-FLOOR = 1e-4
-"""Floor for files of few decimals, unless the caller names one."""
+NUMBER = "%.16e"
+"""How we write a probability: 17 significant digits bring back the same float64."""
+COARSEST_FLOOR = 1e-4
+"""Highest floor of a file that rounds its numbers, unless the caller names one."""
 ROUNDING_TOLERANCE = 0.05
 """How far a row of printed probabilities may miss 1."""
 
 
 def write_course_tsv(path: Path, predictions: Predictions) -> None:
-    """Write the course's TSV, with 12 decimals and the decisions as `scene_pred`."""
+    """Write the course's TSV with the decisions as `scene_pred`; reading it back changes no number."""
     classes = np.array(predictions.classes)
     table = pd.DataFrame(
         {
@@ -59,8 +58,9 @@ def read_course_tsv(path: Path, *, floor: float | None = None) -> Predictions:
     """Read the course's TSV over any set of classes.
 
     Decisions are the stored `scene_pred`. Probabilities below `floor` are raised to it and rows are then
-    normalised. Without a `floor`, a file of fewer than 8 decimals gets 1e-4 and a finer one none. `notes`
-    (also logged) says how many probabilities of a true class are exactly 0 and which floor was used.
+    normalised. Without a `floor`, it is a tenth of the last decimal that the file prints, at most 1e-4; a file of
+    full precision gets none, and its numbers stay as they are. `notes` (also logged) says how many probabilities of
+    a true class are exactly 0 and which floor was used.
 
     Raises `UserError` for a file that is missing, no such table, or in which a clip or a column repeats, a
     column is missing, a class is unknown, or a value is no probability.
@@ -125,7 +125,7 @@ def _write(path: Path, table: pd.DataFrame, predictions: Predictions) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         pd.concat([table, probabilities], axis=1).to_csv(
-            temporary, sep="\t", index=False, float_format=f"%.{DECIMALS}f", quoting=csv.QUOTE_NONE
+            temporary, sep="\t", index=False, float_format=NUMBER, quoting=csv.QUOTE_NONE
         )
 
 
@@ -189,24 +189,39 @@ def _predictions(
         )
     classes = tuple(cells.columns)
     as_read = _probabilities(path, cells, ids)
-    decimals = int(cells.apply(lambda column: column.str.partition(".")[2].str.len()).to_numpy().max())
+    decimals = max(map(_decimals, cells.to_numpy().flat))
+    finest = float(f"1e-{decimals + 1}")
+    precise = finest < SMALLEST_PROBABILITY
     if floor is None:
-        floor = FLOOR if decimals < FEW_DECIMALS else 0.0
-    floored = np.maximum(as_read, floor)
+        floor = 0.0 if precise else min(finest, COARSEST_FLOOR)
+    probabilities = np.maximum(as_read, floor)
+    sums = probabilities.sum(axis=1, keepdims=True)
+    # Rows that were a softmax sum to 1 but for the last bit, which dividing by the sum would move.
+    if renormalised := bool(floor or np.abs(sums - 1).max() > ROW_SUM_TOLERANCE):
+        probabilities = probabilities / sums
     zeros = int((np.take_along_axis(as_read, labels[:, None], axis=1) == 0).sum())
-    note = f"{path.name}: {decimals} decimals; {zeros} of {len(cells)} true-class probabilities are 0; " + (
-        f"floor {floor:g}, rows renormalised" if floor else "no floor, rows renormalised"
+    note = (
+        f"{path.name}: {'full precision' if precise else f'{decimals} decimals'}; "
+        f"{zeros} of {len(cells)} true-class probabilities are 0; {f'floor {floor:g}' if floor else 'no floor'}"
+        + ", rows renormalised"
+        * renormalised
     )
     logger.info(note)
     return Predictions(
         ids=tuple(ids),
         classes=classes,
         labels=labels,
-        probabilities=floored / floored.sum(axis=1, keepdims=True),
+        probabilities=probabilities,
         decisions=_indices(path, what_decided, decided, classes),
         as_read=as_read,
         notes=(note,),
     )
+
+
+def _decimals(number: str) -> int:
+    """Place behind the point of the last digit that is printed."""
+    mantissa, _, exponent = number.strip().lower().partition("e")
+    return max(0, len(mantissa.partition(".")[2]) - int(exponent or 0))
 
 
 def _probabilities(path: Path, cells: pd.DataFrame, ids: "pd.Series[str]") -> NDArray[np.float64]:

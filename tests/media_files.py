@@ -5,6 +5,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.stream import Disposition
 from numpy.typing import NDArray
 
 from avfusion.media import Frame
@@ -54,6 +55,33 @@ def write_video(
             frame.pts = first_pts + number
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+
+
+def write_covered(path: Path, codec: str, sample_format: str, cover: str, frames: int = 0) -> None:
+    """Sound with cover art (`cover`: png or mjpeg) and, if `frames`, as many pictures of a video beside it."""
+    block = np.zeros((1, 1024), np.int16 if sample_format == "s16" else np.float32)
+    with av.open(str(path), "w", format="mp4" if path.suffix == ".m4a" else None) as container:
+        streams = [container.add_stream(cover, rate=1)]
+        streams[0].disposition = Disposition.attached_pic
+        streams += [container.add_stream("libx264", rate=10)] if frames else []
+        sound = container.add_stream(codec, rate=48_000, layout="mono", format=sample_format)
+        assert isinstance(sound, av.AudioStream)
+        packets = []
+        for number in range(20):
+            frame = av.AudioFrame.from_ndarray(block, sample_format, "mono")
+            frame.sample_rate, frame.pts = 48_000, 1024 * number
+            packets += sound.encode(frame)
+        packets += sound.encode(None)
+        for stream, count in zip(streams, (1, frames), strict=False):
+            assert isinstance(stream, av.VideoStream)
+            stream.width = stream.height = 64
+            stream.pix_fmt = {"png": "rgb24", "mjpeg": "yuvj444p"}.get(stream.codec_context.name, "yuv444p")
+            for number, picture in enumerate(greys(count, 64, 64)):
+                still = av.VideoFrame.from_ndarray(picture, "rgb24")
+                still.pts = number
+                packets += stream.encode(still)
+            packets += stream.encode(None)
+        container.mux(packets)
 
 
 def greys(count: int, height: int = 64, width: int = 80) -> list[Frame]:

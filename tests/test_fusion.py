@@ -1,6 +1,7 @@
 """One battery that every registered variant must pass, and each variant against a forward pass written out."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from avfusion.classifier import Description, SceneClassifier
 from avfusion.errors import UserError
 from avfusion.fusion import FusionNetwork, Shape, build, choose_variants, variants
 from avfusion.hyperparameters import resolve
+from avfusion.precision import check_precision
 from avfusion.standardize import Standardize
 from avfusion.training import RECIPE, Examples, fit_stages
 
@@ -125,13 +127,22 @@ def test_same_seed_same_training(variant: type[FusionNetwork]) -> None:
 
 
 @battery
-def test_trains_in_bf16(variant: type[FusionNetwork]) -> None:
+def test_trains_in_bf16_or_is_refused_before(variant: type[FusionNetwork]) -> None:
     examples = Examples(*features(24), torch.arange(24) % 3)
-    losses = {}
-    for precision in ("float32", "bf16"):
+
+    def loss(precision: str) -> float:
         recipe = resolve(RECIPE, {"epochs": "2", "batch_size": "8", "precision": precision})
         *_, last = fit_stages(make(variant), examples, examples, recipe, 0)
-        losses[precision] = last.train_loss
+        return last.train_loss
+
+    try:
+        check_precision([(variant, {"precision": "bf16"})], torch.device("cpu"))
+    except UserError as refusal:  # no AVX-512, no bf16 LSTM
+        reason = re.escape(str(refusal).partition("(")[2].partition(")")[0])
+        with pytest.raises(RuntimeError, match=reason):
+            loss("bf16")
+        return
+    losses = {precision: loss(precision) for precision in ("float32", "bf16")}
     assert losses["bf16"] != losses["float32"]
     assert losses["bf16"] == pytest.approx(losses["float32"], rel=0.02)
 

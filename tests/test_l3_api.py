@@ -9,6 +9,7 @@ import torch
 
 from avfusion.errors import UserError
 from avfusion.l3.api import L3, load_l3
+from avfusion.l3.folding import FoldedSubnetwork
 from avfusion.l3.runtime import choose_precision
 
 
@@ -87,6 +88,17 @@ def test_precision_auto_follows_the_hardware(monkeypatch: pytest.MonkeyPatch, ha
     monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: hardware)
     assert choose_precision("auto", torch.device("cpu")) == precision
     assert choose_precision("auto", torch.device("cuda")) == precision
+
+
+def test_bf16_that_the_machine_lacks_is_told_when_loading(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: FoldedSubnetwork, inputs: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("no such kernel")
+
+    monkeypatch.setattr(FoldedSubnetwork, "forward", refuse)
+    message = r"precision=bf16: this processor cannot embed clips in bf16 \(no such kernel\); use precision=float32"
+    with pytest.raises(UserError, match=message):
+        load_l3("demo", weights="untrained", precision="bf16", device="cpu")
+    assert load_l3("demo", weights="untrained", device="cpu")
 
 
 def test_an_unknown_precision_is_refused() -> None:

@@ -1,6 +1,8 @@
 """Decoding against what was encoded, and against what is broken on purpose."""
 
+import base64
 import os
+import struct
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 
 from avfusion.media import Frame, Limits, MediaError, VideoReader, frame_indices, read_sound, stream_sound
-from tests.media_files import greys, tone, write_sound, write_video
+from tests.media_files import greys, tone, write_covered, write_sound, write_video
 
 
 def levels(reader: VideoReader, count: int) -> list[float]:
@@ -247,6 +249,50 @@ def test_missing_streams(tmp_path: Path) -> None:
         read_sound(tmp_path / "x.mp4")
     with pytest.raises(MediaError, match="no pictures: the file has no such stream"):
         VideoReader(tmp_path / "x.wav")
+
+
+@pytest.mark.parametrize("cover", ["png", "mjpeg"])
+@pytest.mark.parametrize(
+    ("suffix", "codec", "sample_format"),
+    [("mp3", "libmp3lame", "fltp"), ("flac", "flac", "s16"), ("m4a", "aac", "fltp")],
+)
+def test_cover_art_is_no_video(tmp_path: Path, suffix: str, codec: str, sample_format: str, cover: str) -> None:
+    path = tmp_path / f"x.{suffix}"
+    write_covered(path, codec, sample_format, cover)
+    assert len(read_sound(path)[0]) >= 20 * 1024
+    with pytest.raises(MediaError, match="no pictures: the file has no more than cover art"):
+        VideoReader(path)
+
+
+def test_attachments_of_matroska_and_ogg_are_no_video(tmp_path: Path) -> None:
+    write_video(tmp_path / "still.png", greys(1), codec="png", pixels="rgb24")
+    still = (tmp_path / "still.png").read_bytes()
+    header = struct.pack(">II9sIIIIII", 3, 9, b"image/png", 0, 80, 64, 24, 0, len(still))
+    for name in ("x.mka", "x.ogg"):
+        with av.open(str(tmp_path / name), "w") as container:
+            if name.endswith("mka"):
+                container.add_attachment("cover.png", "image/png", still)
+            sound = container.add_stream("libopus", rate=48_000, layout="mono")
+            sound.metadata["METADATA_BLOCK_PICTURE"] = base64.b64encode(header + still).decode()
+            assert isinstance(sound, av.AudioStream)
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 960), np.int16), "s16", "mono")
+            frame.sample_rate = 48_000
+            container.mux([*sound.encode(frame), *sound.encode(None)])
+        with av.open(str(tmp_path / name)) as container:
+            assert len(container.streams.video) == 1
+        with pytest.raises(MediaError, match="no more than cover art"):
+            VideoReader(tmp_path / name)
+
+
+def test_a_video_beside_its_cover_art_is_read(tmp_path: Path) -> None:
+    write_covered(tmp_path / "x.mp4", "aac", "fltp", "png", frames=5)
+    assert VideoReader(tmp_path / "x.mp4").n_frames == 5
+
+
+def test_a_still_picture_is_a_video_of_one_frame(tmp_path: Path) -> None:
+    write_video(tmp_path / "x.png", greys(1), codec="png", pixels="rgb24")
+    path = (tmp_path / "x.png").rename(tmp_path / "x.mp4")
+    assert levels(VideoReader(path), 3) == [8.0] * 3
 
 
 def test_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,8 @@ def test_media(tmp_path: Path) -> None:
         process = worker.process.pid
         baseline = memory(process, "VmRSS")
         parts = {bombs[number].id: part for number, part in extractor.parts(bombs, ["audio", "video"])}
-        good = Query("good", *(tmp_path / name for name in line.split(",")[:2]))
+        sound, pictures = (tmp_path / name for name in line.split(",")[:2])
+        good = Query("good", sound, pictures)
         ((_, part),) = extractor.parts([good], ["audio", "video"])
         assert (part.reason, part.note) == ("", "") and len(part.audio) and len(part.video)
         assert extractor._pool._workers == [worker]  # one process did all of it

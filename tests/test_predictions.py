@@ -6,6 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from avfusion.errors import UserError
+from avfusion.evaluation import evaluate
 from avfusion.predictions import Predictions
 from avfusion.tsv import (
     read_course_tsv,
@@ -89,10 +90,49 @@ def test_course_file_returns_what_was_written(tmp_path: Path) -> None:
     assert (back.ids, back.classes) == (predictions.ids, predictions.classes)
     np.testing.assert_array_equal(back.labels, predictions.labels)
     np.testing.assert_array_equal(back.decisions, predictions.decisions)
-    np.testing.assert_allclose(back.probabilities, predictions.probabilities, atol=1e-11)
-    assert "12 decimals" in back.notes[0]
-    assert "no floor" in back.notes[0]
+    np.testing.assert_array_equal(back.probabilities, predictions.probabilities)
+    assert back.notes == ("late.tsv: full precision; 0 of 40 true-class probabilities are 0; no floor",)
     assert [path.name for path in tmp_path.iterdir()] == ["late.tsv"]
+
+
+@pytest.mark.parametrize("scale", [1, 40, 2000])
+def test_a_round_trip_changes_no_score(tmp_path: Path, scale: float) -> None:
+    """Scores far apart make probabilities of 1e-14, of 1e-320 and of 0, which the log loss meets with its own floor."""
+    random = np.random.default_rng(1)
+    ids = [f"bus-lyon-{clip}_{k}" for clip in range(300) for k in range(10)]
+    labels = np.repeat(random.integers(0, 3, 300), 10)
+    predictions = Predictions.from_scores(ids, CLASSES, labels, random.normal(scale=scale, size=(3000, 3)))
+    write_course_tsv(tmp_path / "c.tsv", predictions)
+    write_dcase_tsv(tmp_path / "d.tsv", predictions)
+    truth = {name.rpartition("_")[0]: CLASSES[label] for name, label in zip(ids, labels, strict=True)}
+    for back in (read_course_tsv(tmp_path / "c.tsv"), read_dcase_tsv(tmp_path / "d.tsv", truth)):
+        assert evaluate(back) == evaluate(predictions)
+        np.testing.assert_array_equal(back.probabilities, predictions.probabilities)
+    table = pd.read_csv(tmp_path / "c.tsv", sep="\t")
+    np.testing.assert_allclose(table[list(CLASSES)], predictions.probabilities, rtol=1e-15, atol=1e-300)
+
+
+@pytest.mark.parametrize(
+    ("row", "note"),
+    [
+        ("1 0 0", "0 decimals; 0 of 1 true-class probabilities are 0; floor 0.0001, rows renormalised"),
+        ("0.900 0.100 0.000", "3 decimals; 0 of 1 true-class probabilities are 0; floor 0.0001, rows renormalised"),
+        ("0.0000 0.1 0.9", "4 decimals; 1 of 1 true-class probabilities are 0; floor 1e-05, rows renormalised"),
+        ("0.9 0.1000000 0.0", "7 decimals; 0 of 1 true-class probabilities are 0; floor 1e-08, rows renormalised"),
+        ("0.90009 0.0999 1E-05", "5 decimals; 0 of 1 true-class probabilities are 0; floor 1e-06, rows renormalised"),
+        ("0.0 1.0 4.5e-13", "14 decimals; 1 of 1 true-class probabilities are 0; floor 1e-15, rows renormalised"),
+        ("0.0 1.0 4.56789e-13", "full precision; 1 of 1 true-class probabilities are 0; no floor"),
+        (
+            "0.12345678901234567 0.87 0.0",
+            "full precision; 0 of 1 true-class probabilities are 0; no floor, rows",
+        ),
+    ],
+)
+def test_the_floor_is_a_tenth_of_the_last_decimal(tmp_path: Path, row: str, note: str) -> None:
+    (tmp_path / "p.tsv").write_text(HEADER + "a\tbus\tbus\t" + row.replace(" ", "\t") + "\n")
+    predictions = read_course_tsv(tmp_path / "p.tsv")
+    assert predictions.notes[0].startswith(f"p.tsv: {note}")
+    assert predictions.probabilities.sum() == pytest.approx(1, abs=1e-12)
 
 
 def test_course_file_is_what_public_scorers_read(tmp_path: Path) -> None:
@@ -210,7 +250,7 @@ def test_dcase_file_returns_what_was_written(tmp_path: Path, names: str, ending:
     assert back.ids == seconds.ids
     np.testing.assert_array_equal(back.labels, seconds.labels)
     np.testing.assert_array_equal(back.decisions, seconds.decisions)
-    np.testing.assert_allclose(back.probabilities, seconds.probabilities, atol=1e-11)
+    np.testing.assert_array_equal(back.probabilities, seconds.probabilities)
     with pytest.raises(UserError, match=r"true class of 1 clip\(s\) is not known, for instance 'tram-lyon-1'"):
         read_dcase_tsv(path, {"bus-lyon-0": "bus"})
 

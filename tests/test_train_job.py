@@ -1,6 +1,7 @@
 """The jobs `train` and `sweep`, on small stores: what they leave in MLflow, and what they say to mistakes."""
 
 import json
+import re
 from pathlib import Path
 
 import mlflow
@@ -12,10 +13,15 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from avfusion.errors import UserError
+from avfusion.evaluation import evaluate
+from avfusion.fusion.late import LateFusion
+from avfusion.fusion.lstm import LSTM
+from avfusion.jobs.main import main_job
 from avfusion.jobs.sweep import sweep_job
 from avfusion.jobs.train import parse_seeds, train_job
 from avfusion.sweep import STUDY_ALPHAS, VALIDATION_COLUMNS, choose_alpha, parse_alphas
 from avfusion.tsv import read_course_tsv
+from tests.processors import without_bf16
 from tests.stores import CLASSES, make_store
 
 FAST = "epochs=3,batch_size=16"
@@ -84,6 +90,38 @@ def test_bf16_where_it_is_slow_is_told(
     assert ("this hardware does not multiply bf16" in caplog.text) is not hardware
 
 
+def test_bf16_that_the_machine_lacks_is_told_before_any_work(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    without_bf16(monkeypatch, LSTM)
+    before = len(runs("variant", trained[0]))
+    given = {"variants": "audio_only,lstm", "seeds": "0", "params": f"{FAST},precision=bf16", "device": "cpu"}
+    message = re.escape(
+        "precision=bf16: this processor cannot train lstm in bf16 (could not create a primitive descriptor); "
+        "use precision=float32"
+    )
+    with pytest.raises(UserError, match=f"^{message}$"):
+        train_job(features=str(trained[0]), **given)
+    with pytest.raises(UserError, match=message):
+        main_job(
+            data=str(tmp_path / "unread.csv"),
+            embedder="demo",
+            weights="none",
+            precision="float32",
+            output="none",
+            **given,
+        )
+    assert len(runs("variant", trained[0])) == before
+
+
+def test_sweeping_in_bf16_is_tried_first(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_bf16(monkeypatch, LateFusion)
+    with pytest.raises(UserError, match="this processor cannot train late in bf16"):
+        sweep_job(
+            features=str(trained[0]), alphas="0.2,0.8", seeds="0", params="precision=bf16", workers="1", device="cpu"
+        )
+
+
 def test_a_run_holds_tables_figures_and_predictions(trained: Trained) -> None:
     _, _, (_, late) = trained
     table = json.loads(artifact(late, "per_class.json").read_text())
@@ -91,7 +129,7 @@ def test_a_run_holds_tables_figures_and_predictions(trained: Trained) -> None:
     for name in ("figures/confusion.png", "figures/loss.png"):
         assert artifact(late, name).read_bytes().startswith(b"\x89PNG")
     predictions = read_course_tsv(artifact(late, "predictions/test.tsv"))
-    assert np.mean(predictions.right) == late.data.metrics["test/accuracy"]
+    assert {f"test/{name}": value for name, value in evaluate(predictions).items()}.items() <= late.data.metrics.items()
     assert artifact(late, "predictions/val.tsv").is_file()
     seconds = artifact(late, "predictions/test_1s.tsv").read_text().splitlines()
     assert seconds[0].split("\t")[:2] == ["filename_audio_video", "scene_label"]

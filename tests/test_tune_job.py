@@ -22,6 +22,7 @@ from avfusion.errors import UserError
 from avfusion.experiment import hyperparameters, score_test, train
 from avfusion.features import FeatureStore
 from avfusion.fusion import variants
+from avfusion.fusion.late import LateFusion
 from avfusion.jobs import tune
 from avfusion.jobs.tune import tune_job
 from avfusion.parallel import Training
@@ -36,6 +37,7 @@ from avfusion.tuning.storage import open_storage, resolve_storage
 from avfusion.tuning.study import RUN, WORKER, n_done
 from avfusion.tuning.worker import Ended
 from tests.postgres import postgres_server, programs
+from tests.processors import without_bf16
 from tests.stores import make_store
 
 FAST = "epochs=6,batch_size=16|32,hidden=8|16,embedding=8,output_hidden=8"
@@ -400,3 +402,13 @@ def test_mistakes_get_one_clear_line(store: Path, tmp_path: Path, changes: dict[
     with pytest.raises(UserError, match=message) as caught:
         run_tune(store, **{"storage": str(tmp_path / "studies.log"), **changes})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "float32|bf16"])
+def test_bf16_that_the_machine_lacks_is_not_searched(
+    store: Path, storage: str, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    without_bf16(monkeypatch, LateFusion)
+    with pytest.raises(UserError, match=r"this processor cannot train late in bf16 .*; use precision=float32"):
+        run_tune(store, variant="early,late", space=f"{FAST},precision={precision}", storage=storage)
+    assert not Path(storage).exists()

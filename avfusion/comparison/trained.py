@@ -14,6 +14,7 @@ from avfusion.errors import UserError
 from avfusion.experiment import hyperparameters, train
 from avfusion.features.layout import Json
 from avfusion.fusion import FusionNetwork, variants
+from avfusion.precision import check_precision
 from avfusion.task import TEST, Task
 from avfusion.tracking.lookup import find_run, read_config
 from avfusion.tracking.stored_models import load_classifier
@@ -35,6 +36,7 @@ class TrainedVariants:
         for name, recipe in self.recipes.items():
             classifier = load_classifier(self.run_ids[name])
             if classifier is None:
+                check_precision([(recipe.variant, recipe.params)], device)
                 logger.info("%s, seed %d: its run kept no model, so it is trained again", name, recipe.seed)
                 classifier = train(self.task, recipe.variant, recipe.params, recipe.seed, device).classifier
             found[name] = classifier

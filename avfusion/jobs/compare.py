@@ -18,6 +18,7 @@ from avfusion.device import choose_device
 from avfusion.errors import UserError
 from avfusion.jobs.options import read_truth
 from avfusion.names import metric_name
+from avfusion.precision import check_precision
 from avfusion.report.writing import PICTURES, write_report
 from avfusion.robustness import choose_shifts, robustness
 from avfusion.tracking.artifacts import log_table
@@ -155,6 +156,7 @@ def _with_cities(
             remarks.append(f"Cannot be left out: {error}.")
     if not tasks:
         return replace(found, no_cities="; ".join(remarks))
+    check_precision([(recipe.variant, recipe.params) for recipe in trained.recipes.values()], device)
     clean = {contender.name: contender.seeds[0] for contender in entries.contenders}
     rows = held_out(tasks, trained.recipes, clean, device)
     table = pd.DataFrame(tqdm(rows, total=len(tasks) * len(trained.recipes), desc="held-out cities", unit="training"))

@@ -10,6 +10,7 @@ from avfusion.jobs.laps import Laps
 from avfusion.jobs.options import read_truth
 from avfusion.jobs.train import asked_for, check_trainable, comparison, parse_seeds, train_variants
 from avfusion.jobs.work import training_job
+from avfusion.precision import check_precision
 from avfusion.task import Task
 from avfusion.tracking.session import connect
 
@@ -35,6 +36,7 @@ def main_job(
     resolved = resolve_params(chosen, parse_params(params))
     seed_list = parse_seeds(seeds)
     target, registered = choose_device(device), read_truth("register", register)
+    check_precision(zip(chosen, resolved, strict=True), target)
     extraction = Extraction.parse(device=device, **{**DEFAULTS, **options})
     dataset = load_data(data, allow_outside)
     assign_splits(dataset.table())

@@ -16,6 +16,7 @@ from avfusion.jobs.features import open_features
 from avfusion.jobs.train import check_trainable, parse_seeds
 from avfusion.jobs.work import training_job
 from avfusion.parallel import Training, train_many
+from avfusion.precision import check_precision
 from avfusion.provenance import note, tags, title
 from avfusion.sweep import VALIDATION_COLUMNS, choose_alpha, parse_alphas, sweep_table
 from avfusion.task import Task
@@ -42,7 +43,9 @@ def sweep_job(*, features: str, alphas: str, seeds: str, params: str, workers: s
         for alpha in alpha_values
         for seed in parse_seeds(seeds)
     ]
-    store, target = open_features(features), choose_device(device)
+    target = choose_device(device)
+    check_precision([(training.variant, training.params) for training in trainings], target)
+    store = open_features(features)
     check_trainable(Task(store), [late])
     connect()
     run_tags = {"variant": VARIANT, **tags(store.provenance)}

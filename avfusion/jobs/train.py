@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from avfusion.device import choose_device, multiplies_bf16
+from avfusion.device import choose_device
 from avfusion.errors import UserError
 from avfusion.experiment import Result, resolve_params, score_test, train
 from avfusion.fusion import FusionNetwork, choose_variants
@@ -17,6 +17,7 @@ from avfusion.jobs.companions import Companions, accompany
 from avfusion.jobs.features import open_features
 from avfusion.jobs.options import read_truth
 from avfusion.jobs.work import Work, training_job
+from avfusion.precision import check_precision
 from avfusion.provenance import tags, title
 from avfusion.task import TEST, TRAIN, VALIDATION, Task
 from avfusion.tracking.models import REGISTERED
@@ -60,10 +61,9 @@ def train_job(
     resolved = resolve_params(chosen, parse_params(params))
     seed_list = parse_seeds(seeds)
     target, registered = choose_device(device), read_truth("register", register)
+    check_precision(zip(chosen, resolved, strict=True), target)
     task = Task(open_features(features, allow_outside))
     check_trainable(task, chosen)
-    if any(params_["precision"] == "bf16" for params_ in resolved) and not multiplies_bf16(target):
-        _log.warning("precision=bf16: this hardware does not multiply bf16, float32 would be faster")
     connect()
     with training_job("train") as job:
         n_failed = len(task.store.failures)

@@ -20,6 +20,7 @@ from avfusion.jobs.options import read_truth
 from avfusion.jobs.retrain import DEFAULT, TUNED, comparison_lines, retrain
 from avfusion.jobs.train import check_trainable, parse_seeds
 from avfusion.jobs.work import Work, training_job
+from avfusion.precision import check_precision
 from avfusion.provenance import tags, title
 from avfusion.task import Task
 from avfusion.tracking.artifacts import log_table
@@ -65,6 +66,7 @@ def tune_job(
     store = open_features(features)
     plans = make_plans(store, variant, _whole("trials", trials), metric, sampler, pruner, space, storage, study)
     plans.sort(key=lambda plan: len(plan.variant.modalities))
+    check_precision([(plan.variant, values) for plan in plans for values in plan.space.each("precision")], target)
     check_trainable(Task(store), [plan.variant for plan in plans])
     quiet()
     place = open_storage(plans[0].storage)

@@ -30,7 +30,7 @@ from avfusion.l3.loading import NOT_CHOSEN, LoadedNetworks, load_networks
 from avfusion.l3.pictures import stream_pictures
 from avfusion.l3.presets import MODALITIES, SAMPLE_RATE, L3Config, Modality, preset_config
 from avfusion.l3.resample import resample, resample_blocks, resampled_length
-from avfusion.l3.runtime import Runner, batched, choose_precision
+from avfusion.l3.runtime import Runner, batched, check_precision, choose_precision
 from avfusion.l3.values import AnyArray
 
 _BLOCK = 2**18  # samples of a long sound that are prepared at a time
@@ -236,9 +236,10 @@ def load_l3(
         options: for `openl3`: input_repr, content_type, audio_size, image_size.
 
     Raises:
-        UserError: unknown names, listing the choices; weights that cannot be had.
+        UserError: unknown names, listing the choices; weights that cannot be had; a precision that the device lacks.
     """
     config = preset_config(preset, **options)
     chosen = choose_device(device)
     numbers = choose_precision(precision, chosen)
+    check_precision(numbers, chosen)
     return L3(config, load_networks(config, weights, modalities), chosen, numbers)

@@ -9,12 +9,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from avfusion.device import multiplies_bf16
+from avfusion.device import multiplies_bf16, refusing_bf16
 from avfusion.errors import unknown
 from avfusion.l3.folding import FoldedSubnetwork
 from avfusion.l3.network import Subnetwork
+from avfusion.l3.presets import SubnetworkConfig
 
 PRECISIONS = ("float32", "bf16", "auto")
+_SMALL = SubnetworkConfig(1, (8, 8), (8, 8), final_pool=(4, 4), relu_first=frozenset({0}))  # every kind of layer
 
 
 def choose_precision(name: str, device: torch.device) -> str:
@@ -24,6 +26,13 @@ def choose_precision(name: str, device: torch.device) -> str:
     if name == "auto":
         return "bf16" if multiplies_bf16(device) else "float32"
     return name
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Raise `UserError` if `device` cannot embed in `precision`: else each clip would fail by itself."""
+    if precision == "bf16":
+        with refusing_bf16("embed clips", device):
+            list(Runner(Subnetwork(_SMALL), device, precision).stream([torch.zeros(1, 1, 8, 8)]))
 
 
 class Runner:

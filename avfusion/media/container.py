@@ -24,6 +24,7 @@ import av.error
 import av.packet
 import av.stream
 from av.audio.frame import AudioFrame
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 
 from avfusion.memory_limit import too_large
@@ -116,7 +117,7 @@ def one_line(error: BaseException) -> str:
 
 @contextmanager
 def open_stream(path: Path, kind: Kind, limits: Limits) -> Iterator[Opened]:
-    """Opens `path` and its best stream of `kind`.
+    """Opens `path` and its best stream of `kind`; cover art, which FFmpeg gives as a stream of one picture, is none.
 
     FFmpeg gets the open file, not its name: names may hold patterns and protocols that it would
     follow, and with an empty protocol list a playlist cannot make it open anything else.
@@ -130,15 +131,24 @@ def open_stream(path: Path, kind: Kind, limits: Limits) -> Iterator[Opened]:
             _MediaFile(path.open("rb", buffering=0)) as file,
             av.open(file, "r", metadata_errors="replace", options={"protocol_whitelist": "none"}) as container,
         ):
-            stream = container.streams.best(kind)
-            if stream is None:
-                raise MediaError(f"no {NOUNS[kind]}: the file has no such stream")
+            stream = _best(container, kind)
             codec = stream.codec_context
             if codec is None:
                 raise MediaError(f"no {NOUNS[kind]}: no decoder for the stream")
             codec.thread_count = 1
             codec.options = {"max_pixels": str(limits.pixels), "max_samples": str(2**24)}
             yield Opened(container, stream)
+
+
+def _best(container: av.container.InputContainer, kind: Kind) -> av.stream.Stream:
+    best = container.streams.best(kind)
+    if best is None:
+        raise MediaError(f"no {NOUNS[kind]}: the file has no such stream")
+    streams: list[av.stream.Stream] = [best, *(stream for stream in container.streams if stream.type == kind)]
+    for stream in streams:
+        if not stream.disposition & Disposition.attached_pic:
+            return stream
+    raise MediaError(f"no {NOUNS[kind]}: the file has no more than cover art")
 
 
 def decode(opened: Opened, on_damage: Callable[[str], None]) -> Iterator[AudioFrame | VideoFrame]:

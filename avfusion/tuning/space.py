@@ -127,6 +127,12 @@ class Space:
         """All hyperparameters at `point`, which has the searched ones; in the order of the defaults."""
         return {name: {**self.fixed, **point}[name] for name in self.defaults}
 
+    def each(self, name: str) -> list[dict[str, Value]]:
+        """The defaults with every value that `name`, no range, can take."""
+        dimension = self.searched.get(name)
+        values = dimension.grid if dimension else (self.fixed[name],)
+        return [{**self.defaults, name: value} for value in values]
+
     @property
     def grid_size(self) -> int:
         """Points of the whole grid."""
