@@ -1,26 +1,26 @@
 """A file server on loopback, to stand for storage that is reached by an address."""
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pyftpdlib.authorizers import DummyAuthorizer
-from pyftpdlib.handlers import FTPHandler
-from pyftpdlib.servers import ThreadedFTPServer
+import aioftp
 
 
 @contextmanager
 def serving(folder: Path) -> Iterator[str]:
     """Serves `folder`; yields its address for fsspec."""
-    authorizer = DummyAuthorizer()
-    authorizer.add_user("user", "password", str(folder), perm="elradfmwMT")
-    handler = type("Handler", (FTPHandler,), {"authorizer": authorizer})
-    server = ThreadedFTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
+    server = aioftp.Server([aioftp.User("user", "password", base_path=folder)])
+    asyncio.run_coroutine_threadsafe(server.start("127.0.0.1", 0), loop).result(10)
     try:
-        yield f"ftp://user:password@127.0.0.1:{server.address[1]}"
+        yield f"ftp://user:password@127.0.0.1:{server.server_port}"
     finally:
-        server.close_all()
+        asyncio.run_coroutine_threadsafe(server.close(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
+        loop.close()
