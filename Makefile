@@ -27,7 +27,7 @@ $(VENV)/installed: pyproject.toml requirements.lock
 	awk '/^[^ ]/ {torch = /^(torch|triton|cuda-|nvidia-)/} !torch' requirements.lock > $(VENV)/hashed.txt
 	grep -oE '^[^ #]+==[^\\]+' requirements.lock > $(VENV)/pinned.txt
 	$(VENV)/bin/python -m pip install --quiet --only-binary :all: --no-deps --require-hashes --requirement $(VENV)/hashed.txt
-	$(VENV)/bin/python -m pip install --quiet --only-binary :all: --no-build-isolation --constraint $(VENV)/pinned.txt --editable '.[dev]'
+	PYTHONWARNINGS=ignore $(VENV)/bin/python -m pip install --quiet --only-binary :all: --no-build-isolation --constraint $(VENV)/pinned.txt --editable '.[dev]'
 	touch $(VENV)/installed
 
 # Solves pyproject.toml's ranges anew for all Pythons and platforms at once. Versions that still fit stay as they are;
@@ -40,11 +40,11 @@ lock: $(TOOLS)/installed
 
 # Asks the index's service for known vulnerabilities of what the lock pins: needs the network, so it is no part of CI.
 audit: $(TOOLS)/installed
-	$(TOOLS)/bin/pip-audit --disable-pip --require-hashes --requirement requirements.lock
+	$(TOOLS)/bin/pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock
 
 $(TOOLS)/installed: Makefile
 	$(PYTHON) -m venv $(TOOLS)
-	$(TOOLS)/bin/python -m pip install --quiet uv==0.13.9 pip-audit==2.10.0
+	$(TOOLS)/bin/python -m pip install --quiet uv==0.13.9 pip-audit==2.10.1
 	touch $(TOOLS)/installed
 
 clean:
