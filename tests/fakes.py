@@ -62,6 +62,15 @@ class Failing(FakeEmbedder):
         return super().embed_audio(samples, sample_rate)
 
 
+class Stuck(FakeEmbedder):
+    """Never ends with loud clips."""
+
+    def embed_audio(self, samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
+        if np.abs(samples).mean() > 0.3:
+            time.sleep(600)
+        return super().embed_audio(samples, sample_rate)
+
+
 def refuse() -> FakeEmbedder:
     """A loader with a mistake of the user's."""
     raise UserError("weights not found: nowhere.h5")

@@ -17,7 +17,9 @@ from avfusion.datasets import Dataset, read_dataset
 from avfusion.errors import UserError
 from avfusion.extraction import extract, pool
 from avfusion.extraction.clip import Modalities, clip_features
+from avfusion.extraction.worker import Settings, Task
 from avfusion.features import FeatureStore
+from avfusion.media import DEFAULT_LIMITS
 from tests.fakes import (
     Endless,
     Failing,
@@ -25,6 +27,7 @@ from tests.fakes import (
     FullDisk,
     NotFinite,
     OddDecoders,
+    Stuck,
     break_down,
     refuse,
 )
@@ -188,6 +191,19 @@ def test_crashes_and_hangs(tmp_path: Path) -> None:
         "id": ["crash", "hang"],
         "reason": ["decoding ended the process (SIGSEGV)", "decoding took more than 1.5 s"],
     }
+
+
+def test_a_deadline_ends_what_embedding_does_not(tmp_path: Path) -> None:
+    for name, loudness in (("loud", 0.9), ("quiet", 0.1)):
+        make_clip(tmp_path, name, loudness=loudness)
+    loud, quiet = (Task(n, name, tmp_path / f"{name}.wav", None) for n, name in enumerate(("loud", "quiet")))
+    settings = Settings(Stuck, tmp_path, "any", DEFAULT_LIMITS)
+    with pool.WorkerPool(settings, 1, threads=1, timeout=60) as workers:
+        workers.provenance()
+        late = "decoding and embedding took more than 0.5 s"
+        given_up = list(workers.run([loud, quiet], within=0.5))
+        assert {outcome.task: outcome.reason for outcome in given_up} == {loud: late, quiet: late}
+        assert list(workers.run([quiet])) == [pool.Outcome(quiet, "", True)]
 
 
 def test_changed_media_are_another_extraction(tmp_path: Path) -> None:

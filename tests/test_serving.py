@@ -90,7 +90,9 @@ def serve(uri: str) -> Iterator[Ask]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(scoring_server._SERVER_MODEL_PATH, path)
         patch.delitem(sys.modules, MLFLOWS_SERVER, raising=False)
-        server = uvicorn.Server(uvicorn.Config(f"{MLFLOWS_SERVER}:app", port=0, log_level="error"))
+        config = uvicorn.Config(f"{MLFLOWS_SERVER}:app", port=0, log_level="error")
+        config.load_app()  # the command does so, too
+        server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
         while not server.started:
