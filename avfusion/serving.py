@@ -149,7 +149,7 @@ class SceneModel(PythonModel):
                 for number, clip in clips.items():
                     path = clip.write(Path(folder, str(number))) if isinstance(clip, Upload) else clip
                     queries.append(Query(CLIP, path, path))
-                parts = dict(extractor.parts(queries, self.modalities, self.limits.timeout))
+                parts = dict(extractor.parts(queries, self.modalities, self.limits.timeout, client_is_gone))
         except BusyError as error:
             raise MlflowException(str(error), error_code=TEMPORARILY_UNAVAILABLE) from None
         except UserError as error:

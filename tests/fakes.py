@@ -114,6 +114,32 @@ class Endless:
 
 
 @dataclass(frozen=True)
+class Pausing:
+    """A loader whose embedder, given a block of sound, writes its process id to `begun` and waits for `told`."""
+
+    begun: Path
+    told: Path
+
+    def __call__(self) -> FakeEmbedder:
+        return _Blocks(self)
+
+
+class _Blocks(FakeEmbedder):
+    def __init__(self, files: Pausing) -> None:
+        super().__init__()
+        self.files = files
+
+    def embed_audio_blocks(self, blocks: Iterable[NDArray[np.float32]], sample_rate: int) -> NDArray[np.float32]:
+        collected = []
+        for block in blocks:
+            write_atomically(self.files.begun, str(os.getpid()).encode())
+            while not self.files.told.exists():
+                time.sleep(0.02)
+            collected.append(block)
+        return self.embed_audio(np.concatenate(collected), sample_rate)
+
+
+@dataclass(frozen=True)
 class FullDisk:
     """A loader in a process that cannot write files of more than `n_bytes`."""
 
