@@ -3,13 +3,13 @@
 MLflow runs this file when it loads a logged model (models from code); `avfusion.tracking.models` logs it.
 """
 
-import asyncio
-import logging
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import mlflow
@@ -40,8 +40,6 @@ MLFLOWS_SERVER = "mlflow.pyfunc.scoring_server.app"
 """The module that `mlflow models serve` gives to uvicorn; it loads the model while it is imported."""
 
 Given = Path | Upload | Features
-
-_log = logging.getLogger(__name__)
 
 
 class SceneModel(PythonModel):
@@ -100,24 +98,25 @@ class SceneModel(PythonModel):
     def _guard(self) -> None:
         """Puts the gate before the server that is loading this model; nothing happens outside a server.
 
-        MLflow reads a request of any size into memory before it asks the model. Its application is made right after the
-        model is loaded, in the event loop of its server; the loop's next turn, before the application starts, adds the
-        gate by the usual way of adding middleware.
+        MLflow reads a request of any size into memory before it asks the model, and offers no place to stand before
+        that. But its application is a name in a module that loads the model while it is imported: from now on that name
+        stands for the gate with the application behind it.
         """
         server = sys.modules.get(MLFLOWS_SERVER)
-        if server is None or hasattr(server, "app"):
+        if server is None or "app" in vars(server):
             return
-        limits = self.limits
-        options = {
-            "megabytes": limits.request_megabytes,
-            "seconds": limits.timeout,
-            "clips": limits.workers + limits.queue,
-            "close": self.extractors.close,
-        }
-        try:
-            asyncio.get_running_loop().call_soon(lambda: server.app.add_middleware(Gate, **options))
-        except RuntimeError:  # no loop: another server than uvicorn
-            _log.warning("the size of requests is not limited; start the server by `mlflow models serve`")
+
+        @cache
+        def guarded() -> Gate:
+            return Gate(
+                vars(server)["app"],
+                megabytes=self.limits.request_megabytes,
+                seconds=self.limits.timeout,
+                clips=self.limits.workers + self.limits.queue,
+                close=self.extractors.close,
+            )
+
+        server.__class__ = type("Guarded", (ModuleType,), {"app": property(lambda _: guarded())})
 
     def _read(self, row: dict[str, Any]) -> Given:
         """What a row holds, checked as far as that goes before a clip is decoded."""
@@ -150,7 +149,7 @@ class SceneModel(PythonModel):
                 for number, clip in clips.items():
                     path = clip.write(Path(folder, str(number))) if isinstance(clip, Upload) else clip
                     queries.append(Query(CLIP, path, path))
-                parts = dict(extractor.parts(queries, self.modalities, self.limits.timeout))
+                parts = dict(extractor.parts(queries, self.modalities, self.limits.timeout, client_is_gone))
         except BusyError as error:
             raise MlflowException(str(error), error_code=TEMPORARILY_UNAVAILABLE) from None
         except UserError as error:

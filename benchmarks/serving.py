@@ -4,11 +4,16 @@
 
 Starts `mlflow models serve` in a folder of its own, asks for clips of FOLDER over HTTP from several threads, every
 tenth request with damaged or unusable media, and compares the good answers with those of `predict`. A first part of the
-requests warms the server up; memory is that of all its processes after it, and at the end.
+requests warms the server up; memory is that of all its processes after it, and at the end. Then the same load again
+while two more clients send, without a pause, what shall keep a server busy: sounds of two hours and of ten minutes,
+requests of 300 MB, lists of a million empty lists, and clips that they do not wait for. The median of good requests may
+not be more than twice what it was.
 """
 
 import argparse
 import base64
+import io
+import itertools
 import json
 import os
 import signal
@@ -17,22 +22,31 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
+import av
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from avfusion.jobs.predict import PREDICTIONS, predict_job
 from avfusion.prediction.clips import find_clips
 
 WARM_UP = 40
 """Requests before memory is measured for the first time."""
+LEFT = "left after 0.2 s"
+Asked = tuple[str, bytes, str | None]
+"""Name and body of a request, and the scene that is right; None if it must be refused."""
+TOLERATED = 2.0
+"""Times that hostile clients may lengthen the median of good requests."""
 
 
 def main() -> None:
@@ -47,7 +61,7 @@ def main() -> None:
     expected = _expected(given.model, [str(query.video) for query in queries])
     bodies = {str(query.video): _body(Path(str(query.video)).read_bytes()) for query in queries}
     bad = _bad_bodies(Path(str(queries[0].video)).read_bytes())
-    requests: list[tuple[str, bytes, str | None]] = []
+    requests: list[Asked] = []
     for number in range(given.requests):
         if number % 10 == 9:
             name = list(bad)[number // 10 % len(bad)]
@@ -55,23 +69,123 @@ def main() -> None:
         else:
             name = list(bodies)[number % len(bodies)]
             requests.append((name, bodies[name], expected[name]))
+    hostile = _hostile_bodies()
+    wrong: list[str] = []
     with _server(given.model) as (address, process):
-        wrong, seconds = [], []
-        memory = []
-        for part in (requests[:WARM_UP], requests[WARM_UP:]):
-            with ThreadPoolExecutor(given.clients) as pool:
-                for outcome, took in pool.map(lambda request: _ask(address, *request), part):
-                    seconds.append(took)
-                    if outcome:
-                        wrong.append(outcome)
-            memory.append(_resident(process.pid))
+        _load(address, requests[:WARM_UP], given.clients, wrong)
+        memory = [_resident(process.pid)]
+        alone = _load(address, requests[WARM_UP:], given.clients, wrong)
+        memory.append(_resident(process.pid))
+        with _attack(address, process.pid, hostile) as attack:
+            beside = _load(address, requests[WARM_UP:], given.clients, wrong)
+        memory.append(_resident(process.pid))
     kinds = Counter("bad" if scene is None else "good" for _, _, scene in requests)
     print(f"{kinds['good']} good and {kinds['bad']} bad requests from {given.clients} clients; wrong: {len(wrong)}")
-    print(f"median {statistics.median(seconds):.2f} s, longest {max(seconds):.2f} s a request")
-    print(f"memory of all processes after {WARM_UP} requests {memory[0]:.0f} MB, at the end {memory[1]:.0f} MB")
+    for name, seconds in (("alone", alone), ("beside hostile clients", beside)):
+        print(f"good requests {name}: median {statistics.median(seconds):.2f} s, longest {max(seconds):.2f} s")
+    times = statistics.median(beside) / statistics.median(alone)
+    print(f"hostile clients make that {times:.2f} times; {sum(attack.answers.values())} requests of theirs:")
+    for (name, answer), count in sorted(attack.answers.items()):
+        print(f"  {count:5} {name}: {answer}")
+    print(
+        f"memory of all processes after {WARM_UP} requests {memory[0]:.0f} MB, after all {memory[1]:.0f} MB, "
+        f"after the hostile ones {memory[2]:.0f} MB, at most {attack.memory:.0f} MB"
+    )
     for line in wrong[:10]:
         print("WRONG", line)
-    sys.exit(1 if wrong else 0)
+    sys.exit(1 if wrong or times > TOLERATED else 0)
+
+
+def _load(address: str, requests: Sequence[Asked], clients: int, wrong: list[str]) -> list[float]:
+    """Send `requests` from `clients` threads; returns the seconds of the good ones, adds to `wrong` what went wrong."""
+    seconds = []
+    with ThreadPoolExecutor(clients) as pool:
+        for (_, _, scene), (outcome, took) in zip(
+            requests, pool.map(lambda asked: _ask(address, *asked), requests), strict=True
+        ):
+            if scene is not None:
+                seconds.append(took)
+            if outcome:
+                wrong.append(outcome)
+    return seconds
+
+
+class _Attack:
+    """Hostile clients: what they were answered, and the most memory that the server took meanwhile, in MB."""
+
+    def __init__(self) -> None:
+        self.answers: Counter[tuple[str, str]] = Counter()
+        self.memory = 0.0
+        self.over = threading.Event()
+
+    def send(self, address: str, bodies: dict[str, bytes], first: int) -> None:
+        """One body after the other, until it is over."""
+        names = list(bodies)
+        for number in itertools.count(first):
+            if self.over.is_set():
+                return
+            name = names[number % len(names)]
+            self.answers[name, _answer(address, bodies[name], 0.2 if name == LEFT else 120.0)] += 1
+
+    def watch(self, pid: int) -> None:
+        """Look at the memory, until it is over."""
+        while not self.over.wait(0.1):
+            with suppress(OSError):  # a process may end while it is looked at
+                self.memory = max(self.memory, _resident(pid))
+
+
+@contextmanager
+def _attack(address: str, pid: int, bodies: dict[str, bytes]) -> Iterator[_Attack]:
+    """Two hostile clients for the time of the block."""
+    attack = _Attack()
+    threads = [threading.Thread(target=attack.send, args=(address, bodies, first)) for first in (0, 3)]
+    threads.append(threading.Thread(target=attack.watch, args=(pid,)))
+    for thread in threads:
+        thread.start()
+    try:
+        yield attack
+    finally:
+        attack.over.set()
+        for thread in threads:
+            thread.join()
+
+
+def _hostile_bodies() -> dict[str, bytes]:
+    """Requests that want much of a server."""
+    minute = np.random.default_rng(0).normal(0, 0.1, 50 * 8_000).astype(np.float32)
+    return {
+        "two hours of FLAC": _body(_flac(np.zeros(7200 * 8_000, np.float32))),
+        "ten minutes of zeros": _body(_flac(np.zeros(600 * 48_000, np.float32), 48_000)),
+        "two hours of a tone": _body(_flac(np.tile(np.array([0.3, -0.3], np.float32), 3600 * 8_000))),
+        "300 MB": b" " * 300_000_000,
+        "a million lists": b'{"dataframe_records": [' + b"[]," * 1_000_000 + b"[]]}",
+        LEFT: _body(_flac(minute)),
+    }
+
+
+def _flac(samples: NDArray[np.float32], rate: int = 8_000) -> bytes:
+    file = io.BytesIO()
+    with av.open(file, "w", format="flac") as container:
+        stream = container.add_stream("flac", rate=rate, layout="mono", format="s16")
+        for block in np.array_split(np.round(samples * 32767).astype(np.int16), -(-len(samples) // 4096)):
+            frame = av.AudioFrame.from_ndarray(block[np.newaxis], "s16", "mono")
+            frame.sample_rate = rate
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def _answer(address: str, body: bytes, timeout: float) -> str:
+    """Status and the end of the last line of a refusal."""
+    try:
+        request = Request(f"{address}/invocations", body, {"Content-Type": "application/json"})
+        with urlopen(request, timeout=timeout) as reply:
+            return str(reply.status)
+    except HTTPError as error:
+        line = str(json.loads(error.read())["message"]).splitlines()[-1]
+        return f"{error.code} {line[:100]}"
+    except OSError as error:
+        return type(error).__name__
 
 
 def _expected(model: str, files: list[str]) -> dict[str, str]:

@@ -82,6 +82,15 @@ class Hoarding(FakeEmbedder):
         return super().embed_audio(samples, sample_rate)
 
 
+class Stuck(FakeEmbedder):
+    """Never ends with loud clips."""
+
+    def embed_audio(self, samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
+        if np.abs(samples).mean() > 0.3:
+            time.sleep(600)
+        return super().embed_audio(samples, sample_rate)
+
+
 def refuse() -> FakeEmbedder:
     """A loader with a mistake of the user's."""
     raise UserError("weights not found: nowhere.h5")
@@ -122,6 +131,32 @@ class Endless:
         write_atomically(self.file, str(os.getpid()).encode())
         time.sleep(600)
         return FakeEmbedder()
+
+
+@dataclass(frozen=True)
+class Pausing:
+    """A loader whose embedder, given a block of sound, writes its process id to `begun` and waits for `told`."""
+
+    begun: Path
+    told: Path
+
+    def __call__(self) -> FakeEmbedder:
+        return _Blocks(self)
+
+
+class _Blocks(FakeEmbedder):
+    def __init__(self, files: Pausing) -> None:
+        super().__init__()
+        self.files = files
+
+    def embed_audio_blocks(self, blocks: Iterable[NDArray[np.float32]], sample_rate: int) -> NDArray[np.float32]:
+        collected = []
+        for block in blocks:
+            write_atomically(self.files.begun, str(os.getpid()).encode())
+            while not self.files.told.exists():
+                time.sleep(0.02)
+            collected.append(block)
+        return self.embed_audio(np.concatenate(collected), sample_rate)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,9 @@ from avfusion.datasets import Dataset, read_dataset
 from avfusion.errors import UserError
 from avfusion.extraction import extract, pool
 from avfusion.extraction.clip import Modalities, clip_features
+from avfusion.extraction.worker import UNWANTED, Settings, Task
 from avfusion.features import FeatureStore
+from avfusion.media import DEFAULT_LIMITS
 from tests.fakes import (
     Endless,
     Failing,
@@ -25,6 +27,8 @@ from tests.fakes import (
     FullDisk,
     NotFinite,
     OddDecoders,
+    Pausing,
+    Stuck,
     break_down,
     refuse,
 )
@@ -188,6 +192,42 @@ def test_crashes_and_hangs(tmp_path: Path) -> None:
         "id": ["crash", "hang"],
         "reason": ["decoding ended the process (SIGSEGV)", "decoding took more than 1.5 s"],
     }
+
+
+def test_a_deadline_ends_what_embedding_does_not(tmp_path: Path) -> None:
+    for name, loudness in (("loud", 0.9), ("quiet", 0.1)):
+        make_clip(tmp_path, name, loudness=loudness)
+    loud, quiet = (Task(n, name, tmp_path / f"{name}.wav", None) for n, name in enumerate(("loud", "quiet")))
+    settings = Settings(Stuck, tmp_path, "any", DEFAULT_LIMITS)
+    with pool.WorkerPool(settings, 1, threads=1, timeout=60) as workers:
+        workers.provenance()
+        late = "decoding and embedding took more than 0.5 s"
+        given_up = list(workers.run([loud, quiet], within=0.5))
+        assert {outcome.task: outcome.reason for outcome in given_up} == {loud: late, quiet: late}
+        assert list(workers.run([quiet])) == [pool.Outcome(quiet, "", True)]
+
+
+def test_what_nobody_wants_ends_at_the_next_piece_and_its_process_stays(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        make_clip(tmp_path, name, seconds=20.0)
+    first, second = (Task(n, name, tmp_path / f"{name}.wav", None) for n, name in enumerate(("first", "second")))
+    begun, told = tmp_path / "begun", tmp_path / "told"
+    settings = Settings(Pausing(begun, told), tmp_path, "any", DEFAULT_LIMITS)
+    answers = []
+
+    def unwanted() -> bool:
+        if any(answers):
+            told.touch()  # the worker may go on, now that it must stop
+        answers.append(begun.is_file())
+        return answers[-1]
+
+    with pool.WorkerPool(settings, 1, threads=1, timeout=60) as workers:
+        outcomes = list(workers.run([first, second], unwanted=unwanted))
+        assert {outcome.task for outcome in outcomes if UNWANTED in outcome.reason} == {first, second}
+        workers_pid = begun.read_text()
+        begun.unlink()
+        assert list(workers.run([second])) == [pool.Outcome(second, "", True)]
+        assert begun.read_text() == workers_pid
 
 
 def test_changed_media_are_another_extraction(tmp_path: Path) -> None:

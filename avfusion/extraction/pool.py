@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkContext, SpawnContext
@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from avfusion.errors import UserError
-from avfusion.extraction.worker import DecodeClock, Done, Ready, Settings, Stopped, Task, work
+from avfusion.extraction.worker import UNWANTED, DecodeClock, Done, Ready, Settings, Stopped, Task, work
 from avfusion.memory_limit import gigabytes
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -45,7 +45,7 @@ class _Worker:
 
     def __init__(self, settings: Settings, threads: int) -> None:
         self.connection, other = CONTEXT.Pipe()
-        cells = RawArray("d", 2)
+        cells = RawArray("d", DecodeClock.N_CELLS)
         self.clock = DecodeClock(cells)
         self.process = CONTEXT.Process(target=work, args=(other, cells, settings), daemon=True)
         with _threads(threads), _without_main():
@@ -113,7 +113,9 @@ class WorkerPool:
                 self._receive(worker)
         return self._provenance
 
-    def run(self, tasks: Iterable[Task], within: float = math.inf) -> Iterator[Outcome]:
+    def run(
+        self, tasks: Iterable[Task], within: float = math.inf, unwanted: Callable[[], bool] = lambda: False
+    ) -> Iterator[Outcome]:
         """The outcome of each task, as they come.
 
         A worker that dies is replaced and its task tried once more: the first death may have come
@@ -122,6 +124,7 @@ class WorkerPool:
         Args:
             tasks: what to do.
             within: seconds for all of it; what is not done then is given up.
+            unwanted: whether nobody wants the outcomes any more; then all ends soon, and no process is lost.
 
         Raises:
             UserError: a worker cannot write.
@@ -132,8 +135,13 @@ class WorkerPool:
         until = time.monotonic() + within
         while waiting or any(worker.task for worker in self._workers):
             if time.monotonic() > until:
-                yield from self._given_up(waiting, f"decoding and embedding took more than {within:g} s")
+                yield from self._end_all(waiting, f"decoding and embedding took more than {within:g} s")
                 return
+            if unwanted():
+                yield from (Outcome(task, UNWANTED, written=False) for task in waiting)
+                waiting.clear()
+                for worker in self._workers:
+                    worker.clock.give_up()
             self._fill(len(waiting))
             for worker in self._workers:
                 if worker.ready and worker.task is None and waiting:
@@ -158,7 +166,7 @@ class WorkerPool:
                 self._remove(worker, grace=0.0)
                 yield Outcome(worker.task, f"decoding took more than {self._timeout:g} s", written=False)
 
-    def _given_up(self, waiting: Iterable[Task], reason: str) -> Iterator[Outcome]:
+    def _end_all(self, waiting: Iterable[Task], reason: str) -> Iterator[Outcome]:
         """Ends the workers that have a task in hand, and starts others for what may come."""
         tasks = list(waiting)
         for worker in list(self._workers):

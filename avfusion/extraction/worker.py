@@ -20,13 +20,15 @@ from avfusion.extraction.clip import Modalities, clip_features
 from avfusion.extraction.clip_memory import ClipMemory, complaint
 from avfusion.features.layout import cannot_write
 from avfusion.features.parts import Part, write_part
-from avfusion.media import Limits
+from avfusion.media import Limits, MediaError
 from avfusion.media.container import one_line
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from avfusion.embedders import Embedder
+
+UNWANTED = "nobody waits for it any more"
 
 
 @dataclass(frozen=True)
@@ -79,16 +81,23 @@ class DecodeClock:
     """Seconds that decoding took of the current clip, readable from another process.
 
     Only decoding is timed: a decoder may hang, while an embedder may rightly need an hour for a
-    long clip. `cells` are two shared floats: seconds so far, and when the running piece began.
+    long clip. `cells` are three shared floats: seconds so far, when the running piece began, and
+    1 where nobody wants the clip any more: then the next piece raises a MediaError.
     """
 
+    N_CELLS = 3
+
     def __init__(self, cells: MutableSequence[float]) -> None:
-        """`cells` is shared memory of two floats."""
+        """`cells` is shared memory of `N_CELLS` floats."""
         self._cells = cells
 
     def reset(self) -> None:
         """Begins a new clip."""
-        self._cells[0] = self._cells[1] = 0.0
+        self._cells[0] = self._cells[1] = self._cells[2] = 0.0
+
+    def give_up(self) -> None:
+        """Has the process stop at the next piece of its clip."""
+        self._cells[2] = 1.0
 
     def spent(self) -> float:
         """Seconds of decoding since `reset`."""
@@ -96,6 +105,8 @@ class DecodeClock:
         return so_far + (time.monotonic() - began if began else 0.0)
 
     def __enter__(self) -> None:
+        if self._cells[2]:
+            raise MediaError(UNWANTED)
         self._cells[1] = time.monotonic()
 
     def __exit__(self, *_: object) -> None:

@@ -67,18 +67,23 @@ class Extractor:
         self._work.close()
 
     def parts(
-        self, queries: Sequence[Query], modalities: Sequence[str], within: float = math.inf
+        self,
+        queries: Sequence[Query],
+        modalities: Sequence[str],
+        within: float = math.inf,
+        unwanted: Callable[[], bool] = lambda: False,
     ) -> Iterator[tuple[int, Part]]:
         """Position and features of each query, as they come; only `modalities` are read.
 
-        What is not there `within` these seconds, decoding and embedding together, is given up.
+        What is not there `within` these seconds, decoding and embedding together, is given up, and so is what is
+        `unwanted` by now.
         """
         first, self._n_asked = self._n_asked, self._n_asked + len(queries)
         tasks = []
         for number, query in enumerate(queries, first):
             audio, video = (getattr(query, name) if name in modalities else None for name in ("audio", "video"))
             tasks.append(Task(number, query.id, audio, video))
-        for outcome in self._pool.run(tasks, within):
+        for outcome in self._pool.run(tasks, within, unwanted):
             yield outcome.task.index - first, self._part(outcome.task, outcome.reason, written=outcome.written)
 
     def _part(self, task: Task, reason: str, *, written: bool) -> Part:
@@ -124,12 +129,12 @@ class SharedExtractors:
         return self._free.qsize()
 
     @contextmanager
-    def one(self, given_up: Callable[[], bool] = lambda: False) -> Iterator[Extractor]:
+    def one(self, unwanted: Callable[[], bool] = lambda: False) -> Iterator[Extractor]:
         """An extractor for this caller alone, as soon as one is free.
 
-        Raises `BusyError` if too many wait already, if it takes too long, and when `given_up` says so.
+        Raises `BusyError` if too many wait already, if it takes too long, and if it is `unwanted` by now.
         """
-        extractor = self._wait(given_up)
+        extractor = self._wait(unwanted)
         try:
             if extractor is None:
                 with self._starting:  # one at a time: a start changes the process's environment
@@ -150,7 +155,7 @@ class SharedExtractors:
             if extractor is not None:
                 extractor.close()
 
-    def _wait(self, given_up: Callable[[], bool]) -> Extractor | None:
+    def _wait(self, unwanted: Callable[[], bool]) -> Extractor | None:
         with self._counting:
             try:
                 return self._free.get_nowait()
@@ -160,7 +165,7 @@ class SharedExtractors:
             self.waiting += 1
         try:
             until = time.monotonic() + self._patience
-            while not given_up() and time.monotonic() < until:
+            while not unwanted() and time.monotonic() < until:
                 with suppress(Empty):
                     return self._free.get(timeout=_LOOK_EVERY)
             raise BusyError(f"no worker for clips was free within {self._patience:g} s; try again later")

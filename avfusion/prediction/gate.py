@@ -15,8 +15,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
-MOST_VALUES = 4_000_000
-"""Numbers, texts and lists in a request: a list of empty lists takes thirty times its length in memory."""
+MOST_VALUES, MOST_LISTS = 4_000_000, 200_000
+"""In a request: a list of empty lists takes thirty times its length in memory, and tables of it seconds to make."""
 BODIES_AT_ONCE = 3
 """Requests of the largest size that may be in memory together; more of smaller ones."""
 ARRAY_THREADS = 8
@@ -178,8 +178,10 @@ def _complaint(kind: str, body: bytes) -> Refusal | None:
         return Refusal(400, "BAD_REQUEST", "the request is empty")
     if kind not in ("application/json", "text/csv"):  # a table in Parquet is of any size once it is unpacked
         return Refusal(415, "BAD_REQUEST", f"content type {kind[:40]!r}; this server takes application/json")
-    if sum(body.count(mark) for mark in (b",", b"[", b"\n")) > MOST_VALUES:
-        return Refusal(413, "BAD_REQUEST", f"the request holds too much; this server accepts {MOST_VALUES} values")
+    n_values, n_lists = (sum(map(body.count, marks)) for marks in ((b",", b"\n"), (b"[", b"{")))
+    if n_values > MOST_VALUES or n_lists > MOST_LISTS:
+        most = f"{MOST_VALUES} values in {MOST_LISTS} lists"
+        return Refusal(413, "BAD_REQUEST", f"the request holds too much; this server accepts {most}")
     if kind == "application/json":  # the reply of MLflow to what is none is the whole body
         try:
             json.loads(body)

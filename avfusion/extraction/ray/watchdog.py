@@ -18,7 +18,7 @@ class Watchdog:
 
     def __init__(self, timeout: float, give_up: Callable[[Task, str], None]) -> None:
         """`give_up` writes down that a clip was given up, with the reason, before the process ends."""
-        self.clock = DecodeClock([0.0, 0.0])
+        self.clock = DecodeClock([0.0] * DecodeClock.N_CELLS)
         self._timeout, self._give_up = timeout, give_up
         self._lock = threading.Lock()
         self._task: Task | None = None
