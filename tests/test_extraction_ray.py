@@ -24,6 +24,7 @@ from avfusion.errors import UserError
 from avfusion.extraction import extract
 from avfusion.extraction.ray.ledger import Ledger
 from avfusion.features import FeatureStore
+from avfusion.memory_limit import VARIABLE
 from tests.fakes import FakeEmbedder, OddDecoders, refuse
 from tests.ftp import serving
 from tests.kills import content
@@ -134,12 +135,22 @@ def test_a_killed_worker(cluster: Cluster, data: Dataset, tmp_path: Path, expect
     assert content(output) == expected
 
 
-def test_out_of_memory(cluster: Cluster, tmp_path: Path) -> None:
-    """Ray ends workers when the machine runs out of memory; the clip that takes it fails, the others do not."""
+@pytest.mark.parametrize(
+    ("gigabytes", "reason"),
+    [
+        ("0.25", "it needs more than 0.25 GiB of memory (AVFUSION_WORKER_GIGABYTES)"),
+        ("inf", "the clip ended its worker process 3 times"),
+    ],
+)
+def test_out_of_memory(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gigabytes: str, reason: str
+) -> None:
+    """The clip that takes too much fails, the others do not. Without a limit of ours, Ray ends workers."""
+    monkeypatch.setenv(VARIABLE, gigabytes)
     lines = [make_clip(tmp_path, "loud", loudness=1.0)]
     lines += [make_clip(tmp_path, f"quiet{i}", loudness=0.1) for i in range(5)]
     store = run(cluster, make_dataset(tmp_path, *lines), tmp_path / "store", Greedy)
-    assert store.failures.to_dict("list") == {"id": ["loud"], "reason": ["the clip ended its worker process 3 times"]}
+    assert store.failures.to_dict("list") == {"id": ["loud"], "reason": [reason]}
     assert len(store.clips) == 5
 
 
