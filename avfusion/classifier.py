@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from avfusion.errors import UserError
+from avfusion.features.layout import FIRST_FRAMES
 from avfusion.fusion import FusionNetwork, Shape, build, variants
 from avfusion.fusion.base import to_length
 from avfusion.hyperparameters import Value
@@ -63,8 +64,9 @@ class SceneClassifier(nn.Module):
         return self.network.answers(*self._prepared(audio, video))
 
     def _prepared(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
-        """Standardised, and of the length that the variant needs."""
-        audio, video = self.standardize_audio(audio), self.standardize_video(video)
+        """Standardised, cut as it was for training, and of the length that the variant needs."""
+        first = self.description.features.get("parameters", {}).get(FIRST_FRAMES)
+        audio, video = self.standardize_audio(audio[:, :first]), self.standardize_video(video[:, :first])
         if self.network.any_length:
             return audio, video
         n_frames = self.description.shape.n_frames

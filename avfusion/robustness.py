@@ -169,7 +169,7 @@ def _batches(task: Task) -> Iterator[tuple[NDArray[np.intp], Batch]]:
     ids = task.store.clips["id"].to_numpy()
     by_draw = sorted(rows, key=lambda row: derive_seed("missing", str(ids[row])))
     ranks = {int(row): place / len(rows) for place, row in enumerate(by_draw)}
-    lengths = task.store.clips["audio_frames"].to_numpy()[rows]
+    lengths = task.lengths[rows]
     for length in np.unique(lengths):
         same = rows[lengths == length]
         for start in range(0, len(same), BATCH):
@@ -181,7 +181,7 @@ def _batch(task: Task, rows: NDArray[np.intp], n_frames: int, ranks: Tensor) -> 
     features: dict[str, Tensor] = {}
     noise: dict[str, Tensor] = {}
     for modality in MODALITIES:
-        clips = [torch.tensor(task.store.frames(modality, int(row))) for row in rows]
+        clips = [torch.tensor(task.frames(modality, int(row))) for row in rows]
         features[modality] = torch.stack([to_length(clip, n_frames) for clip in clips])
         ids = task.store.clips["id"].iloc[rows]
         drawn = torch.stack([_normal(modality, str(clip), features[modality].shape[1:]) for clip in ids])

@@ -77,13 +77,18 @@ class Task:
     @cached_property
     def n_frames(self) -> int:
         """The commonest number of frames of a training clip."""
-        return int(np.bincount(self._lengths[self.rows(TRAIN)]).argmax())
+        return int(np.bincount(self.lengths[self.rows(TRAIN)]).argmax())
 
     @property
-    def _lengths(self) -> NDArray[np.int64]:
-        """[N] frames of each clip: of its sound, or of its pictures where it has no sound."""
+    def lengths(self) -> NDArray[np.int64]:
+        """[N] frames of each clip that count: of its sound, or of its pictures where it has no sound."""
         audio, video = (self.store.clips[f"{modality}_frames"].to_numpy() for modality in MODALITIES)
-        return np.where(audio > 0, audio, video)
+        lengths: NDArray[np.int64] = np.where(audio > 0, audio, video)
+        return lengths if self.store.first_frames is None else np.minimum(lengths, self.store.first_frames)
+
+    def frames(self, modality: Modality, row: int | np.intp) -> NDArray[np.float32]:
+        """The frames of one clip that count (see `FeatureStore.first_frames`), as they are in the store: a view."""
+        return self.store.frames(modality, int(row))[: self.store.first_frames]
 
     @cached_property
     def shape(self) -> Shape:
@@ -92,15 +97,29 @@ class Task:
 
     @cached_property
     def moments(self) -> dict[str, Moments]:
-        """Mean and mean square of every clip's features, per modality: read once, used by all variants."""
+        """Mean and mean square of all frames of every clip, per modality: read once, used by all variants."""
         rows = range(len(self.store.clips))
         clips = [[self.store.frames(modality, row) for row in rows] for modality in MODALITIES]
         with ThreadPoolExecutor() as threads:  # numpy's loops run beside each other
             return dict(zip(MODALITIES, threads.map(clip_moments, clips), strict=True))
 
     @cached_property
+    def means(self) -> dict[str, NDArray[np.float64]]:
+        """Per modality the mean [N, D] of the frames of every clip that count."""
+        means: dict[str, NDArray[np.float64]] = {modality: self.moments[modality].mean for modality in MODALITIES}
+        first = self.store.first_frames
+        if first is None:
+            return means
+        for modality in MODALITIES:
+            longer = np.flatnonzero(self.moments[modality].frames > first)
+            if len(longer):
+                means[modality] = means[modality].copy()
+                means[modality][longer] = [self.frames(modality, row).mean(axis=0, dtype=np.float64) for row in longer]
+        return means
+
+    @cached_property
     def standardize(self) -> dict[str, Standardize]:
-        """Standardisation per modality: the store's if imported with one, else by all frames of training clips."""
+        """Standardisation per modality: the store's if imported with one, else by all frames of the training clips."""
         train, given = self.rows(TRAIN), self.store.standardization
         return {m: Standardize(*(given.get(m) or global_mean_std(self.moments[m], train))) for m in MODALITIES}
 
@@ -111,8 +130,7 @@ class Task:
         """
         rows = self.rows(split)
         audio, video = (
-            self.standardize[m](torch.from_numpy(self.moments[m].mean[rows].astype(np.float32))[:, None])
-            for m in MODALITIES
+            self.standardize[m](torch.from_numpy(self.means[m][rows].astype(np.float32))[:, None]) for m in MODALITIES
         )
         return Examples(audio, video, torch.from_numpy(self.labels[rows]))
 
@@ -122,13 +140,13 @@ class Task:
         A longer clip is cut at the end, a shorter one repeats its last frame.
         """
         rows = self.rows(split)
-        lengths = self._lengths[rows]
+        lengths = self.lengths[rows]
         audio, video = (self._stacked(m, rows) for m in MODALITIES)
         return Examples(audio, video, torch.from_numpy(self.labels[rows])), int((lengths != self.n_frames).sum())
 
     def clip(self, row: int) -> tuple[Tensor, Tensor]:
-        """All standardised frames of one clip, audio and video [1, T, D], where T is that of the sound."""
-        audio, video = (self._frames(m, row, int(self._lengths[row]))[None] for m in MODALITIES)
+        """All standardised frames of one clip that count, audio and video [1, T, D], where T is that of the sound."""
+        audio, video = (self._frames(m, row, int(self.lengths[row]))[None] for m in MODALITIES)
         return audio, video
 
     def second_frames(self, row: int) -> tuple[Tensor, Tensor]:
@@ -144,7 +162,7 @@ class Task:
 
     def _frames(self, modality: Modality, row: int, n_frames: int) -> Tensor:
         """Standardised frames [n_frames, D]; zeros for a modality that the clip lacks, which nobody listens to."""
-        frames = torch.tensor(self.store.frames(modality, row))
+        frames = torch.tensor(self.frames(modality, row))
         if not len(frames):
             return torch.zeros(n_frames, frames.shape[1])
         standardized: Tensor = self.standardize[modality](to_length(frames, n_frames))

@@ -29,13 +29,14 @@ def stems(split: str, per_class: int = 2) -> list[tuple[str, str]]:
     ]
 
 
-def write_course(root: Path, **storage: Any) -> None:
+def write_course(root: Path, n_frames: int = 12, **storage: Any) -> None:
     """The course's layout; `storage` goes to `create_dataset`, for instance chunks=True."""
     for modality in ("audio", "video"):
         for split in ("train", "val", "test"):
             with new_file(root, modality, split) as file:
                 for label, stem in stems(split):
-                    file.create_dataset(f"{label}/{modality}/{stem}", data=features(modality, stem), **storage)
+                    values = features(modality, stem, n_frames)
+                    file.create_dataset(f"{label}/{modality}/{stem}", data=values, **storage)
 
 
 def write_baseline(root: Path) -> None:

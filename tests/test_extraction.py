@@ -79,7 +79,6 @@ def test_pairs(data: Dataset, tmp_path: Path, expected: dict[str, bytes]) -> Non
         n_frames, count = 3 + index, 3 + index
         levels = [8 + 240 * int(i) // n_frames for i in np.linspace(0, n_frames - 1, count)]
         np.testing.assert_allclose(store.frames("video", index)[:, 0], levels)
-    store.verify()
     assert store.provenance["dataset"]["digest"] == data.digest
     assert store.provenance["embedder"]["weights"] == "untrained"
     assert content(store.path) == expected
@@ -163,7 +162,7 @@ def test_clips_that_the_embedder_cannot_take(tmp_path: Path, load: Callable[[], 
 def test_strict(data: Dataset, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"2 of 8 clips failed .*failures.csv\); the first is missing: no such file"):
         run(data, tmp_path / "store", strict=True)
-    FeatureStore.open(tmp_path / "store").verify()
+    FeatureStore.open(tmp_path / "store")
 
 
 def test_no_clip_can_be_used(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """The feature store: written parts come back exactly, and every kind of damage has its line."""
 
+import io
 import json
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,8 @@ import pytest
 
 from avfusion.datasets import Clip, Dataset
 from avfusion.errors import UserError
-from avfusion.features import FeatureStore
+from avfusion.features import FeatureStore, digest
+from avfusion.features.digest import content_digest
 from avfusion.features.layout import FORMAT, Json
 from avfusion.features.parts import Part, read_part, write_part
 from avfusion.features.writer import writing
@@ -20,6 +23,13 @@ PLAN: Json = {
     "dataset": {"digest": "abc"},
     "parameters": {"hop": 0.1},
 }
+
+
+def npy(descr: str, shape: tuple[int, ...]) -> bytes:
+    """A .npy file that claims this and holds 440 bytes."""
+    content = io.BytesIO()
+    np.lib.format.write_array_header_1_0(content, {"descr": descr, "fortran_order": False, "shape": shape})
+    return content.getvalue() + bytes(440)
 
 
 def dataset(root: Path, labels: Sequence[str]) -> Dataset:
@@ -81,7 +91,6 @@ def test_what_was_written_comes_back(tmp_path: Path, store: FeatureStore) -> Non
     np.testing.assert_array_equal(store.frames("video", 0), parts[0].video)
     assert store.frames("video", 2).shape == (0, 3)
     assert store.provenance["embedder"] == PLAN["embedder"]
-    store.verify()
 
 
 def test_arrays_are_read_only_memory_maps(store: FeatureStore) -> None:
@@ -97,7 +106,6 @@ def test_one_modality_alone(tmp_path: Path) -> None:
     source = dataset(tmp_path, "ab")
     store = write(tmp_path / "store", source, random_parts(source.clips, [(2, 0), (4, 0)]))
     assert (store.audio.shape, store.video.shape) == ((6, 5), (0, 0))
-    store.verify()
 
 
 def test_writing_twice_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -113,8 +121,74 @@ def test_a_changed_byte_is_found(store: FeatureStore) -> None:
     content = bytearray((store.path / "video.npy").read_bytes())
     content[-1] ^= 1
     (store.path / "video.npy").write_bytes(content)
-    with pytest.raises(UserError, match=r"was changed: its content has digest .* extract again"):
-        FeatureStore.open(store.path).verify()
+    with pytest.raises(UserError, match=r"was changed: its content has digest .* delete it and extract again"):
+        FeatureStore.open(store.path)
+
+
+def test_rows_that_were_moved_or_relabelled_are_found(store: FeatureStore) -> None:
+    file = store.path / "clips.csv"
+    header, *rows = file.read_text().splitlines()
+    for changed in ([*rows[1::-1], *rows[2:]], [rows[0].replace(",NA,", ",bus,"), *rows[1:]]):
+        file.write_text("\n".join([header, *changed]) + "\n")
+        with pytest.raises(UserError, match="was changed"):
+            FeatureStore.open(store.path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text.replace(",7,7,", ",-7,7,"), "clips.csv has '-7' as a number of frames"),
+        (lambda text: text.replace(",7,7,", ",nan,7,"), "clips.csv has 'nan' as a number of frames"),
+        (lambda text: text.replace(",7,7,", f",{10**30},7,"), "as a number of frames"),
+        (lambda text: text.replace("clip, 1", "clip, 0"), "clips.csv has the clip 'clip, 0' twice"),
+        (lambda text: text + '"', "EOF inside string"),
+    ],
+)
+def test_rows_that_cannot_be(store: FeatureStore, change: Callable[[str], str], message: str) -> None:
+    """Also where the digest fits: it says that nothing changed, not that it was right."""
+    file = store.path / "clips.csv"
+    file.write_text(change(file.read_text()))
+    header = json.loads((store.path / "store.json").read_text())
+    (store.path / "store.json").write_text(json.dumps(header | {"digest": content_digest(store.path)}))
+    with pytest.raises(UserError, match=re.escape(message)) as caught:
+        FeatureStore.open(store.path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The folders that were read whole; every store counts as large."""
+    folders = []
+    whole = digest._hash
+
+    def count(folder: Path, files: list[str]) -> str:
+        folders.append(folder)
+        return whole(folder, files)
+
+    monkeypatch.setattr(digest, "WORTH_A_NOTE", 0)
+    monkeypatch.setattr(digest, "_hash", count)
+    return folders
+
+
+def test_a_large_store_is_read_whole_only_once(hashed: list[Path], store: FeatureStore) -> None:
+    assert hashed == [store.path]  # by its writer
+    for _ in range(2):
+        FeatureStore.open(store.path)
+    assert len(hashed) == 1
+    file = store.path / "video.npy"
+    content, status = file.read_bytes(), file.stat()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    os.utime(store.path / "audio.npy")
+    with pytest.raises(UserError, match="was changed"):
+        FeatureStore.open(store.path)
+    file.write_bytes(content)
+    (store.path / digest.NOTE).write_bytes(b"{")
+    FeatureStore.open(store.path)
+    (store.path / digest.NOTE).unlink()
+    (store.path / digest.NOTE).mkdir()  # cannot be written
+    FeatureStore.open(store.path)
+    assert len(hashed) == 4
 
 
 @pytest.mark.parametrize(
@@ -122,25 +196,35 @@ def test_a_changed_byte_is_found(store: FeatureStore) -> None:
     [
         ("audio.npy", None, "is damaged"),
         ("audio.npy", b"\x93NUMPY short", "is damaged"),
+        ("audio.npy", b"", "audio.npy has a damaged header"),
+        ("audio.npy", b"PK\x03\x04 no archive", "audio.npy has a damaged header"),
+        ("audio.npy", b"\x93NUMPY\x01\x00\x0a\x00{'descr': (", "audio.npy has a damaged header"),
+        ("audio.npy", npy("<f4", (10**20, 5)), "audio.npy has a damaged header"),
+        ("audio.npy", npy("<f8", (11, 5)), "audio.npy holds float64 (11, 5) in place of float32 rows"),
         ("clips.csv", b"id,label\nx,y\n", "clips.csv has the columns id, label"),
-        ("failures.csv", b"", None),
+        ("failures.csv", None, "is damaged: [Errno 2] No such file or directory"),
+        ("failures.csv", b"", "is damaged: No columns to parse from file; delete it and extract again"),
+        ("failures.csv", b"reason\n", "failures.csv has the columns reason"),
         ("store.json", b"{", "is damaged"),
         ("store.json", json.dumps({"format": FORMAT + 1}).encode(), "install a newer avfusion"),
-        ("store.json", json.dumps({"format": 0}).encode(), "no longer read; extract again"),
-        ("store.json", json.dumps({"format": FORMAT}).encode(), "no longer read; extract again"),
+        ("store.json", json.dumps({"format": 0}).encode(), "no longer read; delete it and extract again"),
+        ("store.json", json.dumps({"format": FORMAT}).encode(), "no longer read; delete it and extract again"),
+        ("store.json", json.dumps({"format": FORMAT, "digest": "", "provenance": []}).encode(), "is damaged"),
+        (
+            "store.json",
+            json.dumps({"format": FORMAT, "digest": "", "provenance": {"parameters": {"first_frames": "x"}}}).encode(),
+            "is damaged (first_frames is x)",
+        ),
         ("store.json", None, "is not a feature store: it has no store.json"),
     ],
 )
-def test_damage(store: FeatureStore, name: str, content: bytes | None, message: str | None) -> None:
+def test_damage(store: FeatureStore, name: str, content: bytes | None, message: str) -> None:
     (store.path / name).unlink()
     if content is not None:
         (store.path / name).write_bytes(content)
-    if message is None:
-        FeatureStore.open(store.path)
-        return
     with pytest.raises(UserError, match=re.escape(message)) as caught:
         FeatureStore.open(store.path)
-    assert str(store.path) in str(caught.value)
+    assert str(store.path) in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_arrays_cut_short(store: FeatureStore) -> None:

@@ -11,11 +11,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 
 from avfusion.errors import UserError
+from avfusion.experiment import resolve_params, score_test, train
 from avfusion.features import FeatureStore, Modality
+from avfusion.fusion import variants
 from avfusion.hdf5 import export_features, import_features, is_features_folder
 from avfusion.jobs.features import open_features
+from avfusion.robustness import choose_shifts, robustness
 from avfusion.task import TEST, TRAIN, VALIDATION, Task
 from tests.bombs import claimed_terabytes, external, never_written, virtual
 from tests.fakes import KillAtRename
@@ -40,7 +44,6 @@ def check(store: FeatureStore) -> None:
     for row, (_, _, stem) in enumerate(expected):
         for modality in MODALITIES:
             np.testing.assert_array_equal(store.frames(modality, row), features(modality, stem))
-    store.verify()
 
 
 @pytest.mark.parametrize(
@@ -87,6 +90,58 @@ def test_moments_are_computed_over_every_frame_of_train(tmp_path: Path) -> None:
         np.testing.assert_allclose(task.standardize[modality].mean, frames.mean(0, dtype=np.float64), rtol=1e-6)
         np.testing.assert_allclose(task.standardize[modality].std, frames.std(0, dtype=np.float64), rtol=1e-6)
     assert [len(task.rows(split)) for split in (TRAIN, VALIDATION, TEST)] == [6, 6, 6]
+
+
+@pytest.mark.parametrize("missing", ["val", "test"])
+def test_clips_that_are_drawn_from_train_do_not_standardise_it(tmp_path: Path, missing: str) -> None:
+    write_course(tmp_path / "data")
+    write_moments(tmp_path / "data", "video")
+    for modality in MODALITIES:
+        (tmp_path / "data" / f"{modality}_features_data" / f"{missing}.hdf5").unlink()
+    store = load(tmp_path / "data")
+    task = Task(store)
+    assert [len(task.rows(split)) for split in (TRAIN, missing)] == [3, 3]
+    frames = np.concatenate([features("audio", stem) for stem in task.ids(TRAIN)])
+    np.testing.assert_allclose(task.standardize["audio"].mean, frames.mean(0, dtype=np.float64), rtol=1e-6)
+    np.testing.assert_allclose(task.standardize["audio"].std, frames.std(0, dtype=np.float64), rtol=1e-6)
+    assert task.standardize["video"].mean.tolist() == [0, 1, 2, 3]  # as given
+
+
+def test_the_first_96_frames_are_learned_from(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the course does; its moments are over all frames. An export of the import says so too."""
+    monkeypatch.chdir(tmp_path)
+    caplog.set_level("INFO")
+    write_course(tmp_path / "data", n_frames=120)
+    store = open_features("data")
+    assert "18 of 18 clips are cut to their first 96 frames, as the course does" in caplog.text
+    assert store.provenance["parameters"]["first_frames"] == 96
+    export_features(store, tmp_path / "course")
+    for task in (Task(store), Task(open_features("course"))):
+        np.testing.assert_array_equal(task.store.frames("audio", 0), features("audio", task.ids(TRAIN)[0], 120))
+        training = np.concatenate([features("audio", stem, 120) for stem in task.ids(TRAIN)])
+        mean, std = training.mean(0, dtype=np.float64), training.std(0, dtype=np.float64)
+        pooled = [(features("audio", stem, 120)[:96].mean(0) - mean) / std for stem in task.ids(TEST)]
+        np.testing.assert_allclose(task.pooled(TEST).audio[:, 0], pooled, atol=1e-5)
+        assert task.n_frames == task.sequences(TRAIN)[0].audio.shape[1] == 96
+        assert task.clip(0)[1].shape == (1, 96, DIM)
+        np.testing.assert_array_equal(task.second_frames(0)[0][9, 0], task.clip(0)[0][0, 86])
+        (params,) = resolve_params([variants()["audio_only"]], {"epochs": "1"})
+        result = score_test(task, train(task, variants()["audio_only"], params, 0, torch.device("cpu")))
+        sound = torch.tensor(features("audio", task.ids(TEST)[0], 120))[None]
+        scores = result.trained.classifier.answers(sound, sound)[0].detach().exp().numpy()
+        np.testing.assert_allclose(scores[0], result.test.probabilities[0], atol=1e-5)
+        curves = robustness({"audio_only": result.trained.classifier}, task, choose_shifts("no_video"))
+        assert curves["accuracy"].iloc[0] == result.metrics["test/accuracy"]
+
+
+def test_our_own_features_are_learned_from_whole(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store", n_frames=120)
+    export_features(store, tmp_path / "course")
+    again = load(tmp_path / "course", name="again")
+    assert again.first_frames is None
+    assert Task(again).n_frames == Task(store).n_frames == 120
 
 
 def test_given_moments_are_used(tmp_path: Path) -> None:

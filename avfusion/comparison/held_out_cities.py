@@ -52,7 +52,7 @@ def without_city(task: Task, cities: Mapping[str, str], city: str) -> Task:
     """
     inside = np.array([cities[str(clip)] == city for clip in task.store.clips["id"]])
     reduced = Task(task.store)
-    reduced.moments = task.moments  # read once: they are of single clips and know no split
+    reduced.moments, reduced.means = task.moments, task.means  # read once: of single clips, they know no split
     learning = np.isin(reduced.splits, (TRAIN, VALIDATION))
     unused = np.where(learning, inside, ~inside)
     reduced.splits = np.where(unused, LEFT_OUT, reduced.splits)

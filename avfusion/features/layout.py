@@ -1,6 +1,5 @@
-"""The names and columns of a feature store's files, and the digest of its content."""
+"""The names and columns of a feature store's files."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +13,9 @@ CONTENT = (CLIPS, FAILURES, *ARRAYS.values(), STANDARDIZATION)
 CLIP_COLUMNS = ("id", "label", "location", "split", "audio", "video", "audio_frames", "video_frames", "note")
 FAILURE_COLUMNS = ("id", "reason")
 
+FIRST_FRAMES = "first_frames"  # among the parameters: how many frames of a clip are learned from, if not all
+
 Json = dict[str, Any]
-_BLOCK = 2**22
-
-
-def content_digest(folder: Path) -> str:
-    """SHA-256 (hexadecimal) over the names, sizes and bytes of the clips, failures, arrays and standardisation."""
-    total = hashlib.sha256()
-    for name in CONTENT:
-        path = folder / name
-        if name == STANDARDIZATION and not path.exists():
-            continue
-        total.update(f"{name} {path.stat().st_size}\n".encode())
-        with path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                total.update(block)
-    return total.hexdigest()
 
 
 def cannot_write(folder: Path, error: OSError) -> str:

@@ -5,6 +5,7 @@ T   frames of one clip; D features of a frame
 """
 
 import json
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,23 +16,28 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from avfusion.errors import UserError
+from avfusion.features.digest import content_digest
 from avfusion.features.layout import (
     ARRAYS,
     CLIP_COLUMNS,
     CLIPS,
+    FAILURE_COLUMNS,
     FAILURES,
+    FIRST_FRAMES,
     FORMAT,
     PLAN,
     STANDARDIZATION,
     STORE,
     Json,
-    content_digest,
 )
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Modality = Literal["audio", "video"]
+
+_COUNT = re.compile("[0-9]{1,12}")
+_AGAIN = "delete it and extract again"
 
 
 class FeatureStore:
@@ -45,47 +51,51 @@ class FeatureStore:
         failures: id and reason of the clips that could not be used.
         provenance: "embedder" (its own provenance), "dataset" (name, synthetic, digest of the clip
             list), "parameters" of the extraction, "root" of the data, "avfusion" version.
-        digest: SHA-256 (hexadecimal) of the content.
+        digest: SHA-256 (hexadecimal) of the content, which was compared with it.
+        first_frames: how many frames of a clip are learned from, as the makers of imported features do; None
+            for all. Standardisation takes every frame in any case.
         standardization: per modality the mean and standard deviation, float32 [D] each, that came
-            with imported features; empty for extracted ones, where training computes its own.
+            with imported features; a modality that is not in it is standardised by the training clips.
     """
 
-    def __init__(self, path: Path, header: Json, clips: "pd.DataFrame") -> None:
+    def __init__(self, path: Path, header: Json, clips: "pd.DataFrame", failures: "pd.DataFrame") -> None:
         """Use `FeatureStore.open`."""
         self.path = path
         self.clips = clips
+        self.failures = failures
         self.provenance: Json = header["provenance"]
         self.digest: str = header["digest"]
+        self.first_frames: int | None = self.provenance.get("parameters", {}).get(FIRST_FRAMES)
         self._arrays = {name: _map(path / file) for name, file in ARRAYS.items()}
         self.standardization = _standardization(path, {name: array.shape[1] for name, array in self._arrays.items()})
         self._starts = {name: np.concatenate([[0], np.cumsum(clips[f"{name}_frames"])]) for name in ARRAYS}
 
     @classmethod
     def open(cls, path: str | Path) -> "FeatureStore":
-        """Opens a finished store after a cheap check of its sizes.
+        """Opens a finished store whose content is what its digest says (see `content_digest` on what that costs).
 
         Raises:
-            UserError: nothing is there, the store is unfinished, of another format, or damaged.
+            UserError: nothing is there, the store is unfinished, of another format, damaged or changed.
         """
         path = Path(path)
         header = _header(path)
         try:
-            clips = _table(path / CLIPS)
-            clips[["audio_frames", "video_frames"]] = clips[["audio_frames", "video_frames"]].astype(np.int64)
-            store = cls(path, header, clips)
+            store = cls(path, header, _clips(path), _table(path / FAILURES, FAILURE_COLUMNS))
             for name, array in store._arrays.items():
-                if array.dtype != np.float32 or len(array) != store._starts[name][-1]:
+                if len(array) != store._starts[name][-1]:
                     raise ValueError(f"{ARRAYS[name]} holds {array.dtype} {array.shape}, which clips.csv does not")
+            found = content_digest(path)
         except (OSError, ValueError, KeyError, SafetensorError) as error:
-            raise UserError(f"the feature store {path.absolute()} is damaged: {error}; extract again") from error
-        if clips.empty:
+            line = " ".join(str(error).split())
+            raise UserError(f"the feature store {path.absolute()} is damaged: {line}; {_AGAIN}") from error
+        if found != store.digest:
+            raise UserError(
+                f"the feature store {path.absolute()} was changed: its content has digest {found[:12]}, "
+                f"store.json says {store.digest[:12]}; {_AGAIN}"
+            )
+        if store.clips.empty:
             raise UserError(f"the feature store {path.absolute()} is empty: it has no usable clip")
         return store
-
-    @cached_property
-    def failures(self) -> "pd.DataFrame":
-        """Columns id and reason: the clips that could not be used."""
-        return _table(self.path / FAILURES)
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -107,19 +117,6 @@ class FeatureStore:
         starts = self._starts[modality]
         return self._arrays[modality][starts[index] : starts[index + 1]]
 
-    def verify(self) -> None:
-        """Reads everything and compares it with the digest.
-
-        Raises:
-            UserError: a byte changed since the store was written.
-        """
-        found = content_digest(self.path)
-        if found != self.digest:
-            raise UserError(
-                f"the feature store {self.path.absolute()} was changed: its content has digest {found[:12]}, "
-                f"store.json says {self.digest[:12]}; extract again"
-            )
-
 
 def _header(path: Path) -> Json:
     """The content of store.json, of a format that this version reads."""
@@ -134,31 +131,53 @@ def _header(path: Path) -> Json:
         header: Json = json.loads(file.read_text(encoding="utf-8"))
         version = int(header["format"])
         missing = {"digest", "provenance"} - set(header)
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file.absolute()} is damaged ({error}); extract again") from error
+        first_frames = header.get("provenance", {}).get("parameters", {}).get(FIRST_FRAMES)
+        if first_frames is not None and (not isinstance(first_frames, int) or first_frames < 1):
+            raise ValueError(f"{FIRST_FRAMES} is {first_frames}")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{file.absolute()} is damaged ({error}); {_AGAIN}") from error
     if version > FORMAT:
         newer = f"has format {version}, this avfusion reads up to {FORMAT}"
         raise UserError(f"the feature store {path.absolute()} {newer}; install a newer avfusion")
     if version < FORMAT or missing:
-        raise UserError(f"the feature store {path.absolute()} has a format that is no longer read; extract again")
+        raise UserError(f"the feature store {path.absolute()} has a format that is no longer read; {_AGAIN}")
     return header
 
 
-def _table(path: Path) -> "pd.DataFrame":
+def _clips(path: Path) -> "pd.DataFrame":
+    """The table of the clips, with numbers of frames that can be right."""
+    clips = _table(path / CLIPS, CLIP_COLUMNS)
+    repeated = clips["id"][clips["id"].duplicated()]
+    if len(repeated):
+        raise ValueError(f"{CLIPS} has the clip {repeated.iloc[0]!r} twice")
+    for column in ("audio_frames", "video_frames"):
+        wrong = [text for text in clips[column] if not _COUNT.fullmatch(text)]
+        if wrong:
+            raise ValueError(f"{CLIPS} has {wrong[0]!r} as a number of frames")
+        clips[column] = clips[column].astype(np.int64)
+    return clips
+
+
+def _table(path: Path, columns: tuple[str, ...]) -> "pd.DataFrame":
     """A CSV file as text: a label may be called "NA" or "1e3"."""
     import pandas as pd  # here: extraction's workers import this package, and pandas is most of their start
 
     table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    if path.name == CLIPS and tuple(table.columns) != CLIP_COLUMNS:
+    if tuple(table.columns) != columns:
         raise ValueError(f"{path.name} has the columns {', '.join(table.columns)}")
     return table
 
 
 def _map(path: Path) -> NDArray[np.float32]:
-    mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    try:
+        mapped = np.lib.format.open_memmap(path, mode="r")
+    except OSError:
+        raise
+    except Exception as error:  # numpy evaluates the header, which raises whatever its text makes of Python
+        raise ValueError(f"{path.name} has a damaged header ({error})") from error
     array: NDArray[np.float32] = mapped.view(np.ndarray)  # whose slices cost less than those of a memmap
-    if array.ndim != 2:
-        raise ValueError(f"{path.name} has {array.ndim} axes instead of 2")
+    if array.ndim != 2 or array.dtype != np.dtype("<f4") or not array.flags.c_contiguous:
+        raise ValueError(f"{path.name} holds {array.dtype} {array.shape} in place of float32 rows")
     return array
 
 
@@ -168,6 +187,7 @@ def _standardization(path: Path, widths: dict[str, int]) -> dict[str, tuple[NDAr
     if not file.exists():
         return {}
     arrays = load_file(file)
-    if any(arrays[f"{name}.{kind}"].shape != (width,) for name, width in widths.items() for kind in ("mean", "std")):
+    found = {name: (arrays[f"{name}.mean"], arrays[f"{name}.std"]) for name in widths if f"{name}.mean" in arrays}
+    if any(vector.shape != (widths[name],) for name, moments in found.items() for vector in moments):
         raise ValueError(f"{STANDARDIZATION} does not fit the features")
-    return {name: (arrays[f"{name}.mean"], arrays[f"{name}.std"]) for name in widths}
+    return found

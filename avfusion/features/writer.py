@@ -26,6 +26,7 @@ from avfusion.atomic import remove_temporaries, write_atomically
 from avfusion.datasets import Clip, Dataset
 from avfusion.errors import UserError
 from avfusion.features.arrays import array_file
+from avfusion.features.digest import content_digest
 from avfusion.features.layout import (
     ARRAYS,
     CLIP_COLUMNS,
@@ -40,7 +41,6 @@ from avfusion.features.layout import (
     STORE,
     Json,
     cannot_write,
-    content_digest,
 )
 from avfusion.features.parts import Features, Part, read_part
 

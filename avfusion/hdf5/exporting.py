@@ -14,15 +14,13 @@ from avfusion.datasets.splits import assign_splits
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore, Modality
 from avfusion.features.layout import cannot_write
-from avfusion.hdf5.folder import FOLDERS, MOMENTS, SPLIT_FILES
+from avfusion.hdf5.folder import COURSE_FRAMES, FOLDERS, MOMENTS, SPLIT_FILES
 from avfusion.hdf5.moments import RunningMoments, Vector
-from avfusion.hdf5.reading import CLASS, ID, LOCATION, OWN_MARK, SYNTHETIC
+from avfusion.hdf5.reading import CLASS, FRAMES, ID, LOCATION, OWN_MARK, SYNTHETIC
 from avfusion.names import distinct
 
 if TYPE_CHECKING:
     import pandas as pd
-
-COURSE_FRAMES = 96  # the course's loader cuts to these and expects no fewer
 
 _log = logging.getLogger(__name__)
 
@@ -31,8 +29,8 @@ def export_features(store: FeatureStore, output: str | Path) -> Path:
     """Writes `store` to the new folder `output`, whole or not at all; returns it.
 
     Splits are the store's; those left open are drawn as for training. Labels are class indices in
-    alphabetical order. Attributes, which other readers pass over, keep class names, locations and
-    ids, so that importing the folder gives every clip and number back.
+    alphabetical order. Attributes, which other readers pass over, keep class names, locations, ids and
+    how many frames count, so that importing the folder gives every clip and number back.
 
     Raises:
         UserError: `output` exists and is not empty, or cannot be written.
@@ -65,6 +63,7 @@ def _export(store: FeatureStore, clips: "pd.DataFrame", stems: list[str], modali
         with h5py.File(folder / SPLIT_FILES[str(split)][0], "w") as file:
             file.attrs[OWN_MARK] = __version__
             file.attrs[SYNTHETIC] = bool(store.provenance["dataset"]["synthetic"])
+            file.attrs[FRAMES] = store.first_frames or 0
             for row in rows:
                 features = store.frames(modality, int(row))
                 if len(features):

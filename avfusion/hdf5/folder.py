@@ -12,6 +12,9 @@ FOLDERS: dict[Modality, str] = {"audio": "audio_features_data", "video": "video_
 SPLIT_FILES = {"train": ("train.hdf5", "tr.hdf5"), "val": ("val.hdf5",), "test": ("test.hdf5", "tt.hdf5")}
 """Split -> the course's name (used for export too), and the baseline's where it differs."""
 MOMENTS = "global_mean_std.npz"
+COURSE_FRAMES = 96
+"""The course's loader cuts every clip to its first frames, as many as this, and expects no fewer."""
+_RULES = 2  # of what an import makes of the files; another number for other rules
 
 
 def is_features_folder(path: Path) -> bool:
@@ -43,8 +46,11 @@ def feature_files(root: Path, modality: Modality, *, allow_outside: bool) -> dic
 
 
 def import_digest(root: Path) -> str:
-    """SHA-256 (hexadecimal) of where the files are, their sizes and when they changed: cheap for any size."""
-    entries = []
+    """SHA-256 (hexadecimal) of where the files are, their sizes and when they changed: cheap for any size.
+
+    It is another one when imports follow other rules, so that what an earlier version imported is imported anew.
+    """
+    entries: list[object] = [_RULES]
     for folder in FOLDERS.values():
         for name in (*(name for names in SPLIT_FILES.values() for name in names), MOMENTS):
             path = root / folder / name

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore, Modality
-from avfusion.features.layout import Json
+from avfusion.features.layout import FIRST_FRAMES, Json
 from avfusion.features.parts import Features, Part, no_features
 from avfusion.features.writer import writing
 from avfusion.hdf5.clips import Files, Source, find_clips
@@ -32,7 +32,12 @@ def import_features(
 
     A clip whose partner in the other modality is missing is listed in failures.csv, or kept without it
     for modalities="any". The store keeps `global_mean_std.npz`; without that file, the population mean
-    and deviation over all frames of train.hdf5 (the course's rule: validation is left out).
+    and deviation over all frames of train.hdf5 (the course's rule: validation is left out). Where validation
+    or test clips are still to be drawn from train.hdf5, for want of others, it keeps neither: training
+    standardises by the clips that remain for it.
+
+    The store keeps every frame, since standardisation takes them all, and says that the first
+    `COURSE_FRAMES` of a clip are learned from, as the course does; our own exports say themselves what counts.
 
     Raises:
         UserError: files are missing, laid out in another way, or lead out of the folder, or `output`
@@ -51,6 +56,7 @@ def import_features(
         if not sources:
             raise UserError(f"{root} holds HDF5 files without a clip; expected <label>/audio/<stem> in them")
         moments = {modality: read_moments(root, modality, allow_outside=allow_outside) for modality in _MODALITIES}
+        limits = [file.first_frames for splits in files.values() for file in splits.values() if file.first_frames]
         plan: Json = {
             "embedder": {"name": "imported", "weights": "unknown", "trained": True},
             "dataset": {
@@ -63,6 +69,7 @@ def import_features(
             "parameters": {
                 "modalities": modalities,
                 "standardization": {name: "given" if moments[name] else "computed" for name in _MODALITIES},
+                **({FIRST_FRAMES: min(limits)} if limits else {}),
             },
         }
         with writing(Path(output)) as writer:
@@ -84,6 +91,7 @@ class _Reader:
         self._files, self._modalities = files, modalities
         self._running = {modality: RunningMoments() for modality in _MODALITIES}
         self._widths: dict[Modality, int] = {}
+        self._splits: set[str] = set()
 
     def part(self, source: Source, clip_id: str) -> Part:
         """One clip's features, or the reason why there are none."""
@@ -97,17 +105,20 @@ class _Reader:
         note = "; ".join(problems)
         if problems and (self._modalities == "both" or not found):
             return Part(clip_id, reason=note)
+        self._splits.add(source.split)
         return Part(clip_id, "", note, found.get("audio", no_features()), found.get("video", no_features()))
 
     def standardization(self, given: dict[Modality, tuple[Vector, Vector] | None]) -> dict[str, Vector]:
-        """For `StoreWriter.close`: what was given, else what was added up; empty without training clips."""
+        """For `StoreWriter.close`: what was given, else what was added up, unless other splits are drawn from that."""
         arrays: dict[str, Vector] = {}
         for modality in _MODALITIES:
             width = self._widths.get(modality, 0)
-            moments = given[modality] or self._running[modality].result()
-            if moments is None and width:
-                return {}
-            mean, std = moments or (np.zeros(0, np.float32), np.zeros(0, np.float32))
+            moments = given[modality]
+            if moments is None and self._splits.issuperset(SPLIT_FILES):
+                moments = self._running[modality].result()
+            if moments is None:
+                continue
+            mean, std = moments
             if len(mean) != width:
                 raise UserError(
                     f"global_mean_std.npz of {FOLDERS[modality]} has {len(mean)} values, the features have {width}; "

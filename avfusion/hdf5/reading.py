@@ -4,6 +4,7 @@ T   frames of a clip; D   features of a frame
 """
 
 import mmap
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from avfusion.errors import UserError
 from avfusion.features.parts import Features
+from avfusion.hdf5.folder import COURSE_FRAMES
 from avfusion.hdf5_checks import (
     ERRORS,
     attribute,
@@ -25,8 +27,8 @@ from avfusion.hdf5_checks import (
 )
 from avfusion.memory_limit import MemoryLimit
 
-OWN_MARK, SYNTHETIC, CLASS, LOCATION, ID = "avfusion", "synthetic", "class", "location", "id"
-"""Attributes that our export adds: two to the file, one to a label, two to a clip."""
+OWN_MARK, SYNTHETIC, FRAMES, CLASS, LOCATION, ID = "avfusion", "synthetic", "frames", "class", "location", "id"
+"""Attributes that our export adds: three to the file, one to a label, two to a clip."""
 
 
 class Key(NamedTuple):
@@ -112,6 +114,14 @@ class FeatureFile:
     def synthetic(self) -> bool:
         """Whether it is our export of synthetic scenes."""
         return self.own and self.attribute("/", SYNTHETIC) == str(True)
+
+    @property
+    def first_frames(self) -> int:
+        """How many frames of a clip are learned from, 0 for all: what our export says, else as the course does."""
+        if not self.own:
+            return COURSE_FRAMES
+        said = self.attribute("/", FRAMES)
+        return int(said) if re.fullmatch("[0-9]{1,9}", said) else 0
 
     def attribute(self, name: str, attribute_name: str) -> str:
         """An attribute of the object `name` as text; "" if it has none."""

@@ -22,7 +22,7 @@ def open_features(features: str, allow_outside: str = "false") -> FeatureStore:
         raise UserError("features: none given; name the feature store that extract wrote, as features=FOLDER")
     path, allowed = Path(features), read_truth("allow_outside", allow_outside)
     if not is_features_folder(path):
-        return FeatureStore.open(path)
+        return _told(FeatureStore.open(path))
     target = RUNS / "features" / f"{path.absolute().name}-hdf5-{import_digest(path)[:8]}"
     store = import_features(path, target, allow_outside=allowed)
     n_failed = len(store.failures)
@@ -30,4 +30,16 @@ def open_features(features: str, allow_outside: str = "false") -> FeatureStore:
     if n_failed:
         first = store.failures.iloc[0]
         _log.warning("reasons: %s; the first is %s: %s", store.path / "failures.csv", first["id"], first["reason"])
+    return _told(store)
+
+
+def _told(store: FeatureStore) -> FeatureStore:
+    """The store, after a line where not every frame of it is learned from."""
+    if store.first_frames is not None:
+        n_longer = int((store.clips[["audio_frames", "video_frames"]].max(axis=1) > store.first_frames).sum())
+        if n_longer:
+            _log.info(
+                "%d of %d clips are cut to their first %d frames, as the course does; standardisation takes all",
+                n_longer, len(store.clips), store.first_frames,
+            )  # fmt: skip
     return store

@@ -91,7 +91,7 @@ class LoadedTask(Task):
 
     def load(self) -> "LoadedTask":
         """The same, after what every variant needs was read; copies made later share it."""
-        assert self.moments
+        assert self.means
         return self
 
 
