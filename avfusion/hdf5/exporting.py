@@ -63,7 +63,7 @@ def _export(store: FeatureStore, clips: "pd.DataFrame", stems: list[str], modali
         with h5py.File(folder / SPLIT_FILES[str(split)][0], "w") as file:
             file.attrs[OWN_MARK] = __version__
             file.attrs[SYNTHETIC] = bool(store.provenance["dataset"]["synthetic"])
-            file.attrs[FRAMES] = store.first_frames or 0
+            file.attrs[FRAMES] = str(store.first_frames or 0)
             for row in rows:
                 features = store.frames(modality, int(row))
                 if len(features):
