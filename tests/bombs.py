@@ -92,9 +92,8 @@ def zeros_deflated(megabytes: int) -> bytes:
     packer = zlib.compressobj(9)
     first = packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH)
     more = packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH)
-    return (
-        first + more * (megabytes - 1) + b"\x03\0" + struct.pack(">HH", megabytes * 2**20 % 65_521, 1)
-    )  # and Adler's sum
+    checksum = struct.pack(">HH", megabytes * 2**20 % 65_521, 1)  # Adler's
+    return first + more * (megabytes - 1) + b"\x03\0" + checksum
 
 
 def png(width: int = _WIDE, height: int = _HIGH) -> bytes:

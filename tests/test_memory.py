@@ -113,7 +113,7 @@ def read_hdf5(folder: Path) -> tuple[dict[str, str], dict[str, str], int]:
 
 def test_hdf5(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With less than the default, as unpacking takes its time: what is checked is that the limit holds."""
-    monkeypatch.setenv(VARIABLE, "0.25")
+    monkeypatch.setenv(VARIABLE, "0.125")
     with ProcessPoolExecutor(1, get_context("spawn")) as process:
         features, weights, rise = process.submit(read_hdf5, tmp_path).result()
     assert rise < 0.5e9
