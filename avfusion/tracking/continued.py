@@ -46,10 +46,10 @@ class JobRuns:
         set_tags({JOB: runs.origin})
         client = MlflowClient()
         for run in earlier:
+            if run.info.status not in ENDED:
+                client.set_terminated(run.info.run_id, "KILLED")
             if run.data.tags.get(KIND) == "job":
                 client.set_tag(run.info.run_id, CONTINUED_BY, job.run_id)
-                if run.info.status not in ENDED:
-                    client.set_terminated(run.info.run_id, "KILLED")
             elif run.info.status == "FINISHED":
                 runs.whole[run.data.tags.get(MEMBER, "")] = run.info.run_id
             else:
