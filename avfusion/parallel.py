@@ -1,8 +1,8 @@
 """Many small trainings at once: processes of one thread each, which on a CPU beat one process of many threads."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -11,7 +11,7 @@ from avfusion.experiment import Result, score_test, train
 from avfusion.features import FeatureStore
 from avfusion.fusion import FusionNetwork, posthoc_late
 from avfusion.hyperparameters import Value
-from avfusion.processes import training_processes
+from avfusion.processes import spread, training_processes
 from avfusion.stored_results import StoredResults
 from avfusion.task import Task
 
@@ -24,6 +24,9 @@ class Training:
     params: dict[str, Value]
     seed: int
 
+    def __str__(self) -> str:
+        return f"training {self.variant.id} with seed {self.seed}"
+
 
 def train_many(
     features: Path, trainings: Sequence[Training], device: torch.device, workers: int, kept: StoredResults
@@ -32,7 +35,8 @@ def train_many(
 
     Those that are in `kept` are taken from there. The others are made by `workers` processes, which put them there as
     soon as they are done, however long the caller takes to ask. Each process reads the features once. The numbers are
-    those of one process of one thread.
+    those of one process of one thread. A process that is killed costs one training, which is done again; raises
+    `UserError` for one that ends its process three times.
     """
     found = [kept.find(training.variant, training.params, training.seed) for training in trainings]
     missing = [training for training, result in zip(trainings, found, strict=True) if result is None]
@@ -45,33 +49,18 @@ def _trained(
     features: Path, trainings: Sequence[Training], device: torch.device, workers: int, kept: StoredResults
 ) -> Iterator[Result]:
     context = training_processes(__name__, posthoc_late.__name__)
-    with ProcessPoolExecutor(min(workers, len(trainings)), context, _start, (features, device, kept)) as pool:
-        try:
-            yield from pool.map(_train, trainings)
-        finally:
-            pool.shutdown(cancel_futures=True)
+    return spread(partial(_train, features, device, kept), trainings, workers, context)
 
 
-@dataclass
-class _Worker:
-    """What a process keeps from one training to the next."""
-
-    task: Task
-    device: torch.device
-    kept: StoredResults
-
-
-_worker: list[_Worker] = []
-
-
-def _start(features: Path, device: torch.device, kept: StoredResults) -> None:
-    torch.set_num_threads(1)
-    _worker[:] = [_Worker(Task(FeatureStore.open(features)), device, kept)]
-
-
-def _train(training: Training) -> Result:
-    (worker,) = _worker
-    trained = train(worker.task, training.variant, training.params, training.seed, worker.device)
-    result = score_test(worker.task, trained)
-    worker.kept.keep(result)
+def _train(features: Path, device: torch.device, kept: StoredResults, training: Training) -> Result:
+    task = _task(features)
+    result = score_test(task, train(task, training.variant, training.params, training.seed, device))
+    kept.keep(result)
     return result
+
+
+@cache
+def _task(features: Path) -> Task:
+    """What a process keeps from one training to the next."""
+    torch.set_num_threads(1)
+    return Task(FeatureStore.open(features))

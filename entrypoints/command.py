@@ -1,4 +1,4 @@
-"""What all entry points share: their options, and how a mistake of the user ends."""
+"""What all entry points share: their options, and how a mistake of the user or an interruption ends."""
 
 import logging
 import os
@@ -77,29 +77,46 @@ EXTRACTION = [
 
 Job = Callable[..., list[str]]
 
+CONTINUES = "the same command continues with what is already done"
+BEGINS_ANEW = "the same command begins anew"
+"""What an interrupted job does when it is started again."""
+
 
 def command(
-    name: str, options: list[str], load: Callable[[], Job], own: Mapping[str, tuple[str, str]] | None = None
+    name: str,
+    options: list[str],
+    load: Callable[[], Job],
+    own: Mapping[str, tuple[str, str]] | None = None,
+    *,
+    again: str,
 ) -> click.Command:
     """A click command `name` with these of `OPTIONS`, which calls the job that `load` imports.
 
-    `own` says otherwise for options that mean something else in this command.
-    The job is imported only after the options are parsed, so that --help and a typing error answer at once.
+    `own` says otherwise for options that mean something else in this command; `again` is what the same command does
+    after an interruption. The job is imported only after the options are parsed, so that --help and a typing error
+    answer at once.
     """
 
     def callback(**values: str) -> None:
         _quiet()
         from avfusion.errors import UserError
+        from avfusion.interruption import exit_code, interruptible
 
+        adopted = os.environ.get("MLFLOW_RUN_ID")  # which MLflow takes away when a run begins
         try:
-            _refuse_secrets(values)
-            lines = load()(**values)
+            with interruptible(parent=adopted is not None):
+                _refuse_secrets(values)
+                lines = load()(**values)
         except UserError as error:
             _say(f"error: {error}", err=True)
             sys.exit(2)
-        except KeyboardInterrupt:
-            click.echo("stopped; the same command continues with what is already done", err=True)
-            sys.exit(130)
+        except KeyboardInterrupt as interruption:
+            if adopted is not None:
+                from avfusion.tracking.runs import close_adopted
+
+                close_adopted(adopted)
+            click.echo(f"stopped; {again}", err=True)
+            sys.exit(exit_code(interruption))
         for line in lines:
             _say(line)
 

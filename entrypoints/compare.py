@@ -1,6 +1,6 @@
 """Entry point `compare`."""
 
-from entrypoints.command import Job, command
+from entrypoints.command import BEGINS_ANEW, Job, command
 
 
 def load() -> Job:
@@ -14,7 +14,7 @@ OPTIONS = [
     "experiment", "filter", "runs", "predictions", "locations", "shifts", "cities", "output", "device", "promote",
 ]  # fmt: skip
 
-cli = command("compare", OPTIONS, load)
+cli = command("compare", OPTIONS, load, again=BEGINS_ANEW)
 
 if __name__ == "__main__":
     cli()

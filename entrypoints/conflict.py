@@ -1,6 +1,6 @@
 """Entry point `conflict`."""
 
-from entrypoints.command import Job, command
+from entrypoints.command import BEGINS_ANEW, Job, command
 
 
 def load() -> Job:
@@ -10,7 +10,7 @@ def load() -> Job:
     return conflict_job
 
 
-cli = command("conflict", ["audio", "video", "fused", "output"], load)
+cli = command("conflict", ["audio", "video", "fused", "output"], load, again=BEGINS_ANEW)
 
 if __name__ == "__main__":
     cli()

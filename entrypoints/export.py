@@ -1,6 +1,6 @@
 """Entry point `export`."""
 
-from entrypoints.command import Job, command
+from entrypoints.command import BEGINS_ANEW, Job, command
 
 
 def load() -> Job:
@@ -10,7 +10,7 @@ def load() -> Job:
     return export_job
 
 
-cli = command("export", ["features", "output"], load)
+cli = command("export", ["features", "output"], load, again=BEGINS_ANEW)
 
 if __name__ == "__main__":
     cli()

@@ -1,6 +1,6 @@
 """Entry point `extract`."""
 
-from entrypoints.command import EXTRACTION, Job, command
+from entrypoints.command import CONTINUES, EXTRACTION, Job, command
 
 
 def load() -> Job:
@@ -10,7 +10,7 @@ def load() -> Job:
     return extract_job
 
 
-cli = command("extract", EXTRACTION, load)
+cli = command("extract", EXTRACTION, load, again=CONTINUES)
 
 if __name__ == "__main__":
     cli()

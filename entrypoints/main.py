@@ -1,6 +1,6 @@
 """Entry point `main`."""
 
-from entrypoints.command import EXTRACTION, Job, command
+from entrypoints.command import CONTINUES, EXTRACTION, Job, command
 
 
 def load() -> Job:
@@ -10,7 +10,7 @@ def load() -> Job:
     return main_job
 
 
-cli = command("main", [*EXTRACTION, "variants", "seeds", "params", "register"], load)
+cli = command("main", [*EXTRACTION, "variants", "seeds", "params", "register"], load, again=CONTINUES)
 
 if __name__ == "__main__":
     cli()

@@ -1,6 +1,6 @@
 """Entry point `predict`."""
 
-from entrypoints.command import Job, command
+from entrypoints.command import BEGINS_ANEW, Job, command
 
 
 def load() -> Job:
@@ -30,7 +30,7 @@ OPTIONS = [
     "timeout",
 ]
 
-cli = command("predict", OPTIONS, load, OWN)
+cli = command("predict", OPTIONS, load, OWN, again=BEGINS_ANEW)
 
 if __name__ == "__main__":
     cli()

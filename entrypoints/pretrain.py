@@ -1,6 +1,6 @@
 """Entry point `pretrain`."""
 
-from entrypoints.command import Job, command
+from entrypoints.command import CONTINUES, Job, command
 
 
 def load() -> Job:
@@ -10,7 +10,7 @@ def load() -> Job:
     return pretrain_job
 
 
-cli = command("pretrain", ["data", "output", "preset", "steps", "seed", "device"], load)
+cli = command("pretrain", ["data", "output", "preset", "steps", "seed", "device"], load, again=CONTINUES)
 
 if __name__ == "__main__":
     cli()

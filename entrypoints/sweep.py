@@ -1,6 +1,6 @@
 """Entry point `sweep`."""
 
-from entrypoints.command import Job, command
+from entrypoints.command import CONTINUES, Job, command
 
 
 def load() -> Job:
@@ -10,7 +10,7 @@ def load() -> Job:
     return sweep_job
 
 
-cli = command("sweep", ["features", "alphas", "seeds", "params", "workers", "device"], load)
+cli = command("sweep", ["features", "alphas", "seeds", "params", "workers", "device"], load, again=CONTINUES)
 
 if __name__ == "__main__":
     cli()

@@ -1,6 +1,6 @@
 """Entry point `train`."""
 
-from entrypoints.command import Job, command
+from entrypoints.command import CONTINUES, Job, command
 
 
 def load() -> Job:
@@ -10,7 +10,9 @@ def load() -> Job:
     return train_job
 
 
-cli = command("train", ["features", "variants", "seeds", "params", "device", "allow_outside", "register"], load)
+OPTIONS = ["features", "variants", "seeds", "params", "device", "allow_outside", "register"]
+
+cli = command("train", OPTIONS, load, again=CONTINUES)
 
 if __name__ == "__main__":
     cli()

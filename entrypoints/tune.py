@@ -1,6 +1,6 @@
 """Entry point `tune`."""
 
-from entrypoints.command import Job, command
+from entrypoints.command import CONTINUES, Job, command
 
 
 def load() -> Job:
@@ -15,7 +15,7 @@ OPTIONS = [
     "device", "promote",
 ]  # fmt: skip
 
-cli = command("tune", OPTIONS, load)
+cli = command("tune", OPTIONS, load, again=CONTINUES)
 
 if __name__ == "__main__":
     cli()

@@ -1,4 +1,4 @@
-"""Extractions that are killed, at moments drawn by seed."""
+"""Processes that are killed: extractions at moments drawn by seed, and who is left."""
 
 import multiprocessing
 import signal
@@ -10,9 +10,11 @@ import numpy as np
 
 from avfusion.datasets import Dataset
 from avfusion.extraction import extract
+from avfusion.presence import born
 from avfusion.seeds import derive_seed
 from tests.fakes import FakeEmbedder, KillAtRename
 
+ROOT = Path(__file__).parents[1]
 PACKED = ("plan.json", "audio.npy", "video.npy", "clips.csv", "failures.csv", "store.json")
 
 
@@ -58,3 +60,29 @@ def _extract(data: Dataset, folder: Path, driver: KillAtRename | None, load: Cal
     if driver is not None:
         driver.arm()
     extract(data, load, folder, workers=1, progress=False)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    return born(pid) not in ("", "dead")
+
+
+def in_session(leader: int) -> list[int]:
+    """The living processes of the session that process `leader` began, itself included."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        except OSError:  # it has just ended
+            continue
+        if int(fields[3]) == leader and fields[0] not in "ZX":
+            found.append(int(folder.name))
+    return found
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
+    """Returns when `condition` holds; fails if it does not within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)

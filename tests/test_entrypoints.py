@@ -85,6 +85,26 @@ def test_a_tracking_server_that_does_not_answer(tmp_path: Path) -> None:
             assert time.monotonic() - started < 30  # 5 s of waiting, and Python's imports on a busy machine
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("main", ["--data", "not/read"]),
+        ("extract", ["--data", "not/read"]),
+        ("pretrain", ["--data", "not/read"]),
+        ("export", ["--features", "not/read"]),
+        ("predict", ["--model", "not/read", "--clip", "not/read"]),
+        ("report", ["--experiment", "not read"]),
+        ("compare", ["--experiment", "not read"]),
+        ("conflict", ["--audio", "not read", "--video", "not read"]),
+    ],
+)
+def test_an_output_that_is_a_file(tmp_path: Path, name: str, arguments: list[str]) -> None:
+    (tmp_path / "file").touch()
+    for output in (tmp_path / "file", tmp_path / "file" / "folder"):
+        line = mistake(call(name, *arguments, "--output", str(output)))
+        assert line == f"error: output={output}: {tmp_path / 'file'} is a file; name a folder, as output=FOLDER"
+
+
 def test_main_goes_from_clips_to_a_comparison(
     tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

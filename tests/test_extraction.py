@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -32,7 +31,7 @@ from tests.fakes import (
     break_down,
     refuse,
 )
-from tests.kills import content, kill_somewhere, killed
+from tests.kills import content, kill_somewhere, killed, wait_until
 from tests.media_files import greys, make_clip, tone, write_sound, write_video
 
 N_KILLS = 20
@@ -256,13 +255,6 @@ def test_kill(
     kill_somewhere(data, tmp_path / "store", number, longest=0.2 if number % 7 else 0.8)
     run(data, tmp_path / "store")
     assert content(tmp_path / "store") == expected
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_workers_end_with_a_killed_driver(data: Dataset, tmp_path: Path) -> None:

@@ -27,10 +27,10 @@ from avfusion.features import FeatureStore
 from avfusion.memory_limit import VARIABLE
 from tests.fakes import FakeEmbedder, OddDecoders, refuse
 from tests.ftp import serving
-from tests.kills import content
+from tests.kills import content, wait_until
 from tests.media_files import make_clip
 from tests.ray_fakes import Greedy, SlowLoader, n_parts, no_room
-from tests.test_extraction import make_dataset, wait_until
+from tests.test_extraction import make_dataset
 
 N_CLIPS = 16
 _SPARE = 3 * 2**30  # bytes that may be taken before Ray ends a worker

@@ -69,7 +69,7 @@ def test_lines_errors_and_logs_of_a_command_are_shown_so(caplog: pytest.LogCaptu
             raise UserError("clip '\x1b[2J\udce9' at s3://u:s3cr3t@b")
         return ["clip \x1b]0;title\x07", "at s3://u:s3cr3t@b"]
 
-    job_command = command("any", ["data"], lambda: job)
+    job_command = command("any", ["data"], lambda: job, again="")
     try:
         good, bad = (CliRunner().invoke(job_command, ["--data", data]) for data in ("good", "bad"))
     finally:
@@ -87,7 +87,7 @@ def test_a_secret_in_an_option_is_refused_and_the_run_that_shows_it_deleted(
     client.log_param(run, "storage", "postgresql://ada:s3cr3t@host/db")
     monkeypatch.setenv("MLFLOW_RUN_ID", run)
     done = CliRunner().invoke(
-        command("tune", ["storage"], lambda: pytest.fail), ["--storage", "postgresql://a:s3cr3t@h/d"]
+        command("tune", ["storage"], lambda: pytest.fail, again=""), ["--storage", "postgresql://a:s3cr3t@h/d"]
     )
     assert done.exit_code == 2 and "s3cr3t" not in done.output and len(done.output.splitlines()) == 1
     assert "PGPASSFILE" in done.output and "mlflow gc" in done.output and run in done.output

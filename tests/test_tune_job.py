@@ -26,13 +26,13 @@ from avfusion.fusion.late import LateFusion
 from avfusion.jobs import tune
 from avfusion.jobs.tune import tune_job
 from avfusion.parallel import Training
+from avfusion.presence import Mark, gone
 from avfusion.stored_results import StoredResults
 from avfusion.task import Task
 from avfusion.tracking.lookup import finished_runs, read_predictions, seed_runs
 from avfusion.tracking.stored_models import load_classifier
 from avfusion.tuning.leader import LEADER
 from avfusion.tuning.pool import Pool
-from avfusion.tuning.presence import Mark, gone
 from avfusion.tuning.storage import open_storage, resolve_storage
 from avfusion.tuning.study import RUN, WORKER, n_done
 from avfusion.tuning.worker import Ended
@@ -345,9 +345,9 @@ def test_who_joins_lends_workers_and_leaves_the_end_to_the_leader(store: Path, s
     study = study_of(storage, "joined")
     (parent,) = runs("joined", "study")
     leader = {"host": os.uname().nodename, "pid": os.getppid()}
-    from avfusion.tuning.presence import _born
+    from avfusion.presence import born
 
-    study.set_user_attr(LEADER, {**leader, "born": _born(os.getppid()), "beats": 0})
+    study.set_user_attr(LEADER, {**leader, "born": born(os.getppid()), "beats": 0})
     lines = run_tune(store, **settings, promote="true")
     assert "promoted nothing: another process finishes joined" in "\n".join(lines)
     assert "study joined: 6 of 6 trials are done; the process that began it finishes it" in "\n".join(lines)
@@ -362,8 +362,10 @@ def test_runs_that_a_killed_job_left_open_are_closed(store: Path, storage: str) 
     settings = {"storage": storage, "study": "left", "trials": "2", "workers": "1"}
     run_tune(store, **settings)
     client = MlflowClient()
-    for run in runs("left", "trial"):
-        client.update_run(run.info.run_id, status="RUNNING")
+    first, second = runs("left", "trial")
+    client.update_run(first.info.run_id, status="RUNNING")
+    client.update_run(second.info.run_id, status="KILLED")  # as a job does that finds it open and its process gone
+    client.delete_tag(second.info.run_id, "avfusion.outcome")
     run_tune(store, **settings)
     assert [run.info.status for run in runs("left", "trial")] == ["FINISHED", "FINISHED"]
 

@@ -7,7 +7,6 @@ decoders of damaged files do both.
 import math
 import multiprocessing
 import os
-import signal
 import sys
 import time
 from collections import deque
@@ -16,12 +15,14 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkContext, SpawnContext
 from multiprocessing.sharedctypes import RawArray
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
 from avfusion.errors import UserError
 from avfusion.extraction.worker import UNWANTED, DecodeClock, Done, Ready, Settings, Stopped, Task, work
 from avfusion.memory_limit import gigabytes
+from avfusion.processes import Worker
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 # A forked copy of a process with threads (torch, the progress bar) may deadlock.
@@ -44,13 +45,11 @@ class _Worker:
     """One process, with the task that it has in hand."""
 
     def __init__(self, settings: Settings, threads: int) -> None:
-        self.connection, other = CONTEXT.Pipe()
-        cells = RawArray("d", DecodeClock.N_CELLS)
+        cells = _shared_cells()
         self.clock = DecodeClock(cells)
-        self.process = CONTEXT.Process(target=work, args=(other, cells, settings), daemon=True)
         with _threads(threads), _without_main():
-            self.process.start()
-        other.close()
+            self._worker = Worker(CONTEXT, work, cells, settings)
+        self.connection = self._worker.connection
         self.ready = False
         self.task: Task | None = None
 
@@ -62,13 +61,8 @@ class _Worker:
             self.connection.send(task)
 
     def end(self, grace: float = 0.0) -> str:
-        """Kills the process after `grace` seconds in which it may end itself; says how it ended."""
-        self.process.join(grace)
-        self.process.kill()
-        self.process.join()
-        self.connection.close()
-        code = self.process.exitcode or 0
-        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        """See `Worker.end`."""
+        return self._worker.end(grace)
 
 
 class WorkerPool:
@@ -208,6 +202,17 @@ class WorkerPool:
         n_busy = sum(worker.task is not None for worker in self._workers)
         while len(self._workers) < min(self._count, wanted + n_busy):
             self._workers.append(_Worker(self._settings, self._threads))
+
+
+def _shared_cells() -> Any:
+    """The cells of a clock, in memory that a worker shares."""
+    try:
+        return RawArray("d", DecodeClock.N_CELLS)
+    except OSError as error:
+        folder = Path(error.filename or "/dev/shm/file").parent
+        raise UserError(
+            f"processes cannot share memory: {folder}: {error.strerror}; make it writable (docker run --tmpfs {folder})"
+        ) from error
 
 
 @contextmanager

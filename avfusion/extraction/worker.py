@@ -3,15 +3,10 @@
 The driver hears only names and outcomes through the pipe; features go straight to the disk.
 """
 
-import os
-import signal
-import threading
 import time
 from collections.abc import Callable, MutableSequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from multiprocessing import parent_process
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -115,8 +110,6 @@ class DecodeClock:
 
 def work(connection: "Connection[Any, Any]", cells: MutableSequence[float], settings: Settings) -> None:
     """The process: says Ready, then Done for each Task; Stopped when it cannot go on."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the driver, which ends the workers
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     with suppress(EOFError, ConnectionError):  # the driver was killed: there is nobody to tell
         _serve(connection, cells, settings)
 
@@ -157,11 +150,3 @@ def _outcome(embedder: "Embedder", task: Task, settings: Settings, decoding: Abs
         )
     except Exception as error:  # one odd clip must not end a run of many hours
         return Part(task.clip_id, reason=complaint(error))
-
-
-def _end_with_parent() -> None:
-    """Ends this process with the driver, so that a killed run leaves no one writing."""
-    driver = parent_process()
-    if driver is not None:
-        wait([driver.sentinel])
-        os._exit(1)

@@ -16,7 +16,7 @@ from avfusion.comparison.results import HEADLINE, Results, Robustness, results_o
 from avfusion.comparison.trained import TrainedVariants, differing_clean_scores, trained_variants
 from avfusion.device import choose_device
 from avfusion.errors import UserError
-from avfusion.jobs.options import read_truth
+from avfusion.jobs.options import read_output, read_truth
 from avfusion.names import metric_name
 from avfusion.precision import check_precision
 from avfusion.report.writing import PICTURES, write_report
@@ -56,13 +56,13 @@ def compare_job(
     given = {"experiment": experiment, "filter": filter, "runs": runs, "predictions": predictions}
     _check_one_source(given)
     promoting = _promoting(promote, predictions)
+    folder = read_output(str(OUTPUT) if output == "none" else output)
     connect()
     entries = _entries(experiment, filter, runs, predictions, locations)
     candidates = candidates_of(entries) if promoting else []
     if candidates:
         best_candidate(candidates)  # one without a model is told of before the work, not after it
     results = results_of(entries, robustness_of(entries, shifts, cities, locations, target))
-    folder = OUTPUT if output == "none" else Path(output)
     page, text = write_report(build_page(results), folder)
     with job_run("compare") as run:
         # Under other names than those of the options: `mlflow run` has logged these, quoted for the shell.

@@ -13,6 +13,7 @@ from avfusion.atomic import replacing, write_atomically
 from avfusion.conflict import align
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
+from avfusion.jobs.options import read_output
 from avfusion.predictions import Predictions
 from avfusion.provenance import note
 from avfusion.report.conflict_analysis import conflict_figures, conflict_tables
@@ -46,6 +47,7 @@ def conflict_job(*, audio: str, video: str, fused: str, output: str) -> list[str
     for name, text in (("audio", audio), ("video", video)):
         if text == "none":
             raise UserError(f"{name}: none given; name a prediction file or the id of a run, as {name}=FILE")
+    chosen = None if output == "none" else read_output(output)
     connect()
     given = {"audio": audio, "video": video, "fused": fused}
     sets = {name: read_answers(text) for name, text in given.items() if text != "none"}
@@ -54,7 +56,7 @@ def conflict_job(*, audio: str, video: str, fused: str, output: str) -> list[str
     tables = conflict_tables(models, clip_paths(features))
     figures = conflict_figures(models, note(features["provenance"]) if features else None)
     with job_run("conflict"), tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) if output == "none" else Path(output)
+        folder = chosen or Path(temporary)
         _write(tables, figures, folder)
         log_asked(given)
         log_batch({}, _metrics(tables))

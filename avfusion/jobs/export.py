@@ -1,10 +1,9 @@
 """The job `export`: a feature store as the course's HDF5 files."""
 
-from pathlib import Path
-
 from avfusion.errors import UserError
 from avfusion.hdf5 import export_features
 from avfusion.jobs.features import open_features
+from avfusion.jobs.options import read_output
 
 
 def export_job(*, features: str, output: str) -> list[str]:
@@ -14,5 +13,6 @@ def export_job(*, features: str, output: str) -> list[str]:
     """
     if output == "none":
         raise UserError("output: none given; name a new folder for the HDF5 files, as output=FOLDER")
-    folder = export_features(open_features(features), Path(output))
+    chosen = read_output(output)
+    folder = export_features(open_features(features), chosen)
     return [f"HDF5     {folder}", f"next     python -m entrypoints.train --features {folder}"]

@@ -11,7 +11,7 @@ from avfusion.errors import UserError, unknown
 from avfusion.extraction import MODALITIES, Modalities, extract
 from avfusion.extraction.executors import check_executor
 from avfusion.features import FeatureStore
-from avfusion.jobs.options import RUNS, read_truth
+from avfusion.jobs.options import RUNS, read_output, read_truth
 from avfusion.provenance import tags, title
 from avfusion.tracking.artifacts import log_features
 from avfusion.tracking.runs import job_run, log_batch, log_file, set_tags
@@ -59,6 +59,8 @@ class Extraction:
         if others["embedder"] not in embedder_names():
             raise unknown("embedder", others["embedder"], embedder_names())
         check_executor(others["executor"], others["address"], others["parts"])
+        if others["output"] != "none":
+            read_output(others["output"])
         return cls(**others, modalities=chosen, strict=read_truth("strict", strict), timeout=seconds)
 
     def run(self, dataset: Dataset) -> FeatureStore:

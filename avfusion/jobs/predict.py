@@ -16,6 +16,7 @@ from avfusion.errors import UserError
 from avfusion.features.parts import Part
 from avfusion.figures import clip_timeline
 from avfusion.figures.style import DOTS_PER_INCH
+from avfusion.jobs.options import read_output
 from avfusion.names import file_names
 from avfusion.prediction.answers import Answer, answer, class_column
 from avfusion.prediction.clips import Query, find_clips
@@ -66,7 +67,7 @@ class Options:
             timeline=float("inf")
             if timeline == "none"
             else _number("timeline", timeline, "seconds, or none,", least=0),
-            output=OUTPUT if output == "none" else Path(output),
+            output=read_output(str(OUTPUT) if output == "none" else output),
             **others,
         )
 
@@ -145,7 +146,7 @@ class Prediction:
                 self.rows[number] = self._row(number, part)
         except KeyboardInterrupt:
             _log.warning(
-                "%d of %d clips were answered, see %s; the same command begins anew",
+                "%d of %d clips were answered, see %s",
                 len(self.rows), len(self.queries), self.options.output / PREDICTIONS,
             )  # fmt: skip
             raise

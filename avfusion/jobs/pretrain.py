@@ -14,7 +14,7 @@ from avfusion.datasets.scenes import render_scenes
 from avfusion.device import choose_device
 from avfusion.errors import UserError
 from avfusion.figures import l3_net
-from avfusion.jobs.options import RUNS
+from avfusion.jobs.options import RUNS, read_output
 from avfusion.l3.presets import preset_config
 from avfusion.l3.weights import save_weights, weights_digest
 from avfusion.pretraining.learning import Learner, Plan, Progress
@@ -39,8 +39,9 @@ def pretrain_job(*, data: str, output: str, preset: str, steps: str, seed: str, 
         if not text.isdigit() or int(text) < least:
             raise UserError(f"{name}={text}: expected a whole number of at least {least}")
     config, target = preset_config(preset), choose_device(device)
+    chosen = None if output == "none" else read_output(output)
     dataset = read_dataset(render_scenes(RUNS / "pretrain-scenes", **SCENES) if data == "none" else Path(data))
-    folder = RUNS / "pretrain" / f"{dataset.name}-{preset}-{seed}" if output == "none" else Path(output)
+    folder = chosen or RUNS / "pretrain" / f"{dataset.name}-{preset}-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     connect()
     with job_run("pretrain") as job:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from avfusion.errors import UserError
+from avfusion.jobs.options import read_output
 from avfusion.report.claims import JUDGES
 from avfusion.report.contents import build_document
 from avfusion.report.document import signed
@@ -29,9 +30,9 @@ def report_job(*, experiment: str, predictions: str, output: str) -> list[str]:
             f"report needs one of experiment and predictions, got {given}: give experiment=NAME for runs in MLflow, or "
             "predictions=FOLDER for a folder of prediction files"
         )
+    folder = read_output(str(OUTPUT) if output == "none" else output)
     connect()
     material = material_of_folder(Path(predictions)) if experiment == "none" else material_of_experiment(experiment)
-    folder = OUTPUT if output == "none" else Path(output)
     page, text = write_report(build_document(material), folder)
     with job_run("report"):
         log_asked({"experiment": experiment, "predictions": predictions})

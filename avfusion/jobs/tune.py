@@ -1,9 +1,6 @@
 """The job `tune`: one study per variant, then the best configuration against the default."""
 
 import logging
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -72,7 +69,7 @@ def tune_job(
     place = open_storage(plans[0].storage)
     studies = [open_study(plan, place) for plan in plans]
     connect()
-    with _interruptible(), training_job("tune") as job:
+    with training_job("tune") as job:
         lines, companions = ["", title(store.provenance)], Companions()
         asked = {"studies": [plan.name for plan in plans], "storage": plans[0].storage, "seeds": seeds}
         work = job.begin(asked, store, target)
@@ -233,20 +230,3 @@ class Watcher:
     def lost(self, number: int, reason: str) -> None:
         """See `avfusion.tuning.pool.Listener`."""
         self.runs.end(number, "broken off", {}, reason=reason)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Ctrl-C, and the SIGTERM with which `mlflow run` passes it on, interrupt once; the clean-up is left in peace."""
-
-    def interrupt(*_: object) -> None:
-        for number in before:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -4,9 +4,7 @@ Both lie in two flat float16 files that are read through memory maps, so memory 
 """
 
 import json
-import os
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -25,6 +23,7 @@ from avfusion.l3.pictures import stream_pictures
 from avfusion.l3.presets import SAMPLE_RATE, WINDOW, L3Config
 from avfusion.media import MediaError, VideoReader, read_sound
 from avfusion.memory_limit import MemoryLimit
+from avfusion.processes import available_cores, spread
 
 PICTURES = 10
 """Pictures kept of each clip, evenly spaced."""
@@ -108,9 +107,8 @@ def _write(dataset: Dataset, config: L3Config, folder: Path) -> tuple[list[Entry
 
 
 def _decoded(dataset: Dataset, config: L3Config) -> Iterator[tuple[Half, Half, float] | None]:
-    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
-        found = pool.map(partial(_decode, config=config), dataset.clips, chunksize=4)
-        yield from tqdm(found, total=len(dataset.clips), desc="preparing", unit="clip")
+    found = spread(partial(_decode, config=config), dataset.clips, available_cores(), get_context("spawn"))
+    yield from tqdm(found, total=len(dataset.clips), desc="preparing", unit="clip")
 
 
 def _decode(clip: Clip, config: L3Config) -> tuple[Half, Half, float] | None:

@@ -1,24 +1,32 @@
-"""Opening, filling and closing runs."""
+"""Opening, filling and closing runs.
+
+A run says which process opened it. Whoever is interrupted ends its runs as KILLED; those of a process that was killed
+itself are closed by the next job.
+"""
 
 import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.tracking.fluent import _active_run_stack
 from mlflow.utils.git_utils import get_git_commit
 
+from avfusion.presence import gone, host, own_mark, process_space
 from avfusion.shown import masked
 from avfusion.tracking.failures import FAILURES, TrackingError, at_once, tracked
 
 BATCH = 1000
 """Most metrics that MLflow takes in one call."""
+
+HOST, PROCESS, SPACE, REASON = "avfusion.host", "avfusion.process", "avfusion.process_space", "reason"
+"""Tags of a run: host, process (id, and when it began) and space of process ids of who opened it; why it was closed."""
 
 RANDOM_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")
 """The names that MLflow gives to runs that nobody named."""
@@ -28,11 +36,16 @@ RANDOM_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")
 def job_run(name: str) -> Iterator[mlflow.ActiveRun]:
     """The run of this job: the one that `mlflow run` made, else a new one named `name`."""
     adopted = os.environ.get("MLFLOW_RUN_ID")
-    with tracked(), ending(mlflow.start_run(run_name=None if adopted else name)) as run:
-        if adopted and RANDOM_NAME.fullmatch(run.info.run_name or ""):
-            MlflowClient().update_run(run.info.run_id, name=name)
-        mlflow.set_tag("avfusion.kind", "job")
-        yield run
+    tags = {"avfusion.kind": "job", **opener()}
+    try:
+        with tracked(), ending(mlflow.start_run(run_name=None if adopted else name, tags=tags)) as run:
+            if adopted and RANDOM_NAME.fullmatch(run.info.run_name or ""):
+                MlflowClient().update_run(run.info.run_id, name=name)
+            _close_abandoned(run.info.experiment_id)
+            yield run
+    except KeyboardInterrupt:
+        _close_own()
+        raise
 
 
 @contextmanager
@@ -41,7 +54,7 @@ def experiment_run(name: str, tags: Mapping[str, str], parent: str | None = None
 
     Variants are runs of the top level, because the runs table hides what is nested and charts leave it out.
     """
-    all_tags = {**resolve_tags(), "mlflow.source.git.commit": commit(), **tags}
+    all_tags = {**resolve_tags(), "mlflow.source.git.commit": commit(), **opener(), **tags}
     if parent is not None:
         all_tags["mlflow.parentRunId"] = parent
     created = MlflowClient().create_run(_active().info.experiment_id, tags=all_tags, run_name=name)
@@ -62,7 +75,8 @@ def ending(run: mlflow.ActiveRun) -> Iterator[mlflow.ActiveRun]:
         _end_if_possible(error)
         raise
     except KeyboardInterrupt:
-        mlflow.end_run("KILLED")
+        with suppress(*FAILURES), at_once():
+            mlflow.end_run("KILLED")
         raise
     except BaseException:
         mlflow.end_run("FAILED")
@@ -80,6 +94,51 @@ def _end_if_possible(error: TrackingError) -> None:
             mlflow.end_run("FAILED")
     except FAILURES:
         error.gone = True
+
+
+def opener() -> dict[str, str]:
+    """The tags that say which process opened, or took up again, a run."""
+    mark = own_mark()
+    return {HOST: host(), PROCESS: f"{mark['pid']} {mark['born']}", SPACE: process_space()}
+
+
+def close_adopted(run_id: str) -> None:
+    """Close the run that `mlflow run` made for this job, if it is still open: `mlflow run` may be gone."""
+    client = MlflowClient()
+    with suppress(*FAILURES), at_once():
+        if not RunStatus.is_terminated(RunStatus.from_string(client.get_run(run_id).info.status)):
+            client.set_terminated(run_id, "KILLED")
+
+
+def _close_own() -> None:
+    """Close what this process still has open: an interruption may come while a run is being opened or closed."""
+    client = MlflowClient()
+    with suppress(*FAILURES), at_once():
+        while mlflow.active_run() is not None:
+            mlflow.end_run("KILLED")
+        experiments = [str(found.experiment_id) for found in client.search_experiments()]
+        for run in _running(experiments, {PROCESS: opener()[PROCESS]}):
+            client.set_terminated(run.info.run_id, "KILLED")
+
+
+def _close_abandoned(experiment_id: str) -> None:
+    """Close the runs of the experiment that processes of this host left open and that are gone."""
+    client = MlflowClient()
+    for run in _running([experiment_id], {}):
+        pid, _, born = run.data.tags[PROCESS].partition(" ")
+        if run.data.tags.get(SPACE) == process_space() and gone({"pid": int(pid), "born": born}):
+            client.set_tag(run.info.run_id, REASON, f"its process ({pid} on {host()}) ended without closing it")
+            client.set_terminated(run.info.run_id, "KILLED")
+
+
+def _running(experiments: list[str], tags: Mapping[str, str]) -> list[Run]:
+    """The open runs that processes of this host opened, with these tags; at most a thousand, the newest."""
+    wanted = {HOST: host(), **tags}
+    query = " and ".join(f"tags.`{name}` = '{value}'" for name, value in wanted.items())
+    found: list[Run] = MlflowClient().search_runs(
+        experiments, f"attributes.status = 'RUNNING' and {query}", max_results=BATCH
+    )
+    return found
 
 
 def log_batch(

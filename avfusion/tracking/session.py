@@ -1,6 +1,10 @@
 """Connecting to MLflow: where runs go, whether it answers, and how to look at them."""
 
 import os
+import re
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import URLError
@@ -8,34 +12,42 @@ from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import mlflow
+import sqlalchemy
 from filelock import FileLock
 from mlflow import MlflowClient
+from sqlalchemy.exc import DBAPIError
 
 from avfusion.errors import UserError
 from avfusion.shown import masked
-from avfusion.tracking.failures import bound_waiting
+from avfusion.tracking.failures import FAILURES, bound_waiting
 
 EXPERIMENT = "avfusion"
 """Experiment of a direct start; `mlflow run --experiment-name` and MLFLOW_EXPERIMENT_NAME name another."""
 
 SERVER_TIMEOUT = 5.0
-"""Seconds that a tracking server may take for its first answer."""
+"""Seconds that a tracking server or a database server may take for its first answer."""
+
+DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+"""What a tracking store's address may begin with, beside http and https; a driver may follow after a plus sign."""
+
+ELSEWHERE = "mend that, or set MLFLOW_TRACKING_URI to another address, as sqlite:////FOLDER/mlflow.db"
+
+SCHEMA = re.compile(r"out-of-date database schema \(found version (\w+), but expected (\w+)\)")
 
 
 def connect() -> None:
     """Choose the tracking store and experiment, or adopt those of `mlflow run`.
 
     Without MLFLOW_TRACKING_URI the store is `mlflow.db` in the working directory, made under a lock: several
-    processes that make it at once would corrupt it. Raises `UserError` if a tracking server does not answer.
+    processes that make it at once would corrupt it. Raises `UserError` if the store does not answer or cannot be used.
     """
     if "MLFLOW_TRACKING_URI" not in os.environ:
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{Path.cwd() / 'mlflow.db'}"
     uri = os.environ["MLFLOW_TRACKING_URI"]
     mlflow.set_tracking_uri(uri)
     bound_waiting()
-    if uri.startswith(("http://", "https://")):
-        _check_server(uri)
-    with _creation_lock(uri):
+    _check(uri)
+    with _usable(uri), _creation_lock(uri):
         if "MLFLOW_RUN_ID" in os.environ:
             MlflowClient().get_run(os.environ["MLFLOW_RUN_ID"])
         elif "MLFLOW_EXPERIMENT_ID" in os.environ:
@@ -51,6 +63,50 @@ def delete_adopted_run(run_id: str) -> None:
     client = MlflowClient()
     client.set_terminated(run_id, "FAILED")  # first: `mlflow run` does not try to end a run that has ended
     client.delete_run(run_id)
+
+
+def _check(uri: str) -> None:
+    """Raise `UserError` for what MLflow would refuse by a traceback, or try for minutes."""
+    if uri.startswith(("http://", "https://")):
+        _check_server(uri)
+    elif uri.startswith("sqlite:///"):
+        _check_file(_file(uri))
+    elif uri.partition(":")[0].partition("+")[0] in DATABASES[1:]:
+        with _usable(uri):
+            timeout = {} if uri.startswith("mssql") else {"connect_timeout": int(SERVER_TIMEOUT)}
+            sqlalchemy.create_engine(uri, connect_args=timeout).connect().close()
+
+
+def _check_file(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise OSError("it is a folder")
+        for place in (path, path.parent):  # sqlite writes a journal beside the file
+            if place.exists() and not os.access(place, os.W_OK):
+                raise OSError(f"{'the file' if place == path else 'its folder'} is read-only")
+        if path.exists() and path.open("rb").read(16) not in (b"", b"SQLite format 3\0"):
+            raise OSError("it is not an sqlite database")
+    except OSError as error:
+        raise UserError(
+            f"{path}, where runs are tracked, cannot be written ({error.strerror or error}); {ELSEWHERE}"
+        ) from error
+
+
+@contextmanager
+def _usable(uri: str) -> Iterator[None]:
+    """`UserError` in place of what MLflow and the database raise inside."""
+    try:
+        yield
+    except (*FAILURES, ImportError) as error:
+        if schema := SCHEMA.search(str(error)):
+            there, here = schema.groups()
+            raise UserError(
+                f"the tracking database is of another version of MLflow (schema {there}, this one's is {here}); copy "
+                f"it, then run: mlflow db upgrade {shlex.quote(uri)}"
+            ) from error
+        reason = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()[0].partition(". ")[0]
+        raise UserError(f"the tracking store {masked(uri)} cannot be used ({reason}); {ELSEWHERE}") from error
 
 
 def _check_server(uri: str) -> None:
@@ -69,11 +125,14 @@ def _check_server(uri: str) -> None:
 
 def _creation_lock(uri: str) -> FileLock:
     """A lock beside an sqlite file; for other stores one that nobody else holds."""
-    path = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else Path(os.devnull)
-    if path == Path(os.devnull):
+    if not uri.startswith("sqlite:///"):
         return FileLock(Path(os.environ.get("TMPDIR", "/tmp")) / f"avfusion-{os.getpid()}.lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(f"{path}.lock")
+    return FileLock(f"{_file(uri)}.lock")
+
+
+def _file(uri: str) -> Path:
+    """The file of an sqlite address."""
+    return Path(uri.removeprefix("sqlite:///").partition("?")[0])
 
 
 def ui_lines(experiment_id: str) -> list[str]:

@@ -11,10 +11,11 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from avfusion.tracking.records import CURVES
-from avfusion.tracking.runs import BATCH, ending, experiment_run
+from avfusion.tracking.runs import BATCH, REASON, ending, experiment_run, opener, set_tags
 from avfusion.training import Epoch
 
 TRIAL, OUTCOME = "trial", "avfusion.outcome"
+KILLED = "KILLED"
 STATUS = {"complete": "FINISHED", "failed": "FAILED"}
 """How a trial's run ends; whatever else became of a trial, pruned or broken off, it is KILLED and not a failure."""
 
@@ -26,18 +27,16 @@ def study_run(name: str, tags: Mapping[str, str], known: str | None, *, join: bo
     Interrupted it ends as KILLED, and is taken up again when the study is. If another process leads the study (`join`),
     its run is left as it is.
     """
-    run_id, again = "", known is not None and known_run(known)
+    again = known is not None and known_run(known)
     if again and join:
         yield str(known)
-        return
-    try:
-        with ending(mlflow.start_run(run_id=known, nested=True)) if again else experiment_run(name, tags) as run:
-            run_id = str(run.info.run_id)
-            yield run_id
-    except KeyboardInterrupt:
-        if run_id:
-            MlflowClient().set_terminated(run_id, "KILLED")
-        raise
+    elif again:
+        with ending(mlflow.start_run(run_id=known, nested=True)) as run:
+            set_tags(opener())
+            yield str(run.info.run_id)
+    else:
+        with experiment_run(name, tags) as run:
+            yield str(run.info.run_id)
 
 
 def known_run(run_id: str) -> bool:
@@ -61,7 +60,7 @@ class TrialRuns:
 
     def start(self, number: int, params: Mapping[str, object]) -> str:
         """Open the run of trial `number`; returns its id."""
-        tags = {**self.tags, "avfusion.kind": TRIAL, TRIAL: str(number), "mlflow.parentRunId": self.parent}
+        tags = {**self.tags, **opener(), "avfusion.kind": TRIAL, TRIAL: str(number), "mlflow.parentRunId": self.parent}
         run = MlflowClient().create_run(_experiment(), tags=tags, run_name=f"trial {number}")
         self.params[number], self.runs[number] = params, run.info.run_id
         return str(run.info.run_id)
@@ -83,17 +82,19 @@ class TrialRuns:
 
 
 def close_left(parent: str, outcomes: Mapping[int, tuple[str, Mapping[str, object], Mapping[str, float]]]) -> None:
-    """Close the runs of trials under `parent` that a killed process left open.
+    """Close the runs of trials under `parent` that a killed process left open, or that were closed without an outcome.
 
     `outcomes` has outcome, parameters and metrics of the trials that have ended, by number.
     """
-    query = f"tags.`mlflow.parentRunId` = '{parent}' and attributes.status = 'RUNNING'"
+    query = f"tags.`mlflow.parentRunId` = '{parent}' and attributes.status != 'FINISHED'"
     left: list[Run] = MlflowClient().search_runs([_experiment()], query, max_results=BATCH)
     now = int(time.time() * 1000)
     for run in left:
         number = int(run.data.tags.get(TRIAL, "-1"))
-        if number in outcomes:
-            outcome, params, metrics = outcomes[number]
+        if number not in outcomes:
+            continue
+        outcome, params, metrics = outcomes[number]
+        if OUTCOME not in run.data.tags or run.info.status != STATUS.get(outcome, KILLED):
             points = [Metric(name, float(value), now, 0) for name, value in {TRIAL: number, **metrics}.items()]
             _close(run.info.run_id, outcome, params, points, "")
 
@@ -101,12 +102,12 @@ def close_left(parent: str, outcomes: Mapping[int, tuple[str, Mapping[str, objec
 def _close(run_id: str, outcome: str, params: Mapping[str, object], points: list[Metric], reason: str) -> None:
     client = MlflowClient()
     parameters = [Param(name, str(value)) for name, value in params.items()]
-    tags = [RunTag(OUTCOME, outcome), *([RunTag("reason", reason)] if reason else [])]
+    tags = [RunTag(OUTCOME, outcome), *([RunTag(REASON, reason)] if reason else [])]
     room = BATCH - len(parameters) - len(tags)
     client.log_batch(run_id, metrics=points[:room], params=parameters, tags=tags)
     for start in range(room, len(points), BATCH):  # hundreds of epochs in several stages
         client.log_batch(run_id, metrics=points[start : start + BATCH])
-    client.set_terminated(run_id, STATUS.get(outcome, "KILLED"))
+    client.set_terminated(run_id, STATUS.get(outcome, KILLED))
 
 
 def _curves(history: Sequence[Epoch]) -> Iterator[tuple[str, int, float]]:

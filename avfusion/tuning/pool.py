@@ -2,8 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from multiprocessing.connection import wait
 from typing import Protocol
 
 import torch
@@ -11,7 +10,7 @@ from optuna import Study
 
 from avfusion.errors import UserError
 from avfusion.fusion import posthoc_late
-from avfusion.processes import training_processes
+from avfusion.processes import Worker, training_processes
 from avfusion.tuning.leader import Leadership
 from avfusion.tuning.study import Plan, may_start, n_done, recover
 from avfusion.tuning.worker import Ended, Refused, Started, work
@@ -37,8 +36,7 @@ class Listener(Protocol):
 
 @dataclass
 class _Member:
-    process: BaseProcess
-    connection: Connection
+    worker: Worker
     trial: int | None = None
     """The number of its trial while it is at one."""
 
@@ -56,7 +54,7 @@ class Pool:
     @property
     def pids(self) -> list[int]:
         """The process ids of the workers."""
-        return [member.process.pid or 0 for member in self._members]
+        return [member.worker.process.pid or 0 for member in self._members]
 
     def run(self, leadership: Leadership) -> None:
         """Work until there are enough trials; who leads also waits for those of others, and takes over lost ones.
@@ -80,18 +78,14 @@ class Pool:
             self._stop()
 
     def _start(self) -> None:
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=work, args=(self._plan, self._device, theirs))  # type: ignore[attr-defined]
-        process.start()
-        theirs.close()  # so that ours ends when the worker does
-        self._members.append(_Member(process, ours))
+        self._members.append(_Member(Worker(self._context, work, self._plan, self._device)))
 
     def _listen(self, timeout: float) -> None:
         """Hear what workers have to say for up to `timeout` seconds, and notice those that have ended."""
-        ready = wait([member.connection for member in self._members], timeout)
-        for member in [member for member in self._members if member.connection in ready]:
+        ready = wait([member.worker.connection for member in self._members], timeout)
+        for member in [member for member in self._members if member.worker.connection in ready]:
             try:
-                message = member.connection.recv()
+                message = member.worker.connection.recv()
                 self._hear(member, message)
             except (EOFError, OSError):
                 self._leave(member)
@@ -104,15 +98,15 @@ class Pool:
             self._listener.ended(message)
         else:
             member.trial = message.number
-            member.connection.send(self._listener.started(message))
+            member.worker.connection.send(self._listener.started(message))
 
     def _leave(self, member: _Member) -> None:
         """A worker has ended: at the end of its work, when told to, or because it was killed."""
         self._members.remove(member)
-        member.connection.close()
-        member.process.join()
+        member.worker.connection.close()
+        member.worker.process.join()
         recover(self._study)
-        code = member.process.exitcode
+        code = member.worker.process.exitcode
         if member.trial is not None:
             self._listener.lost(member.trial, "stopped" if code == 0 else f"its worker ended with exit code {code}")
         self._deaths += code != 0
@@ -121,10 +115,10 @@ class Pool:
 
     def _stop(self) -> None:
         for member in self._members:
-            member.process.terminate()
+            member.worker.process.terminate()
         deadline = time.monotonic() + PATIENCE
         while self._members and time.monotonic() < deadline:
             self._listen(timeout=0.2)
         for member in list(self._members):
-            member.process.kill()
+            member.worker.process.kill()
             self._leave(member)

@@ -20,9 +20,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from avfusion.errors import UserError
 from avfusion.fusion import FusionNetwork
+from avfusion.presence import gone, on_this_host
 from avfusion.seeds import derive_seed
 from avfusion.training import Epoch
-from avfusion.tuning.presence import gone, on_this_host
 from avfusion.tuning.retry import retried, retry
 from avfusion.tuning.sampling import NamedSeeds, make_pruner
 from avfusion.tuning.space import Space

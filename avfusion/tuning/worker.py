@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -25,9 +24,9 @@ from avfusion.evaluation import evaluate
 from avfusion.experiment import Trained, train
 from avfusion.features import FeatureStore
 from avfusion.hyperparameters import Value
+from avfusion.presence import own_mark
 from avfusion.task import Task
 from avfusion.training import Epoch, Examples
-from avfusion.tuning.presence import own_mark
 from avfusion.tuning.retry import retry
 from avfusion.tuning.storage import open_storage
 from avfusion.tuning.study import (
@@ -144,7 +143,7 @@ class Objective:
 
     def _on_epoch(self, trial: Trial, epochs: int, epoch: Epoch) -> None:
         self._history.append(epoch)
-        if self.stopped or _is_orphan():
+        if self.stopped:
             raise KeyboardInterrupt
         stages = list(dict.fromkeys(record.stage for record in self._history))
         # Steps of a later stage begin at the same number in every trial, however early the stages before it ended.
@@ -175,10 +174,9 @@ def validation_metrics(trained: Trained) -> dict[str, float]:
     }
 
 
-def work(plan: Plan, device: torch.device, connection: Connection) -> None:
-    """A process's whole life: trials of `plan` until there are enough, or until SIGTERM or its parent's end."""
+def work(connection: Connection, plan: Plan, device: torch.device) -> None:
+    """A process's whole life: trials of `plan` until there are enough, or until SIGTERM; then it ends its epoch."""
     stopped: list[bool] = []
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent decides
     signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
     quiet()
     torch.set_num_threads(1)
@@ -186,7 +184,7 @@ def work(plan: Plan, device: torch.device, connection: Connection) -> None:
         task = LoadedTask(FeatureStore.open(plan.features)).load()
         study = open_study(plan, open_storage(plan.storage))
         objective = Objective(plan, task, device, connection, stopped)
-        while not stopped and not _is_orphan() and may_start(plan, study):
+        while not stopped and may_start(plan, study):
             study.optimize(objective, n_trials=1, catch=(UserError, SurplusError), callbacks=[objective.ended])
     except UserError as error:
         connection.send(Refused(str(error)))
@@ -207,8 +205,3 @@ def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
         return trial.suggest_int(name, distribution.low, distribution.high, log=distribution.log)
     assert isinstance(distribution, FloatDistribution)
     return trial.suggest_float(name, distribution.low, distribution.high, log=distribution.log)
-
-
-def _is_orphan() -> bool:
-    parent = parent_process()
-    return parent is not None and not parent.is_alive()

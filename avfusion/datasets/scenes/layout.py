@@ -3,8 +3,8 @@
 import json
 import multiprocessing
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -12,7 +12,7 @@ from tqdm import tqdm
 from avfusion.datasets.scenes.recipes import RECIPES
 from avfusion.datasets.scenes.render import render_clip
 from avfusion.errors import UserError
-from avfusion.processes import available_cores
+from avfusion.processes import available_cores, spread
 
 MARKER = "synthetic.json"
 GENERATOR, VERSION = "avfusion.datasets.scenes", 2
@@ -123,7 +123,7 @@ def _claim(root: Path, parameters: Parameters) -> None:
     _write(root / _UNFINISHED, marker)
 
 
-def _render(root: Path, clip: SceneClip, parameters: Parameters) -> None:
+def _render(root: Path, parameters: Parameters, clip: SceneClip) -> None:
     audio, video, _ = clip.row()
     render_clip(
         root / audio, root / video, parameters.seed, clip.scene, clip.location, clip.segment, parameters.seconds
@@ -132,13 +132,11 @@ def _render(root: Path, clip: SceneClip, parameters: Parameters) -> None:
 
 def _render_all(root: Path, clips: list[SceneClip], parameters: Parameters, workers: int) -> Iterator[None]:
     """Render in this process, or in fresh ones (spawned: forking a process with threads may hang)."""
-    arguments = ([root] * len(clips), clips, [parameters] * len(clips))
+    render = partial(_render, root, parameters)
     if workers == 1:
-        yield from map(_render, *arguments)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        yield from pool.map(_render, *arguments, chunksize=parameters.segments)
+        yield from map(render, clips)
+    else:
+        yield from spread(render, clips, workers, multiprocessing.get_context("spawn"))
 
 
 def render_scenes(

@@ -3,10 +3,13 @@
 import io
 import logging
 import os
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from avfusion.errors import UserError
@@ -15,6 +18,9 @@ from avfusion.extraction.ray import ray
 _ANSWER = 10.0  # seconds in which the cluster's port must take a connection
 _HOW = "start one with `ray start --head --port=6379` and name it as address=HOST:6379"
 _TOKEN = "set RAY_AUTH_MODE=token, and copy the file ~/.ray/auth_token from the machine where it was started"
+
+SHARED = Path("/dev/shm")
+"""Where Ray keeps what its processes share."""
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +78,12 @@ def _join(address: str) -> None:
         elif address not in ("auto", "local"):
             raise ValueError("expected HOST:PORT")
         own: Any = {"include_dashboard": False} if address == "local" else {}
+        if own and SHARED.is_dir() and not os.access(SHARED, os.W_OK):
+            raise UserError(f"Ray needs {SHARED}, which cannot be written here; make it writable, or executor=local")
+        answer = signal.getsignal(signal.SIGTERM)  # Ray puts its own in the place
         ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, **own)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, answer)
     except ray.exceptions.AuthenticationError as error:
         raise UserError(f"the Ray cluster at address={address} wants its token; {_TOKEN}") from error
     except (OSError, ValueError, RuntimeError) as error:

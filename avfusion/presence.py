@@ -8,14 +8,27 @@ from pathlib import Path
 Mark = Mapping[str, str | int]
 
 
+def host() -> str:
+    """The name of this host."""
+    return platform.node()
+
+
+def process_space() -> str:
+    """Within which process ids mean what they mean here: containers may share a host's name and not its processes."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
 def own_mark() -> dict[str, str | int]:
     """This process: host, process id, and when it began, so that a reused id is not taken for it."""
-    return {"host": platform.node(), "pid": os.getpid(), "born": _born(os.getpid())}
+    return {"host": host(), "pid": os.getpid(), "born": born(os.getpid())}
 
 
 def on_this_host(mark: Mark) -> bool:
     """Whether the process of `mark` runs, or ran, here."""
-    return mark["host"] == platform.node()
+    return mark["host"] == host()
 
 
 def gone(mark: Mark) -> bool:
@@ -27,10 +40,10 @@ def gone(mark: Mark) -> bool:
         return True
     except PermissionError:
         return False
-    return _born(pid) != mark["born"]
+    return born(pid) != mark["born"]
 
 
-def _born(pid: int) -> str:
+def born(pid: int) -> str:
     """The machine's start, and clock ticks from it to the process's; "" without /proc, "dead" if a zombie.
 
     Source: proc_pid_stat(5); the name in parentheses may hold spaces, field 3 is the state, field 22 the start.

@@ -1,0 +1,75 @@
+"""Tracking stores that cannot be used: one line each, at once."""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from avfusion.errors import UserError
+from avfusion.tracking.session import connect
+
+
+@pytest.fixture(autouse=True)
+def back(tracking_uri: str) -> Iterator[None]:
+    yield
+    mlflow.set_tracking_uri(tracking_uri)
+
+
+def refusal(monkeypatch: pytest.MonkeyPatch, uri: str) -> str:
+    """What is said of the store at `uri`."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(UserError) as caught:
+        connect()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_database_of_another_mlflow(monkeypatch: pytest.MonkeyPatch, tracking_uri: str, tmp_path: Path) -> None:
+    old = tmp_path / "an old one.db"
+    shutil.copy(tracking_uri.removeprefix("sqlite:///"), old)
+    with closing(sqlite3.connect(old)) as database:
+        database.execute("update alembic_version set version_num = '0123'")
+        database.commit()
+    line = refusal(monkeypatch, f"sqlite:///{old}")
+    assert "another version of MLflow (schema 0123" in line and line.endswith(f"mlflow db upgrade 'sqlite:///{old}'")
+
+
+def test_files_that_are_no_database(monkeypatch: pytest.MonkeyPatch, tracking_uri: str, tmp_path: Path) -> None:
+    (tmp_path / "text.db").write_text("this is no database at all")
+    with Path(tracking_uri.removeprefix("sqlite:///")).open("rb") as whole:
+        (tmp_path / "cut.db").write_bytes(whole.read(50_000))
+    (tmp_path / "folder.db").mkdir()
+    for name, reason in (
+        ("text", "(it is not an sqlite database)"),
+        ("cut", "(database disk image is malformed)"),
+        ("folder", "(it is a folder)"),
+        ("text.db/mlflow", "(File exists)"),
+    ):
+        line = refusal(monkeypatch, f"sqlite:///{tmp_path / name}.db")
+        assert str(tmp_path / name) in line and reason in line and "set MLFLOW_TRACKING_URI" in line
+
+
+def test_a_read_only_database(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Who runs the tests may write everywhere: the system's answer is replaced."""
+    database = tmp_path / "mlflow.db"
+    database.touch()
+    monkeypatch.setattr(os, "access", lambda path, mode: path != database)
+    assert "mlflow.db, where runs are tracked, cannot be written (the file is read-only)" in refusal(
+        monkeypatch, f"sqlite:///{database}"
+    )
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    assert "(its folder is read-only)" in refusal(monkeypatch, f"sqlite:///{database}")
+
+
+def test_addresses_that_lead_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = refusal(monkeypatch, "postgresql+psycopg://user:secret@127.0.0.1:1/runs")
+    assert "postgresql+psycopg://user:***@127.0.0.1:1/runs cannot be used" in line and "refused" in line
+    assert "unsupported URI 'ftp://host/runs'" in refusal(monkeypatch, "ftp://host/runs")
+    assert "Can't load plugin: sqlalchemy.dialects:postgresql.nosuch" in refusal(
+        monkeypatch, "postgresql+nosuch://host/runs"
+    )
