@@ -26,7 +26,7 @@ from avfusion.jobs.train import train_job
 from avfusion.parallel import Training
 from avfusion.stored_results import StoredResults
 from avfusion.task import Task
-from avfusion.tracking.failures import RETRIES, TrackingError, bound_waiting
+from avfusion.tracking.failures import RETRIES, TrackingError, bound_waiting, tracked
 from avfusion.tracking.runs import experiment_run, job_run
 from avfusion.tracking.session import connect
 from tests.stores import make_store
@@ -298,6 +298,12 @@ def test_a_store_that_does_not_answer_is_asked_once_more_and_no_oftener(
             raise MlflowException("connection refused")
     assert asked == ["0"] and mlflow.active_run() is None
     assert str(caught.value).count("connection refused") == 1
+
+
+def test_no_password_of_the_store_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlflow.get_tracking_uri", lambda: "postgresql://ada:engine@host/runs")
+    with pytest.raises(TrackingError, match=r"MLflow at postgresql://ada:\*\*\*@host/runs failed \(gone\)"), tracked():
+        raise MlflowException("gone")
 
 
 def test_waiting_is_bounded_unless_the_user_decides(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
 from avfusion.errors import UserError
+from avfusion.shown import masked
 
 FAILURES = (MlflowException, RequestException, SQLAlchemyError)
 """What MLflow raises where its server or database fails."""
@@ -49,7 +50,9 @@ def tracked() -> Iterator[None]:
             cause = deeper
         reason = next(iter(str(cause).splitlines()), type(cause).__name__)
         raise TrackingError(
-            f"MLflow at {mlflow.get_tracking_uri()} failed ({reason}); mend that, then run the same command again"
+            masked(
+                f"MLflow at {mlflow.get_tracking_uri()} failed ({reason}); mend that, then run the same command again"
+            )
         ) from error
 
 
