@@ -62,7 +62,8 @@ def _models(folder: Path) -> list[tuple[str, Path]]:
 
 def _visible(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise UserError(f"{folder.resolve()}: no such folder; expected a folder of prediction files")
+        found = "not a folder" if folder.exists() else "no such folder"
+        raise UserError(f"{folder.resolve()}: {found}; expected a folder of prediction files")
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
