@@ -1,5 +1,7 @@
 """Prediction files that this field exchanges: the course's TSV (one row per clip) and DCASE's (one per second).
 
+We write tabs, and read tabs or commas.
+
 Course: columns `aid`, `scene_pred`, `scene_label`, then one probability column per class. DCASE 2021 task 1B:
 one column of file names, `scene_label` (the *predicted* class), then one probability column per class.
 
@@ -10,7 +12,7 @@ import csv
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -41,6 +43,13 @@ ROUNDING_TOLERANCE = 0.05
 """How far a row of printed probabilities may miss 1."""
 
 
+class Header(NamedTuple):
+    """The first line of a table."""
+
+    separator: str
+    columns: tuple[str, ...]
+
+
 def write_course_tsv(path: Path, predictions: Predictions) -> None:
     """Write the course's TSV with the decisions as `scene_pred`; reading it back changes no number."""
     classes = np.array(predictions.classes)
@@ -54,8 +63,8 @@ def write_course_tsv(path: Path, predictions: Predictions) -> None:
     _write(path, table, predictions)
 
 
-def read_course_tsv(path: Path, *, floor: float | None = None) -> Predictions:
-    """Read the course's TSV over any set of classes.
+def read_course_tsv(path: Path, *, floor: float | None = None, shown: str | None = None) -> Predictions:
+    """Read the course's TSV over any set of classes; `shown` is what its notes call it, by default the file's name.
 
     Decisions are the stored `scene_pred`. Probabilities below `floor` are raised to it and rows are then
     normalised. Without a `floor`, it is a tenth of the last decimal that the file prints, at most 1e-4; a file of
@@ -67,7 +76,7 @@ def read_course_tsv(path: Path, *, floor: float | None = None) -> Predictions:
     """
     own, cells = _read(path, COURSE_COLUMNS)
     labels = _indices(path, "scene_label", own["scene_label"], tuple(cells.columns))
-    return _predictions(path, cells, own["aid"], "scene_pred", own["scene_pred"], labels, floor)
+    return _predictions(path, cells, own["aid"], "scene_pred", own["scene_pred"], labels, floor, shown)
 
 
 def write_dcase_tsv(
@@ -108,12 +117,16 @@ def read_dcase_tsv(path: Path, truth: Mapping[str, str], *, floor: float | None 
     return _predictions(path, cells, ids, "scene_label", own["scene_label"], labels, floor)
 
 
-def read_folder(folder: Path, *, floor: float | None = None) -> dict[str, Predictions]:
-    """Every course TSV directly in `folder`, by file name without `.tsv`, in the order of the names."""
-    paths = sorted(folder.glob("*.tsv"))
-    if not paths:
-        raise UserError(f"{folder.resolve()}: no *.tsv here; expected a folder of prediction files")
-    return {path.stem: read_course_tsv(path, floor=floor) for path in paths}
+def read_header(path: Path) -> Header:
+    """What separates the columns of the table `path`, and their names; a table without a tab may have commas."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+            line = next((line for line in file if line.strip()), "").rstrip("\r\n")
+    except OSError as error:
+        raise UserError(f"{path.resolve()}: cannot be read ({error.strerror}); expected predictions") from error
+    if "," in line and "\t" not in line:
+        return Header(",", tuple(next(csv.reader([line]))))
+    return Header("\t", tuple(line.split("\t")))
 
 
 def _write(path: Path, table: pd.DataFrame, predictions: Predictions) -> None:
@@ -135,21 +148,27 @@ def _read(path: Path, expected: tuple[str, ...], instead: tuple[str, ...] = ()) 
     The first of `instead` that is there takes the place of the first `expected`.
     """
     if not path.is_file():
-        raise UserError(f"{path.resolve()}: no such file; expected predictions as tab-separated values")
+        raise UserError(f"{path.resolve()}: no such file; expected predictions, a table with tabs or commas")
+    separator = read_header(path).separator
+    tabs = separator == "\t"
     try:
         cells = pd.read_csv(
-            path, sep="\t", header=None, dtype=str, keep_default_na=False, quoting=csv.QUOTE_NONE,
+            path, sep=separator, header=None, dtype=str, keep_default_na=False,
+            quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL,
             encoding="utf-8-sig", skip_blank_lines=True,
         )  # fmt: skip
     except ValueError as error:  # pandas' parser errors and undecodable text are all ValueErrors
         reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: not a tab-separated table ({reason}); expected predictions") from error
+        kind = "tab" if tabs else "comma"
+        raise UserError(f"{path}: not a {kind}-separated table ({reason}); expected predictions") from error
+    if not cells.iat[0, 0]:  # the row numbers that pandas writes unless told otherwise
+        cells = cells.iloc[:, 1:].set_axis(range(cells.shape[1] - 1), axis=1)
     header = [str(name) for name in cells.iloc[0]]
     expected = (next((name for name in header if name in instead), expected[0]), *expected[1:])
     if missing := [name for name in expected if name not in header]:
         raise UserError(
             f"{path}: no column {', '.join(missing)}; found {', '.join(header)}; "
-            f"expected {', '.join(expected)} and one column per class, separated by tabs"
+            f"expected {', '.join(expected)} and one column per class, separated by tabs or commas"
         )
     places = [header.index(name) for name in expected]
     classes = [number for number in range(len(header)) if number not in places]
@@ -181,6 +200,7 @@ def _predictions(
     decided: "pd.Series[str]",
     labels: NDArray[np.int64],
     floor: float | None,
+    shown: str | None = None,
 ) -> Predictions:
     if repeated := ids[ids.duplicated()].tolist():
         raise UserError(
@@ -201,7 +221,7 @@ def _predictions(
         probabilities = probabilities / sums
     zeros = int((np.take_along_axis(as_read, labels[:, None], axis=1) == 0).sum())
     note = (
-        f"{path.name}: {'full precision' if precise else f'{decimals} decimals'}; "
+        f"{shown or path.name}: {'full precision' if precise else f'{decimals} decimals'}; "
         f"{zeros} of {len(cells)} true-class probabilities are 0; {f'floor {floor:g}' if floor else 'no floor'}"
         + ", rows renormalised"
         * renormalised

@@ -39,11 +39,20 @@ OPTIONS: dict[str, tuple[str, str]] = {
     "storage": ("none", "Where studies live: a journal file, sqlite:///FILE or postgresql://...; `none`: under runs/."),
     "study": ("none", "Name of the study; `none` makes one of variant, features and metric."),
     "retrain": ("0,1,2,3,4", "Seeds with which the best and the default settings are trained at the end."),
-    "audio": ("none", "Answers of the audio model: a prediction file (TSV) or the id of a run."),
-    "video": ("none", "Answers of the video model: a prediction file (TSV) or the id of a run."),
+    "audio": (
+        "none",
+        "Answers of the audio model: a prediction file, a folder with one, or the id of a run.",
+    ),
+    "video": (
+        "none",
+        "Answers of the video model: a prediction file, a folder with one, or the id of a run.",
+    ),
     "fused": ("none", "Answers of a fused model, likewise; `none` leaves it out."),
     "experiment": ("none", "MLflow experiment to report on or compare, by name or id."),
-    "predictions": ("none", "Folder of prediction files (TSV) to report on or compare."),
+    "predictions": (
+        "none",
+        "Folder of prediction files (TSV, CSV), or of a folder per model, to report or compare.",
+    ),
     "filter": ("none", "MLflow filter on the runs of the experiment; `none` takes the newest of each variant."),
     "runs": ("none", "Ids of runs to compare, with commas."),
     "locations": ("none", "CSV with a column location, one line per clip; `none`: from the features or TAU's names."),

@@ -265,7 +265,7 @@ def test_recipes_are_those_of_the_runs(store: Path) -> None:
         ({"experiment": EXPERIMENT, "filter": "params.alpha = '0.2'"}, "has 1 finished run"),
         ({"experiment": "nowhere"}, "experiment 'nowhere' is not in"),
         ({"runs": "feed,beef"}, "'feed' is neither a file nor a run"),
-        ({"predictions": "/nowhere"}, r"/nowhere: no \*.tsv here"),
+        ({"predictions": "/nowhere"}, "/nowhere: no such folder; expected a folder of prediction files"),
         ({"experiment": EXPERIMENT, "shifts": "fog"}, "unknown shift 'fog'"),
         ({"experiment": EXPERIMENT, "cities": "rome"}, "unknown city 'rome'; choose from: all, none, town"),
         ({"experiment": EXPERIMENT, "locations": "/no.csv"}, "/no.csv: no such file"),

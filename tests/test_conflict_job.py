@@ -72,7 +72,7 @@ def test_files_give_tables_figures_and_one_run(files: dict[str, str], tmp_path: 
     assert clips["id"].tolist() == conflict_clips(audio, video)["id"].tolist()
     assert Path("out/confusion_difference.png").is_file() and Path("out/cells.png").is_file()
     text = "\n".join(lines)
-    assert "60 clips; audio = audio.tsv, video = video.tsv, fused = fused.tsv" in text
+    assert "60 clips; audio = in/audio.tsv, video = in/video.tsv, fused = in/fused.tsv" in text
     assert f"conflict clips: {len(clips)}" in text and str(tmp_path / "out") in text
     run = last_run()
     assert run.data.tags["avfusion.kind"] == "job"
@@ -80,6 +80,16 @@ def test_files_give_tables_figures_and_one_run(files: dict[str, str], tmp_path: 
     assert {"conflict/cells.png", "conflict/errors_video.csv"} <= artifact_names(run, "conflict")
     assert run.data.metrics["share/both"] == pytest.approx(cells.loc["both", "share"])
     assert run.data.metrics["accuracy/oracle"] == oracle_accuracy(audio, video)
+
+
+def test_the_folder_of_a_model_stands_for_its_file(
+    files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("avfusion.jobs.conflict.png", lambda figure: b"")
+    (tmp_path / "sound").mkdir()
+    Path(files["audio"]).rename(tmp_path / "sound" / "prediction.csv")
+    lines = conflict_job(audio="sound", video=files["video"], fused="none", output="none")
+    assert "audio = sound/prediction.csv, video = in/video.tsv" in "\n".join(lines)
 
 
 def test_without_an_output_only_mlflow_keeps_it(
@@ -117,6 +127,12 @@ def test_runs_give_paths_of_the_conflict_clips(
     [
         ({"audio": "none"}, "audio: none given; name a prediction file or the id of a run, as audio=FILE"),
         ({"video": "in/gone.tsv"}, "/in/gone.tsv: no such file"),
+        ({"video": "in/gone.csv"}, "/in/gone.csv: no such file"),
+        (
+            {"video": "in"},
+            r"in: 4 prediction files of one model \(audio.tsv, fused.tsv, short.tsv, video.tsv\)",
+        ),
+        ({"video": "."}, r"no predictions here; looked for \*.tsv, and \*.csv .*; name a file or one model's folder"),
         ({"video": "0123abcd"}, "'0123abcd' is neither a file nor a run in sqlite"),
         ({"fused": "in/short.tsv"}, "not over the same clips: 10 only in the first set"),
         ({"output": "in/audio.tsv/x"}, "output=in/audio.tsv/x: .*audio.tsv is a file; name a folder"),

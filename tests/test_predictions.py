@@ -11,7 +11,6 @@ from avfusion.predictions import Predictions
 from avfusion.tsv import (
     read_course_tsv,
     read_dcase_tsv,
-    read_folder,
     write_course_tsv,
     write_dcase_tsv,
 )
@@ -263,12 +262,19 @@ def test_dcase_errors(tmp_path: Path) -> None:
         read_dcase_tsv(tmp_path / "d.tsv", {})
 
 
-def test_a_folder_gives_its_files_by_name(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no \*\.tsv here"):
-        read_folder(tmp_path)
-    for seed, name in enumerate(("late", "early")):
-        write_course_tsv(tmp_path / f"{name}.tsv", some(seed=seed))
-    (tmp_path / "readme.txt").write_text("not read")
-    folder = read_folder(tmp_path)
-    assert list(folder) == ["early", "late"]
-    np.testing.assert_array_equal(folder["early"].decisions, some(seed=1).decisions)
+def test_commas_do_where_there_are_no_tabs(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text('\ufeffaid,scene_pred,scene_label,bus,"shop, indoor"\na,bus,bus,0.25,0.75\n')
+    predictions = read_course_tsv(tmp_path / "p.csv")
+    assert (predictions.ids, predictions.classes) == (("a",), ("bus", "shop, indoor"))
+    (tmp_path / "p.tsv").write_text("aid\tscene_pred\tscene_label\tbus\tshop, indoor\na\tbus\tbus\t0.25\t0.75\n")
+    np.testing.assert_array_equal(read_course_tsv(tmp_path / "p.tsv").probabilities, predictions.probabilities)
+    (tmp_path / "p.csv").write_text("aid,scene_pred,scene_label,bus\na,bus,bus,1,2\n")
+    with pytest.raises(UserError, match=r"p.csv: not a comma-separated table"):
+        read_course_tsv(tmp_path / "p.csv")
+
+
+def test_row_numbers_of_pandas_are_no_class(tmp_path: Path) -> None:
+    write_course_tsv(tmp_path / "p.tsv", some())
+    for name, separator in (("numbered.tsv", "\t"), ("numbered.csv", ",")):
+        pd.read_csv(tmp_path / "p.tsv", sep="\t").to_csv(tmp_path / name, sep=separator)
+        assert read_course_tsv(tmp_path / name).classes == CLASSES

@@ -314,13 +314,35 @@ def test_a_folder_of_files_gives_what_follows_from_predictions(tmp_path: Path) -
     assert set(absent) == {"Figure 6", "Table 7", "Figure 7", "Figure 8", "Table 8", "Table 9"}
     assert absent["Table 7"] == "not in these files: an alpha sweep (entry point `sweep`)"
     assert absent["Table 9"] == "not in these files: LSTM"
-    assert texts(document, "Models", "late fusion, alpha = 0.5", "fact")[2] == "the file does not say which alpha"
+    assert texts(document, "Models", "late fusion", "fact")[2] == "the file does not say which alpha"
+    assert "late fusion, alpha = 0.5" not in {row[0].text for row in table(document, "Table 6").rows}
+    assert table(document, "Table 6").notes == (
+        "late fusion: the file does not say which alpha; published: late fusion, alpha = 0.5.",
+    )
     assert any(row[0].text == "my_own" for row in table(document, "Table F").rows)
     assert made.not_tau == () and made.locations is not None
 
 
+@pytest.mark.parametrize(
+    ("name", "model", "title"),
+    [
+        ("late_fusion", "late", "late fusion"),
+        ("late_alpha_0.5", "late", "late fusion, alpha = 0.5"),
+        ("late_fusion alpha=0.50", "late", "late fusion, alpha = 0.5"),
+        ("late_alpha_0.3", "late_alpha_0.3", "late_alpha_0.3"),
+    ],
+)
+def test_late_fusion_has_the_alpha_that_its_name_says(tmp_path: Path, name: str, model: str, title: str) -> None:
+    write_course_tsv(tmp_path / name / "prediction.csv", answers(2.0, 1))
+    (found,) = material_of_folder(tmp_path).models.values()
+    assert (found.id, found.title, found.origin) == (model, title, f"{name}/prediction.csv")
+
+
 def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no \*.tsv here"):
+    with pytest.raises(
+        UserError,
+        match=r"no predictions here; looked for \*.tsv, and \*.csv with .*, in it and in its folders",
+    ):
         material_of_folder(tmp_path)
     write_course_tsv(tmp_path / "early.tsv", answers(2.0, 1))
     write_course_tsv(tmp_path / "early_fusion.tsv", answers(2.0, 1))

@@ -84,7 +84,7 @@ def test_the_job_writes_and_logs_the_page(made: Material, tmp_path: Path, monkey
         ("x", "y", "got both"),
         ("no such", "none", f"experiment 'no such' is not in .*{EXPERIMENT}"),
         ("empty", "none", "experiment 'empty' has no finished run of a variant; train some first"),
-        ("none", "/nowhere", r"/nowhere: no \*.tsv here"),
+        ("none", "/nowhere", "/nowhere: no such folder; expected a folder of prediction files"),
     ],
 )
 def test_mistakes_get_one_clear_line(store: FeatureStore, experiment: str, predictions: str, message: str) -> None:

@@ -7,10 +7,7 @@ from pathlib import Path
 from avfusion.comparison.contenders import Contender, same_clips
 from avfusion.comparison.places import Places, places_of_names, read_places
 from avfusion.errors import UserError
-from avfusion.tsv import read_folder
-
-VALIDATION = "val"
-"""Folder beside the test files for those of the same names on validation clips."""
+from avfusion.prediction_folders import VALIDATION, read_folder
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,7 @@ class Entries:
 
 
 def entries_of_folder(folder: Path, locations: str) -> Entries:
-    """Every course TSV in `folder`, under the name of its file; those in its folder val are validation answers.
+    """Every model in `folder` (see `read_folder`); those of the same names in its folder val are validation answers.
 
     `locations` is a CSV, or `none` if the clips are named as TAU's. Raises `UserError` for what cannot be used.
     """
@@ -40,8 +37,8 @@ def entries_of_folder(folder: Path, locations: str) -> Entries:
     held_out = read_folder(folder / VALIDATION) if (folder / VALIDATION).is_dir() else {}
     contenders, remarks = same_clips(
         [
-            Contender(name, f"{name}.tsv", (predictions,), (held_out[name],) if name in held_out else ())
-            for name, predictions in answers.items()
+            Contender(name, origin, (predictions,), (held_out[name].predictions,) if name in held_out else ())
+            for name, (origin, predictions) in answers.items()
         ]
     )
     places = find_places(locations, contenders[0].seeds[0].ids)

@@ -14,6 +14,7 @@ from avfusion.conflict import align
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
 from avfusion.jobs.options import read_output
+from avfusion.prediction_folders import file_of_model
 from avfusion.predictions import Predictions
 from avfusion.provenance import note
 from avfusion.report.conflict_analysis import conflict_figures, conflict_tables
@@ -39,7 +40,7 @@ class Answers:
 
 
 def conflict_job(*, audio: str, video: str, fused: str, output: str) -> list[str]:
-    """Compare two sets of answers (and a fused one), each a TSV file or a run id; returns what to tell people.
+    """Compare two sets of answers (and a fused one), each as `read_answers` takes it; returns what to tell people.
 
     Tables (CSV) and figures (PNG) go to the folder `output`, for `none` to MLflow only. Raises `UserError` for
     what cannot be read, or sets over different clips.
@@ -68,11 +69,11 @@ def conflict_job(*, audio: str, video: str, fused: str, output: str) -> list[str
 
 
 def read_answers(text: str) -> Answers:
-    """The test answers of a prediction file or of a run; of a run with several seeds, those of the first."""
-    if Path(text).is_file():
-        return Answers(read_course_tsv(Path(text)), Path(text).name)
-    if Path(text).suffix == ".tsv":
-        raise UserError(f"{Path(text).resolve()}: no such file; expected predictions as tab-separated values")
+    """The test answers of a prediction file, of a model's folder with one, or of a run: those of its first seed."""
+    path = Path(text)
+    if path.is_dir() or path.is_file() or path.suffix in (".tsv", ".csv"):
+        path = file_of_model(path) if path.is_dir() else path
+        return Answers(read_course_tsv(path, shown=str(path)), str(path))
     run = find_run(text)
     seeds = seed_runs(run)
     several = f", first of {len(seeds)} seeds" if len(seeds) > 1 else ""

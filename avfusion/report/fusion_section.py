@@ -50,9 +50,11 @@ def score_table(key: str, caption: str, names: list[str], material: Material) ->
     for name in names:
         model = material.models.get(name)
         found = None if model is None else (model.metrics["accuracy"], model.metrics["log_loss"])
-        rows.append(score_row(STUDY_MODELS[name], published.SCORES[name], found))
+        rows.append(score_row(model.title if model else STUDY_MODELS[name], published.SCORES[name], found))
         if model is None:
             notes.append(material.absent(name))
+        elif model.title != STUDY_MODELS[name]:
+            notes.append(f"{model.title}: {model.remarks}; published: {STUDY_MODELS[name]}.")
         elif len(model.seeds) > 1:
             notes.append(f"{model.title}: mean over {len(model.seeds)} seeds.")
     return Table(key, caption, score_columns(), tuple(rows), tuple(notes), score_spans(material))
