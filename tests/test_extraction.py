@@ -213,7 +213,7 @@ def test_what_nobody_wants_ends_at_the_next_piece_and_its_process_stays(tmp_path
     first, second = (Task(n, name, tmp_path / f"{name}.wav", None) for n, name in enumerate(("first", "second")))
     begun, told = tmp_path / "begun", tmp_path / "told"
     settings = Settings(Pausing(begun, told), tmp_path, "any", DEFAULT_LIMITS)
-    answers = []
+    answers: list[bool] = []
 
     def unwanted() -> bool:
         if any(answers):
