@@ -13,7 +13,7 @@ from avfusion.extraction import extract
 from avfusion.seeds import derive_seed
 from tests.fakes import FakeEmbedder, KillAtRename
 
-PACKED = ("plan.json", "audio.npy", "video.npy", "clips.csv", "failures.csv", "store.json")
+PACKED = ("plan.json", "audio.npy", "video.npy", "clips.csv", "failures.csv", "media.csv", "store.json")
 
 
 def content(folder: Path) -> dict[str, bytes]:

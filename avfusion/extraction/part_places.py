@@ -1,6 +1,8 @@
 """Where the parts of an extraction lie until they are packed: in the store's folder, or at an fsspec address."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,7 +10,8 @@ from typing import Any, Protocol
 
 from avfusion.errors import UserError
 from avfusion.features.layout import cannot_write
-from avfusion.features.parts import Part, part_name, read_part, write_part
+from avfusion.features.parts import Part, part_name, part_sources, read_part, write_part
+from avfusion.features.sources import Sources
 from avfusion.media.container import one_line
 
 _EXAMPLES = "for instance s3://bucket/folder or file:///shared/folder"
@@ -31,6 +34,14 @@ class Place(Protocol):
 
     def read(self, index: int, clip_id: str) -> Part:
         """The part of a clip; UserError for a damaged one, which is removed."""
+        ...
+
+    def sources(self, index: int) -> Sources:
+        """The media that a part was made of; none for a damaged one."""
+        ...
+
+    def remove(self, index: int) -> None:
+        """Removes a part."""
         ...
 
     def complaint(self, error: OSError) -> str:
@@ -64,6 +75,14 @@ class FolderPlace:
     def read(self, index: int, clip_id: str) -> Part:
         """See `Place`."""
         return read_part(self.folder, index, clip_id)
+
+    def sources(self, index: int) -> Sources:
+        """See `Place`."""
+        return part_sources(self.folder, index)
+
+    def remove(self, index: int) -> None:
+        """See `Place`."""
+        (self.folder / part_name(index)).unlink()
 
     def complaint(self, error: OSError) -> str:
         """See `Place`."""
@@ -106,13 +125,21 @@ class AddressPlace:
 
     def read(self, index: int, clip_id: str) -> Part:
         """See `Place`."""
-        with tempfile.TemporaryDirectory(prefix="avfusion-") as folder:
-            self._files.get_file(self._path(index), str(Path(folder, part_name(index))))
+        with self._fetched(index) as folder:
             try:
-                return read_part(Path(folder), index, clip_id)
+                return read_part(folder, index, clip_id)
             except UserError:
-                self._files.rm_file(self._path(index))
+                self.remove(index)
                 raise
+
+    def sources(self, index: int) -> Sources:
+        """See `Place`."""
+        with self._fetched(index) as folder:
+            return part_sources(folder, index)
+
+    def remove(self, index: int) -> None:
+        """See `Place`."""
+        self._files.rm_file(self._path(index))
 
     def complaint(self, error: OSError) -> str:
         """See `Place`."""
@@ -128,6 +155,13 @@ class AddressPlace:
             self._files.makedirs(self._root, exist_ok=True)
         except Exception as error:  # each file system has its own
             raise UserError(f"parts={self.address} cannot be used ({one_line(error)}); {_EXAMPLES}") from error
+
+    @contextmanager
+    def _fetched(self, index: int) -> Iterator[Path]:
+        """A folder of this machine with the file of a part."""
+        with tempfile.TemporaryDirectory(prefix="avfusion-") as folder:
+            self._files.get_file(self._path(index), str(Path(folder, part_name(index))))
+            yield Path(folder)
 
     def _path(self, index: int) -> str:
         return f"{self._root}/{part_name(index)}"

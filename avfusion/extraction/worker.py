@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, MutableSequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -19,6 +19,7 @@ from avfusion.errors import UserError
 from avfusion.extraction.clip import Modalities, clip_features
 from avfusion.features.layout import cannot_write
 from avfusion.features.parts import Part, write_part
+from avfusion.features.sources import sources_of
 from avfusion.media import Limits
 from avfusion.media.container import one_line
 
@@ -122,6 +123,8 @@ def _serve(connection: "Connection[Any, Any]", cells: MutableSequence[float], se
         task: Task = connection.recv()
         clock.reset()
         part = _outcome(embedder, task, settings, clock)
+        with clock:
+            part = replace(part, sources=sources_of(task.audio, task.video))
         try:
             write_part(settings.parts, task.index, part)
         except OSError as error:
