@@ -17,7 +17,7 @@ from avfusion.features.layout import MEDIA, MEDIA_COLUMNS, csv_bytes
 class Sources(NamedTuple):
     """The files of one clip, each as text: size in bytes, time in ns and digest; "" where there was no file.
 
-    The digest is "-" where the content was not read.
+    The digest is "-" where the content was not read, because the clip ended its reader: then the size decides.
     """
 
     audio: str = ""
@@ -25,6 +25,7 @@ class Sources(NamedTuple):
 
 
 UNKNOWN = Sources()
+UNREAD = "-"
 
 
 def sources_of(audio: Path | None, video: Path | None, *, read: bool = True) -> Sources:
@@ -63,7 +64,7 @@ def _source(path: Path | None, *, read: bool) -> str:
         if path is None or not path.is_file():
             return ""
         status = path.stat()
-        return f"{status.st_size} {status.st_mtime_ns} {_digest(path) if read else '-'}"
+        return f"{status.st_size} {status.st_mtime_ns} {_digest(path) if read else UNREAD}"
     except OSError:  # as good as none: whoever reads it says so
         return ""
 
@@ -78,8 +79,10 @@ def _change(before: str, path: Path) -> str:
     size_now, time_now, _ = now.split(" ")
     if size != size_now:
         return f"has {size_now} bytes in place of {size}"
+    if time == time_now or digest == UNREAD:
+        return ""
     try:
-        return "" if time == time_now or digest == _digest(path) else "has other content"
+        return "" if digest == _digest(path) else "has other content"
     except OSError:
         return ""
 
