@@ -15,7 +15,7 @@ from avfusion.seeds import derive_seed
 from tests.fakes import FakeEmbedder, KillAtRename
 
 ROOT = Path(__file__).parents[1]
-PACKED = ("plan.json", "audio.npy", "video.npy", "clips.csv", "failures.csv", "store.json")
+PACKED = ("plan.json", "audio.npy", "video.npy", "clips.csv", "failures.csv", "media.csv", "store.json")
 
 
 def content(folder: Path) -> dict[str, bytes]:

@@ -1,6 +1,7 @@
 """Extraction with an embedder that can be foreseen: pairing, failures, resuming, kills, a full disk."""
 
 import multiprocessing
+import os
 import re
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from tests.fakes import (
     Failing,
     FakeEmbedder,
     FullDisk,
+    KillAtRename,
     NotFinite,
     OddDecoders,
     Pausing,
@@ -190,6 +192,9 @@ def test_crashes_and_hangs(tmp_path: Path) -> None:
         "id": ["crash", "hang"],
         "reason": ["decoding ended the process (SIGSEGV)", "decoding took more than 1.5 s"],
     }
+    for path in tmp_path.glob("*.wav"):
+        os.utime(path, (1, 1))
+    run(data, tmp_path / "store", OddDecoders(tmp_path))  # as it is: nobody can read what ended its readers
 
 
 def test_a_deadline_ends_what_embedding_does_not(tmp_path: Path) -> None:
@@ -228,14 +233,49 @@ def test_what_nobody_wants_ends_at_the_next_piece_and_its_process_stays(tmp_path
         assert begun.read_text() == workers_pid
 
 
-def test_changed_media_are_another_extraction(tmp_path: Path) -> None:
-    data = make_dataset(tmp_path, make_clip(tmp_path, "x"))
-    run(data, tmp_path / "store")
-    make_clip(tmp_path, "x", seconds=0.8)
-    with pytest.raises(UserError, match=re.escape("another extraction (other dataset.media)")):
-        run(data, tmp_path / "store")
-    with pytest.raises(UserError, match=r"other dataset\.media, parameters\.modalities"):
+def test_replaced_media_are_another_extraction(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    data = make_dataset(tmp_path, make_clip(tmp_path, "x"), make_clip(tmp_path, "y"), "z.wav,z.avi,a,l")
+    before = content(run(data, tmp_path / "store").path)
+    size = (tmp_path / "y.wav").stat().st_size
+    (tmp_path / "x.wav").unlink()  # what is gone was not replaced
+    for path in tmp_path.glob("*.avi"):
+        os.utime(path, (1, 1))  # as in a copy
+    assert content(run(data, tmp_path / "store").path) == before
+    assert re.search(r"features of 2 clips reused from .*store, extracted 2\d{3}-\d\d-\d\d \d\d:\d\d", caplog.text)
+    for name, change in (("y", "y.wav has other content"), ("x", r"x.wav has \d+ bytes in place of \d+")):
+        make_clip(tmp_path, name, loudness=0.1, seconds=0.5 if name == "y" else 0.8)
+        expected = f"holds features of other media: . of 3 clips changed, the first is {name}: {change}; delete that"
+        with pytest.raises(UserError, match=expected):
+            run(data, tmp_path / "store")
+    assert (tmp_path / "y.wav").stat().st_size == size
+    with pytest.raises(UserError, match=re.escape("another extraction (other parameters.modalities)")):
         run(data, tmp_path / "store", modalities="any")
+    (tmp_path / "store" / "media.csv").unlink()
+    run(data, tmp_path / "store")
+    assert "whether they changed since is not known" in caplog.text
+
+
+def test_a_file_that_comes_later_is_another_extraction(data: Dataset, tmp_path: Path) -> None:
+    data = make_dataset(tmp_path, make_clip(tmp_path, "x"), "z.wav,z.avi,a,l")
+    run(data, tmp_path / "store")
+    make_clip(tmp_path, "z")
+    with pytest.raises(UserError, match=r"1 of 2 clips changed, the first is z: z\.wav was not there"):
+        run(data, tmp_path / "store")
+
+
+def test_media_replaced_before_an_extraction_is_continued(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = make_dataset(tmp_path, *(make_clip(tmp_path, name) for name in "xyz"))
+    assert killed(data, tmp_path / "store", driver=KillAtRename("clips.csv", before=True)) == -signal.SIGKILL
+    make_clip(tmp_path, "y", loudness=0.1)
+    os.utime(tmp_path / "x.wav", (1, 1))
+    (tmp_path / "store" / "parts" / "0000002.safetensors").write_bytes(b"damaged")
+    caplog.set_level("INFO")
+    run(data, tmp_path / "store")
+    assert "2 of 3 clips changed, the first is y: y.wav has other content; they are extracted again" in caplog.text
+    assert "1 of 3 clips were extracted before; continuing" in caplog.text
+    again = content(run(data, tmp_path / "again").path)
+    assert {**content(tmp_path / "store"), "media.csv": b""} == {**again, "media.csv": b""}
 
 
 def test_full_disk(data: Dataset, tmp_path: Path, expected: dict[str, bytes]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import mlflow
@@ -16,6 +17,7 @@ from avfusion.errors import UserError
 from avfusion.evaluation import evaluate
 from avfusion.fusion.late import LateFusion
 from avfusion.fusion.lstm import LSTM
+from avfusion.jobs.export import export_job
 from avfusion.jobs.main import main_job
 from avfusion.jobs.sweep import sweep_job
 from avfusion.jobs.train import parse_seeds, train_job
@@ -276,3 +278,23 @@ def test_seeds() -> None:
     for text in ("", "-1", "1.5", "a"):
         with pytest.raises(UserError, match="expected different whole numbers"):
             parse_seeds(text)
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        lambda **given: train_job(**given, variants="late", seeds="0", params=FAST, device="cpu"),
+        lambda **given: sweep_job(**given, alphas="0.5", seeds="0", params=FAST, workers="1", device="cpu"),
+        lambda **given: export_job(**given, output="exported"),
+    ],
+    ids=["train", "sweep", "export"],
+)
+def test_a_store_that_was_changed_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: Callable[..., list[str]]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    clips = make_store(tmp_path / "store").path / "clips.csv"
+    clips.write_text(clips.read_text().replace("0,bus,", "0,park,", 1))
+    with pytest.raises(UserError, match="store was changed: its content has digest"):
+        job(features="store")
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]

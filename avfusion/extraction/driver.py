@@ -4,7 +4,8 @@ import hashlib
 import json
 import logging
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,8 +20,9 @@ from avfusion.extraction.executors import NONE, check_executor, open_executor
 from avfusion.extraction.part_places import AddressPlace, FolderPlace, Place
 from avfusion.extraction.worker import Settings, Task
 from avfusion.features import FeatureStore
-from avfusion.features.layout import Json
+from avfusion.features.layout import STORE, Json
 from avfusion.features.parts import Part
+from avfusion.features.sources import UNKNOWN, Sources, read_sources, replaced, sources_of
 from avfusion.features.writer import StoreWriter, writing
 from avfusion.media import DEFAULT_LIMITS, Limits
 
@@ -54,7 +56,8 @@ def extract(
 
     The store is the same to the bit for any number of workers, and whether or not runs were killed
     in between. A clip that cannot be used is listed in failures.csv with a reason; a finished store
-    is returned as it is, its failures included.
+    is returned as it is, its failures included, if its media are those of now: their size and date, or else
+    their content.
 
     Args:
         dataset: the clips.
@@ -92,13 +95,19 @@ def extract(
             origin = {key: embedder.pop(key) for key in (WEIGHTS_FILES,) if key in embedder}
             plan = _plan(dataset, embedder, modalities=modalities, threads=threads)
             writer.begin(plan)
-            if not writer.complete:
+            reused = writer.complete
+            if reused:
+                _check_media(dataset, folder, progress=progress)
+            else:
                 place = _place(parts, plan, writer)
                 _run(dataset, place, runner, progress=progress)
                 runner.pack(partial(_pack, writer, dataset, plan | origin, place))
         if writer.complete:
             writer.tidy()
     store = FeatureStore.open(folder)
+    if reused:
+        extracted = time.strftime("%Y-%m-%d %H:%M", time.localtime((folder / STORE).stat().st_mtime))
+        _log.info("features of %d clips reused from %s, extracted %s", len(store.clips), folder, extracted)
     _report(store, strict=strict)
     return store
 
@@ -128,30 +137,53 @@ def _plan(dataset: Dataset, embedder: Json, *, modalities: str, threads: int) ->
             "synthetic": dataset.synthetic,
             "clips": len(dataset.clips),
             "digest": dataset.digest,
-            "media": _media_digest(dataset),
         },
         "parameters": {"modalities": modalities, "threads": threads},
     }
 
 
-def _media_digest(dataset: Dataset) -> str:
-    """SHA-256 of the media files' sizes: clips that were rendered or cut anew are other clips.
+def _check_media(dataset: Dataset, folder: Path, *, progress: bool) -> None:
+    """Whether a finished store is of the media as they are now.
 
-    The content would be better, and reading it would take as long as the extraction.
+    Raises:
+        UserError: some were replaced since.
     """
-    sizes = []
-    for clip in dataset.clips:
-        for path in (clip.audio, clip.video):
-            try:
-                sizes.append(-1 if path is None else path.stat().st_size)
-            except OSError:
-                sizes.append(-1)
-    return hashlib.sha256(json.dumps(sizes).encode()).hexdigest()
+    known = read_sources(folder)
+    if not known:
+        _log.warning("%s does not tell of what media it was made: whether they changed since is not known", folder)
+        return
+    changed = _changed(dataset, dict(enumerate(known.get(clip.id, UNKNOWN) for clip in dataset.clips)), progress)
+    if changed:
+        raise UserError(
+            f"{folder.absolute()} holds features of other media: {_in_words(dataset, changed)}; delete that folder to "
+            "extract them again, or choose another output folder"
+        )
+
+
+def _changed(dataset: Dataset, known: Mapping[int, Sources], progress: bool) -> dict[int, str]:
+    """By its number how the media of each clip were replaced since they were `known`, without those that were not."""
+    changed = {}
+    for index in tqdm(known, "comparing media", unit="clip", disable=not progress, delay=2):
+        clip = dataset.clips[index]
+        if change := replaced(known[index], clip.audio, clip.video):
+            changed[index] = change
+    return changed
+
+
+def _in_words(dataset: Dataset, changed: Mapping[int, str]) -> str:
+    first, change = next(iter(changed.items()))
+    return f"{len(changed)} of {len(dataset.clips)} clips changed, the first is {dataset.clips[first].id}: {change}"
 
 
 def _run(dataset: Dataset, place: Place, runner: Executor, *, progress: bool) -> None:
-    """Makes the parts that are still missing."""
+    """Makes the parts that are still missing, and those of media that were replaced since."""
     done = place.done(len(dataset.clips))
+    changed = _changed(dataset, {index: place.sources(index) for index in sorted(done)}, progress)
+    if changed:
+        _log.warning("%s; they are extracted again", _in_words(dataset, changed))
+    for index in changed:
+        place.remove(index)
+    done -= set(changed)
     if done:
         _log.info("%d of %d clips were extracted before; continuing", len(done), len(dataset.clips))
     tasks = [
@@ -168,7 +200,9 @@ def _run(dataset: Dataset, place: Place, runner: Executor, *, progress: bool) ->
     ) as bar:
         for outcome in runner.run(tasks, place):
             if not outcome.written:
-                place.write(outcome.task.index, Part(outcome.task.clip_id, reason=outcome.reason))
+                task = outcome.task
+                sources = sources_of(task.audio, task.video, read=False)  # it may be what nobody can read
+                place.write(task.index, Part(task.clip_id, reason=outcome.reason, sources=sources))
             if outcome.reason:
                 n_failed += 1
                 bar.set_postfix(failed=n_failed, refresh=False)

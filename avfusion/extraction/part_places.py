@@ -1,5 +1,7 @@
 """Where the parts of an extraction lie until they are packed: in the store's folder, or at an fsspec address."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -7,7 +9,8 @@ from typing import Any, Protocol
 
 from avfusion.errors import UserError
 from avfusion.features.layout import cannot_write
-from avfusion.features.parts import Part, part_name, read_part, write_part
+from avfusion.features.parts import Part, part_name, part_sources, read_part, write_part
+from avfusion.features.sources import Sources
 from avfusion.media.container import one_line
 from avfusion.shown import masked
 from avfusion.work_folder import WorkFolder
@@ -32,6 +35,14 @@ class Place(Protocol):
 
     def read(self, index: int, clip_id: str) -> Part:
         """The part of a clip; UserError for a damaged one, which is removed."""
+        ...
+
+    def sources(self, index: int) -> Sources:
+        """The media that a part was made of; none for a damaged one."""
+        ...
+
+    def remove(self, index: int) -> None:
+        """Removes a part."""
         ...
 
     def complaint(self, error: OSError) -> str:
@@ -65,6 +76,14 @@ class FolderPlace:
     def read(self, index: int, clip_id: str) -> Part:
         """See `Place`."""
         return read_part(self.folder, index, clip_id)
+
+    def sources(self, index: int) -> Sources:
+        """See `Place`."""
+        return part_sources(self.folder, index)
+
+    def remove(self, index: int) -> None:
+        """See `Place`."""
+        (self.folder / part_name(index)).unlink()
 
     def complaint(self, error: OSError) -> str:
         """See `Place`."""
@@ -107,13 +126,21 @@ class AddressPlace:
 
     def read(self, index: int, clip_id: str) -> Part:
         """See `Place`."""
-        with WorkFolder() as folder:
-            self._files.get_file(self._path(index), str(folder / part_name(index)))
+        with self._fetched(index) as folder:
             try:
                 return read_part(folder, index, clip_id)
             except UserError:
-                self._files.rm_file(self._path(index))
+                self.remove(index)
                 raise
+
+    def sources(self, index: int) -> Sources:
+        """See `Place`."""
+        with self._fetched(index) as folder:
+            return part_sources(folder, index)
+
+    def remove(self, index: int) -> None:
+        """See `Place`."""
+        self._files.rm_file(self._path(index))
 
     def complaint(self, error: OSError) -> str:
         """See `Place`."""
@@ -133,6 +160,13 @@ class AddressPlace:
             raise UserError(
                 f"parts={masked(self.address)} cannot be used ({masked(one_line(error))}); {_EXAMPLES}"
             ) from error
+
+    @contextmanager
+    def _fetched(self, index: int) -> Iterator[Path]:
+        """A folder of this machine with the file of a part."""
+        with WorkFolder() as folder:
+            self._files.get_file(self._path(index), str(folder / part_name(index)))
+            yield folder
 
     def _path(self, index: int) -> str:
         return f"{self._root}/{part_name(index)}"

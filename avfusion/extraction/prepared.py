@@ -5,7 +5,7 @@ Together they give what `clip_features` gives in one go, to the bit.
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from avfusion.embedders import SplitEmbedder
 from avfusion.extraction.clip import Frame, Modalities, Taken, as_part, checked, take
 from avfusion.features.parts import Part
+from avfusion.features.sources import UNKNOWN, Sources
 from avfusion.media import DEFAULT_LIMITS, Limits, MediaError, Samples
 
 Array = NDArray[np.float32]
@@ -27,12 +28,14 @@ LONGEST = 30.0
 class Prepared:
     """What the network's half needs of a clip.
 
-    `taken.sound` is float32 [n] (mono, at the embedder's rate), `taken.pictures` float32 [N, H, W, 3].
+    `taken.sound` is float32 [n] (mono, at the embedder's rate), `taken.pictures` float32 [N, H, W, 3];
+    `sources` are the media, for the part.
     """
 
     clip_id: str
     modalities: Modalities
     taken: Taken[Array, Array]
+    sources: Sources = UNKNOWN
 
 
 class _TooLongError(Exception):
@@ -104,9 +107,10 @@ def embed_prepared(embedder: SplitEmbedder, prepared: Prepared) -> Part:
         sound = attempt(embedder.embed_prepared_audio, None if taken.sound is None else [taken.sound])
         pictures = attempt(embedder.embed_prepared_video, taken.pictures)
     except MediaError as error:
-        return Part(prepared.clip_id, reason=str(error))
+        return Part(prepared.clip_id, reason=str(error), sources=prepared.sources)
     note = "; ".join(dict.fromkeys(notes))
     if sound is None and pictures is None:
-        return Part(prepared.clip_id, reason=note)
+        return Part(prepared.clip_id, reason=note, sources=prepared.sources)
     positions = taken.positions if pictures is not None else taken.positions[:0]
-    return as_part(prepared.clip_id, Taken(sound, pictures, positions, note, taken.step))
+    part = as_part(prepared.clip_id, Taken(sound, pictures, positions, note, taken.step))
+    return replace(part, sources=prepared.sources)

@@ -6,7 +6,7 @@ The driver hears only names and outcomes through the pipe; features go straight 
 import time
 from collections.abc import Callable, MutableSequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,6 +15,7 @@ from avfusion.extraction.clip import Modalities, clip_features
 from avfusion.extraction.clip_memory import ClipMemory, complaint
 from avfusion.features.layout import cannot_write
 from avfusion.features.parts import Part, write_part
+from avfusion.features.sources import sources_of
 from avfusion.media import Limits, MediaError
 from avfusion.media.container import one_line
 
@@ -128,6 +129,8 @@ def _serve(connection: "Connection[Any, Any]", cells: MutableSequence[float], se
         clock.reset()
         with memory.around(clock) as decoding:
             part = _outcome(embedder, task, settings, decoding)
+        with clock:
+            part = replace(part, sources=sources_of(task.audio, task.video))
         try:
             write_part(settings.parts, task.index, part)
         except OSError as error:

@@ -1,5 +1,8 @@
 """The names and columns of a feature store's files."""
 
+import csv
+import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +11,25 @@ STORE, PLAN, PARTS, LOCK = "store.json", "plan.json", "parts", ".lock"
 CLIPS, FAILURES = "clips.csv", "failures.csv"
 ARRAYS = {"audio": "audio.npy", "video": "video.npy"}
 STANDARDIZATION = "standardization.safetensors"  # only where the features came with one
+MEDIA = "media.csv"  # what was extracted from; no content, so that the same features have the same digest
 CONTENT = (CLIPS, FAILURES, *ARRAYS.values(), STANDARDIZATION)
 
 CLIP_COLUMNS = ("id", "label", "location", "split", "audio", "video", "audio_frames", "video_frames", "note")
 FAILURE_COLUMNS = ("id", "reason")
+MEDIA_COLUMNS = ("id", "audio", "video")
 
 FIRST_FRAMES = "first_frames"  # among the parameters: how many frames of a clip are learned from, if not all
 
 Json = dict[str, Any]
+
+
+def csv_bytes(columns: Sequence[str], rows: Sequence[Sequence[str | int]]) -> bytes:
+    """A table as the content of a CSV file."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return text.getvalue().encode()
 
 
 def cannot_write(folder: Path, error: OSError) -> str:

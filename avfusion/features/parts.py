@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from avfusion.atomic import replacing
 from avfusion.errors import UserError
+from avfusion.features.sources import UNKNOWN, Sources
 
 Features = NDArray[np.float32]
 
@@ -33,6 +34,7 @@ class Part:
         note: one line on what is less than perfect (damage, a missing modality), or "".
         audio, video: float32 [T, D], finite; [0, 0] where the modality is missing.
         step: seconds from one moment to the next; 0 where it is not known.
+        sources: the media that it was made of.
     """
 
     id: str
@@ -41,6 +43,7 @@ class Part:
     audio: Features = field(default_factory=no_features)
     video: Features = field(default_factory=no_features)
     step: float = 0.0
+    sources: Sources = UNKNOWN
 
 
 def part_name(index: int) -> str:
@@ -56,6 +59,7 @@ def write_part(folder: Path, index: int, part: Part) -> None:
     """
     arrays = {name: np.ascontiguousarray(getattr(part, name), "<f4") for name in ("audio", "video")}
     texts = {"id": part.id, "reason": part.reason, "note": part.note, "step": repr(part.step)}
+    texts |= {f"{name}_source": text for name, text in part.sources._asdict().items()}
     header: dict[str, object] = {"__metadata__": texts}
     end = 0
     for name, array in arrays.items():
@@ -79,11 +83,25 @@ def read_part(folder: Path, index: int, clip_id: str) -> Part:
     try:
         with safe_open(path, framework="np") as file:
             texts = file.metadata() or {}
-            step = float(texts.pop("step", 0.0))
-            part = Part(**texts, audio=file.get_tensor("audio"), video=file.get_tensor("video"), step=step)
+            step, sources = float(texts.pop("step", 0.0)), _pop_sources(texts)
+            arrays = {name: file.get_tensor(name) for name in ("audio", "video")}
+            part = Part(**texts, **arrays, step=step, sources=sources)
         if part.id != clip_id:
             raise ValueError(f"it holds {part.id!r}")
     except (SafetensorError, TypeError, ValueError) as error:
         path.unlink(missing_ok=True)
         raise UserError(f"{path} was damaged and is removed ({error}); run the same command again") from error
     return part
+
+
+def part_sources(folder: Path, index: int) -> Sources:
+    """The media that the part of clip number `index` was made of, none for a damaged one; its features are not read."""
+    try:
+        with safe_open(folder / part_name(index), framework="np") as file:
+            return _pop_sources(file.metadata() or {})
+    except (SafetensorError, OSError):
+        return UNKNOWN
+
+
+def _pop_sources(texts: dict[str, str]) -> Sources:
+    return Sources(*(texts.pop(f"{name}_source", "") for name in Sources._fields))

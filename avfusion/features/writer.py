@@ -2,18 +2,18 @@
 
     plan.json    first: what is extracted, so that another extraction does not mix with it
     parts/       one file per clip, in any order
-    arrays, clips.csv, failures.csv, store.json    at the end, from the parts in the order of the clips
+    arrays, clips.csv, failures.csv,
+    media.csv, store.json    at the end, from the parts in the order of the clips
     (then plan.json and parts/ go)
 
 Every file appears whole by a rename, and packing depends on nothing but plan and parts: a run that
-is killed and repeated gives the same bytes as one that is not. No file holds a date.
+is killed and repeated gives the same bytes as one that is not. No file holds a date, but media.csv
+those of the media.
 """
 
-import csv
-import io
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -41,8 +41,10 @@ from avfusion.features.layout import (
     STORE,
     Json,
     cannot_write,
+    csv_bytes,
 )
 from avfusion.features.parts import Features, Part, read_part
+from avfusion.features.sources import Sources, write_sources
 
 
 class StoreWriter:
@@ -98,9 +100,11 @@ class StoreWriter:
             UserError: not one clip can be used; the folder is then as if nothing had been extracted.
         """
         usable, failures = [], []
+        sources: dict[str, Sources] = {}
         with ExitStack() as stack:
             arrays = [stack.enter_context(array_file(self.folder / file)) for file in ARRAYS.values()]
             for clip, part in zip(dataset.clips, parts, strict=True):
+                sources[clip.id] = part.sources
                 if part.reason:
                     failures.append((clip.id, part.reason))
                     continue
@@ -113,8 +117,10 @@ class StoreWriter:
                     f"not one of the {len(dataset.clips)} clips can be used, so there is no feature store; "
                     f"the first is {failures[0][0]}: {failures[0][1]}"
                 )
-        write_atomically(self.folder / CLIPS, _csv(CLIP_COLUMNS, usable))
-        write_atomically(self.folder / FAILURES, _csv(FAILURE_COLUMNS, failures))
+        write_atomically(self.folder / CLIPS, csv_bytes(CLIP_COLUMNS, usable))
+        write_atomically(self.folder / FAILURES, csv_bytes(FAILURE_COLUMNS, failures))
+        if any(map(any, sources.values())):
+            write_sources(self.folder, sources)
 
     def close(self, dataset: Dataset, plan: Json, standardization: Mapping[str, Features] | None = None) -> None:
         """Declares the store finished, after `pack`.
@@ -165,14 +171,6 @@ def _row(dataset: Dataset, clip: Clip, part: Part) -> tuple[str | int, ...]:
 
 def _json(content: Json) -> bytes:
     return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
-
-
-def _csv(columns: Sequence[str], rows: Sequence[Sequence[str | int]]) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return text.getvalue().encode()
 
 
 def _differences(earlier: Json, now: Json, prefix: str = "") -> list[str]:

@@ -6,7 +6,7 @@ them. One clip's failure is its own: whatever a clip raises becomes its reason.
 
 import pickle
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,6 +23,7 @@ from avfusion.extraction.prepared import Prepared, embed_prepared, prepare_clip
 from avfusion.extraction.ray.watchdog import Watchdog
 from avfusion.extraction.worker import Task
 from avfusion.features.parts import Part
+from avfusion.features.sources import sources_of
 from avfusion.media import Limits
 from avfusion.media.container import one_line
 
@@ -116,20 +117,22 @@ class Worker:
     def _guarded(self, row: Row, attempt: Callable[[Task, Any], Part | Row]) -> Part | Row:
         lost = ray.get(self.work.ledger.begin.remote(row.number, self._node))
         if lost >= ATTEMPTS:
-            return Part(row.clip_id, reason=f"the clip ended its worker process {lost} times")
+            return _given_up(row.task, f"the clip ended its worker process {lost} times")
         try:
             # Made for each clip: Ray's own share of the address space grows with the blocks that it hands over.
             with self._watchdog.watching(row.task) as clock, ClipMemory(self.embedder).around(clock) as decoding:
                 return attempt(row.task, decoding)
         except Exception as error:  # one odd clip must not end a run of many hours
-            return Part(row.clip_id, reason=complaint(error))
+            return _given_up(row.task, complaint(error))
 
     def features(self, task: Task, decoding: Any) -> Part:
         """The whole way of a clip, in this process."""
-        return clip_features(
+        part = clip_features(
             self.embedder, task.clip_id, task.audio, task.video, modalities=self.work.modalities,
             limits=self.work.limits, decoding=decoding,
         )  # fmt: skip
+        with decoding:
+            return replace(part, sources=sources_of(task.audio, task.video))
 
     def prepare(self, row: Row, task: Task, decoding: Any) -> Part | Row:
         """The way to the network; a clip that it cannot take this way stays as it is."""
@@ -139,12 +142,16 @@ class Worker:
             self.embedder, task.clip_id, task.audio, task.video, modalities=self.work.modalities,
             limits=self.work.limits, decoding=decoding,
         )  # fmt: skip
-        if not isinstance(made, Prepared):
-            return row if made is None else made
+        if made is None:
+            return row
+        with decoding:
+            made = replace(made, sources=sources_of(task.audio, task.video))
+        if isinstance(made, Part):
+            return made
         return row._replace(prepared=pickle.dumps(made, protocol=5))
 
     def _give_up(self, task: Task, reason: str) -> None:
-        self.work.place.write(task.index, Part(task.clip_id, reason=reason))
+        self.work.place.write(task.index, _given_up(task, reason))
 
     @staticmethod
     def _done(row: Row, part: Part) -> Row:
@@ -171,6 +178,11 @@ class Network:
         prepared: Prepared = pickle.loads(row.prepared)
         assert isinstance(self._worker.embedder, SplitEmbedder)
         return embed_prepared(self._worker.embedder, prepared)
+
+
+def _given_up(task: Task, reason: str) -> Part:
+    """The part of a clip whose media may be what nobody can read."""
+    return Part(task.clip_id, reason=reason, sources=sources_of(task.audio, task.video, read=False))
 
 
 _kept: dict[str, Worker] = {}
