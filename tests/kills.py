@@ -80,7 +80,7 @@ def in_session(leader: int) -> list[int]:
     return found
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 300.0) -> None:
     """Returns when `condition` holds; fails if it does not within `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():

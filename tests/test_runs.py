@@ -1,5 +1,6 @@
 """How runs end: by themselves, interrupted at any moment, or by the next job after a kill."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import mlflow
@@ -8,11 +9,19 @@ from mlflow import MlflowClient
 
 from avfusion.presence import host, own_mark, process_space
 from avfusion.tracking.runs import HOST, PROCESS, REASON, SPACE, experiment_run, job_run
+from avfusion.tracking.session import connect
 
 
 @pytest.fixture(autouse=True)
-def experiment(tracking_uri: str) -> str:
-    return str(mlflow.set_experiment("endings").experiment_id)
+def experiment(tracking_uri: str) -> Iterator[str]:
+    """The id of the experiment of these tests, which is MLflow's choice while they run."""
+    with pytest.MonkeyPatch.context() as context:
+        context.setenv("MLFLOW_EXPERIMENT_NAME", "endings")
+        connect()
+        found = MlflowClient().get_experiment_by_name("endings")
+        assert found is not None
+        yield str(found.experiment_id)
+    connect()
 
 
 def status(run_id: str) -> str:
