@@ -87,7 +87,8 @@ def ending(run: mlflow.ActiveRun) -> Iterator[mlflow.ActiveRun]:
 def _end_if_possible(error: TrackingError) -> None:
     """End the active run as FAILED; once that has failed, let the runs around it go without asking again."""
     if error.gone:
-        _active_run_stack.get().pop()  # type: ignore[no-untyped-call]  # for which MLflow has no name: `end_run` does it, and asks the store
+        # Half of what `end_run` does; the other half asks the store, and MLflow has no name for this one alone.
+        _active_run_stack.get().pop()  # type: ignore[no-untyped-call]
         return
     try:
         with at_once():
