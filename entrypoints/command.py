@@ -138,7 +138,7 @@ def command(
 
 
 def _refuse_secrets(values: Mapping[str, str]) -> None:
-    """Raises `UserError` for an option whose address holds a secret; the run that shows it is taken away."""
+    """Raises `UserError` for an option whose address holds a secret; it names the run in which MLflow shows it."""
     from avfusion.errors import UserError
     from avfusion.shown import refuse_secret
 
@@ -148,12 +148,9 @@ def _refuse_secrets(values: Mapping[str, str]) -> None:
         except UserError as error:
             if (run := os.environ.get("MLFLOW_RUN_ID")) is None:
                 raise
-            from avfusion.tracking.session import delete_adopted_run
-
-            delete_adopted_run(run)
             raise UserError(
-                f"{error}; MLflow has logged it already, as a parameter of run {run}, which is now deleted: remove it "
-                "for good with `mlflow gc`, and change the secret"
+                f"{error}; MLflow has logged it already, as a parameter of run {run}: change the secret, and remove the "
+                f"run with `mlflow runs delete --run-id {run}` and `mlflow gc --run-ids {run}`"
             ) from error
 
 

@@ -58,13 +58,6 @@ def connect() -> None:
             os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
 
 
-def delete_adopted_run(run_id: str) -> None:
-    """Delete the run that `mlflow run` made for this job, as far as MLflow does: `mlflow gc` removes it for good."""
-    client = MlflowClient()
-    client.set_terminated(run_id, "FAILED")  # first: `mlflow run` does not try to end a run that has ended
-    client.delete_run(run_id)
-
-
 def _check(uri: str) -> None:
     """Raise `UserError` for what MLflow would refuse by a traceback, or try for minutes."""
     if uri.startswith(("http://", "https://")):
