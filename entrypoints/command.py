@@ -149,8 +149,8 @@ def _refuse_secrets(values: Mapping[str, str]) -> None:
             if (run := os.environ.get("MLFLOW_RUN_ID")) is None:
                 raise
             raise UserError(
-                f"{error}; MLflow has logged it already, as a parameter of run {run}: change the secret, and remove the "
-                f"run with `mlflow runs delete --run-id {run}` and `mlflow gc --run-ids {run}`"
+                f"{error}; MLflow has logged it already, as a parameter of run {run}: change the secret, and remove "
+                f"the run with `mlflow runs delete --run-id {run}` and `mlflow gc --run-ids {run}`"
             ) from error
 
 
