@@ -29,6 +29,22 @@ def refusal(monkeypatch: pytest.MonkeyPatch, uri: str) -> str:
     return str(caught.value)
 
 
+def test_a_database_whose_making_is_interrupted_is_made_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """MLflow by itself leaves tables without the mark of their version, and refuses them ever after."""
+    database = tmp_path / "mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
+    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+        context.setattr("mlflow.store.db.utils._upgrade_db", interrupt)
+        connect()
+    assert not database.exists()
+    connect()
+    assert mlflow.search_runs().empty and {path.name for path in tmp_path.iterdir()} <= {"mlflow.db", "mlflow.db.lock"}
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_a_database_of_another_mlflow(monkeypatch: pytest.MonkeyPatch, tracking_uri: str, tmp_path: Path) -> None:
     old = tmp_path / "an old one.db"
     shutil.copy(tracking_uri.removeprefix("sqlite:///"), old)

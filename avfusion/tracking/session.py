@@ -3,10 +3,12 @@
 import os
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
@@ -17,6 +19,7 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from sqlalchemy.exc import DBAPIError
 
+from avfusion.atomic import TEMPORARY_SUFFIX
 from avfusion.errors import UserError
 from avfusion.shown import masked
 from avfusion.tracking.failures import FAILURES, bound_waiting
@@ -48,6 +51,8 @@ def connect() -> None:
     bound_waiting()
     _check(uri)
     with _usable(uri), _creation_lock(uri):
+        if uri.startswith("sqlite:///"):
+            _make_file(_file(uri))
         if "MLFLOW_RUN_ID" in os.environ:
             MlflowClient().get_run(os.environ["MLFLOW_RUN_ID"])
         elif "MLFLOW_EXPERIMENT_ID" in os.environ:
@@ -84,6 +89,19 @@ def _check_file(path: Path) -> None:
         raise UserError(
             f"{path}, where runs are tracked, cannot be written ({error.strerror or error}); {ELSEWHERE}"
         ) from error
+
+
+def _make_file(path: Path) -> None:
+    """Make the database, whole or not at all: MLflow takes a second or more, and never mends one that is half made."""
+    if path.exists() and path.stat().st_size:
+        return
+    prefix = f".{path.name}."
+    for leftover in path.parent.glob(f"{prefix}*{TEMPORARY_SUFFIX}"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    with TemporaryDirectory(TEMPORARY_SUFFIX, prefix, path.parent) as folder:
+        made = Path(folder) / path.name
+        MlflowClient(f"sqlite:///{made}").search_experiments(max_results=1)
+        made.replace(path)
 
 
 @contextmanager
