@@ -4,10 +4,11 @@
 
 Starts `mlflow models serve` in a folder of its own, asks for clips of FOLDER over HTTP from several threads, every
 tenth request with damaged or unusable media, and compares the good answers with those of `predict`. A first part of the
-requests warms the server up; memory is that of all its processes after it, and at the end. Then the same load again
-while two more clients send, without a pause, what shall keep a server busy: sounds of two hours and of ten minutes,
-requests of 300 MB, lists of a million empty lists, and clips that they do not wait for. The median of good requests may
-not be more than twice what it was.
+requests warms the server up; memory is that of all its processes after it, and at the end.
+
+The load comes in turns, alone and beside two more clients who send, without a pause, what shall keep a server busy:
+sounds of two hours and of ten minutes, requests of 300 MB, lists of a million empty lists, and clips that they do not
+wait for. With them the median of good requests may be at most twice what it is without.
 """
 
 import argparse
@@ -45,6 +46,8 @@ WARM_UP = 40
 LEFT = "left after 0.2 s"
 Asked = tuple[str, bytes, str | None]
 """Name and body of a request, and the scene that is right; None if it must be refused."""
+PARTS = 4
+"""Turns with and without hostile clients."""
 TOLERATED = 2.0
 """Times that hostile clients may lengthen the median of good requests."""
 
@@ -74,10 +77,13 @@ def main() -> None:
     with _server(given.model) as (address, process):
         _load(address, requests[:WARM_UP], given.clients, wrong)
         memory = [_resident(process.pid)]
-        alone = _load(address, requests[WARM_UP:], given.clients, wrong)
-        memory.append(_resident(process.pid))
-        with _attack(address, process.pid, hostile) as attack:
-            beside = _load(address, requests[WARM_UP:], given.clients, wrong)
+        attack, alone, beside = _Attack(), [], []
+        for part in range(PARTS):
+            block = requests[WARM_UP + part :: PARTS]
+            alone += _load(address, block, given.clients, wrong)
+            memory.append(_resident(process.pid))
+            with attack.going_on(address, process.pid, hostile):
+                beside += _load(address, block, given.clients, wrong)
         memory.append(_resident(process.pid))
     kinds = Counter("bad" if scene is None else "good" for _, _, scene in requests)
     print(f"{kinds['good']} good and {kinds['bad']} bad requests from {given.clients} clients; wrong: {len(wrong)}")
@@ -88,8 +94,8 @@ def main() -> None:
     for (name, answer), count in sorted(attack.answers.items()):
         print(f"  {count:5} {name}: {answer}")
     print(
-        f"memory of all processes after {WARM_UP} requests {memory[0]:.0f} MB, after all {memory[1]:.0f} MB, "
-        f"after the hostile ones {memory[2]:.0f} MB, at most {attack.memory:.0f} MB"
+        f"memory of all processes after {WARM_UP} requests {memory[0]:.0f} MB, after more {memory[1]:.0f} MB, "
+        f"after the hostile ones {memory[-1]:.0f} MB, at most {attack.memory:.0f} MB"
     )
     for line in wrong[:10]:
         print("WRONG", line)
@@ -133,21 +139,20 @@ class _Attack:
             with suppress(OSError):  # a process may end while it is looked at
                 self.memory = max(self.memory, _resident(pid))
 
-
-@contextmanager
-def _attack(address: str, pid: int, bodies: dict[str, bytes]) -> Iterator[_Attack]:
-    """Two hostile clients for the time of the block."""
-    attack = _Attack()
-    threads = [threading.Thread(target=attack.send, args=(address, bodies, first)) for first in (0, 3)]
-    threads.append(threading.Thread(target=attack.watch, args=(pid,)))
-    for thread in threads:
-        thread.start()
-    try:
-        yield attack
-    finally:
-        attack.over.set()
+    @contextmanager
+    def going_on(self, address: str, pid: int, bodies: dict[str, bytes]) -> Iterator[None]:
+        """Two hostile clients for the time of the block."""
+        self.over.clear()
+        threads = [threading.Thread(target=self.send, args=(address, bodies, first)) for first in (0, 3)]
+        threads.append(threading.Thread(target=self.watch, args=(pid,)))
         for thread in threads:
-            thread.join()
+            thread.start()
+        try:
+            yield
+        finally:
+            self.over.set()
+            for thread in threads:
+                thread.join()
 
 
 def _hostile_bodies() -> dict[str, bytes]:
