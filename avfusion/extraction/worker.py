@@ -129,7 +129,7 @@ def _serve(connection: "Connection[Any, Any]", cells: MutableSequence[float], se
         clock.reset()
         with memory.around(clock) as decoding:
             part = _outcome(embedder, task, settings, decoding)
-        with clock:
+        with suppress(MediaError), clock:  # raised where nobody wants the clip any more
             part = replace(part, sources=sources_of(task.audio, task.video))
         try:
             write_part(settings.parts, task.index, part)
