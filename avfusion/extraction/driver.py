@@ -18,11 +18,10 @@ from avfusion.extraction.clip import MODALITIES, Modalities
 from avfusion.extraction.executor_base import Executor, Means
 from avfusion.extraction.executors import NONE, check_executor, open_executor
 from avfusion.extraction.part_places import AddressPlace, FolderPlace, Place
-from avfusion.extraction.worker import Settings, Task
+from avfusion.extraction.worker import Settings, Task, given_up
 from avfusion.features import FeatureStore
 from avfusion.features.layout import STORE, Json
-from avfusion.features.parts import Part
-from avfusion.features.sources import UNKNOWN, Sources, read_sources, replaced, sources_of
+from avfusion.features.sources import UNKNOWN, Sources, read_sources, replaced
 from avfusion.features.writer import StoreWriter, writing
 from avfusion.media import DEFAULT_LIMITS, Limits
 
@@ -200,9 +199,7 @@ def _run(dataset: Dataset, place: Place, runner: Executor, *, progress: bool) ->
     ) as bar:
         for outcome in runner.run(tasks, place):
             if not outcome.written:
-                task = outcome.task
-                sources = sources_of(task.audio, task.video, read=False)  # it may be what nobody can read
-                place.write(task.index, Part(task.clip_id, reason=outcome.reason, sources=sources))
+                place.write(outcome.task.index, given_up(outcome.task, outcome.reason))
             if outcome.reason:
                 n_failed += 1
                 bar.set_postfix(failed=n_failed, refresh=False)

@@ -129,8 +129,6 @@ def _serve(connection: "Connection[Any, Any]", cells: MutableSequence[float], se
         clock.reset()
         with memory.around(clock) as decoding:
             part = _outcome(embedder, task, settings, decoding)
-        with suppress(MediaError), clock:  # raised where nobody wants the clip any more
-            part = replace(part, sources=sources_of(task.audio, task.video))
         try:
             write_part(settings.parts, task.index, part)
         except OSError as error:
@@ -142,7 +140,7 @@ def _serve(connection: "Connection[Any, Any]", cells: MutableSequence[float], se
 def _outcome(embedder: "Embedder", task: Task, settings: Settings, decoding: AbstractContextManager[object]) -> Part:
     """The part of a clip, whatever the embedder makes of it."""
     try:
-        return clip_features(
+        part = clip_features(
             embedder,
             task.clip_id,
             task.audio,
@@ -151,5 +149,12 @@ def _outcome(embedder: "Embedder", task: Task, settings: Settings, decoding: Abs
             limits=settings.limits,
             decoding=decoding,
         )
+        with decoding:
+            return replace(part, sources=sources_of(task.audio, task.video))
     except Exception as error:  # one odd clip must not end a run of many hours
-        return Part(task.clip_id, reason=complaint(error))
+        return given_up(task, complaint(error))
+
+
+def given_up(task: Task, reason: str) -> Part:
+    """The part of a clip whose media may be what ends or stops their reader, so that they are not read for it."""
+    return Part(task.clip_id, reason=reason, sources=sources_of(task.audio, task.video, read=False))

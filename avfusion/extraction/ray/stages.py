@@ -21,7 +21,7 @@ from avfusion.extraction.clip_memory import ClipMemory, complaint
 from avfusion.extraction.part_places import Place
 from avfusion.extraction.prepared import Prepared, embed_prepared, prepare_clip
 from avfusion.extraction.ray.watchdog import Watchdog
-from avfusion.extraction.worker import Task
+from avfusion.extraction.worker import Task, given_up
 from avfusion.features.parts import Part
 from avfusion.features.sources import sources_of
 from avfusion.media import Limits
@@ -117,13 +117,13 @@ class Worker:
     def _guarded(self, row: Row, attempt: Callable[[Task, Any], Part | Row]) -> Part | Row:
         lost = ray.get(self.work.ledger.begin.remote(row.number, self._node))
         if lost >= ATTEMPTS:
-            return _given_up(row.task, f"the clip ended its worker process {lost} times")
+            return given_up(row.task, f"the clip ended its worker process {lost} times")
         try:
             # Made for each clip: Ray's own share of the address space grows with the blocks that it hands over.
             with self._watchdog.watching(row.task) as clock, ClipMemory(self.embedder).around(clock) as decoding:
                 return attempt(row.task, decoding)
         except Exception as error:  # one odd clip must not end a run of many hours
-            return _given_up(row.task, complaint(error))
+            return given_up(row.task, complaint(error))
 
     def features(self, task: Task, decoding: Any) -> Part:
         """The whole way of a clip, in this process."""
@@ -151,7 +151,7 @@ class Worker:
         return row._replace(prepared=pickle.dumps(made, protocol=5))
 
     def _give_up(self, task: Task, reason: str) -> None:
-        self.work.place.write(task.index, _given_up(task, reason))
+        self.work.place.write(task.index, given_up(task, reason))
 
     @staticmethod
     def _done(row: Row, part: Part) -> Row:
@@ -178,11 +178,6 @@ class Network:
         prepared: Prepared = pickle.loads(row.prepared)
         assert isinstance(self._worker.embedder, SplitEmbedder)
         return embed_prepared(self._worker.embedder, prepared)
-
-
-def _given_up(task: Task, reason: str) -> Part:
-    """The part of a clip whose media may be what nobody can read."""
-    return Part(task.clip_id, reason=reason, sources=sources_of(task.audio, task.video, read=False))
 
 
 _kept: dict[str, Worker] = {}
