@@ -20,6 +20,9 @@ from avfusion.features.layout import FIRST_FRAMES
 from avfusion.fusion import FusionNetwork, Shape, build, variants
 from avfusion.fusion.base import to_length
 from avfusion.hyperparameters import Value
+from avfusion.json_files import read_object
+from avfusion.names import check_name
+from avfusion.provenance import check_embedder
 from avfusion.standardize import Standardize
 
 WEIGHTS, DESCRIPTION, COMPANIONS = "weights.safetensors", "classifier.json", "companions"
@@ -85,7 +88,7 @@ class SceneClassifier(nn.Module):
     def load(cls, folder: Path) -> "SceneClassifier":
         """The classifier that `save` wrote, in evaluation mode; `UserError` if `folder` holds none or a damaged one."""
         try:
-            fields = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+            fields = read_object(folder / DESCRIPTION)
             fields |= {"shape": Shape(**fields["shape"]), "classes": tuple(fields["classes"])}
             description = Description(**fields)
             _check(description, folder / WEIGHTS)
@@ -111,6 +114,11 @@ class SceneClassifier(nn.Module):
 def _check(description: Description, weights: Path) -> None:
     """Raises ValueError where a description does not fit the weights, before anything is made of either."""
     shape, n_named = description.shape, len(description.classes)
+    if not all(isinstance(name, str) for name in description.classes):
+        raise ValueError("its classes are not all names")
+    for name in description.classes:
+        check_name("its description", "class", name)
+    check_embedder(description.features)
     if n_named != shape.n_classes:
         raise ValueError(f"it names {n_named} classes, its network has {shape.n_classes}")
     for name, entry in variants()[description.variant].hyperparameters.items():

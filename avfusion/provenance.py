@@ -4,6 +4,23 @@ from collections.abc import Mapping
 from typing import Any
 
 
+def check_provenance(provenance: Mapping[str, Any]) -> None:
+    """Raises ValueError for a provenance that lacks what is said of it here."""
+    check_embedder(provenance)
+    _check(provenance, "dataset", "synthetic")
+
+
+def check_embedder(provenance: Mapping[str, Any]) -> None:
+    """Raises ValueError for a provenance that does not say which embedder made the features."""
+    _check(provenance, "embedder", "trained")
+
+
+def _check(provenance: Mapping[str, Any], part: str, truth: str) -> None:
+    entry = provenance.get(part)
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or not isinstance(entry.get(truth), bool):
+        raise ValueError(f"it does not say of the {part} its name and whether it is {truth}")
+
+
 def embedder_in_words(provenance: Mapping[str, Any]) -> str:
     """The embedder's name, and `untrained` where its weights are."""
     embedder = provenance["embedder"]

@@ -9,20 +9,18 @@ import json
 import logging
 import os
 import shutil
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from avfusion.atomic import TEMPORARY_SUFFIX
 from avfusion.classifier import SceneClassifier
-from avfusion.errors import UserError
 from avfusion.experiment import Result, Trained
 from avfusion.fusion import FusionNetwork, variants
 from avfusion.hyperparameters import Value
+from avfusion.json_files import read_object
 from avfusion.predictions import Predictions
 from avfusion.training import Epoch
 
@@ -49,8 +47,8 @@ class StoredResults:
             return None
         try:
             return _load(place)
-        except (UserError, OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            _log.warning("%s: damaged (%s), trained again", place, str(error).splitlines()[0])
+        except Exception as error:  # numpy and its unpackers raise whatever damage leads them to
+            _log.warning("%s: damaged (%s), trained again", place, " ".join(str(error).split()))
             shutil.rmtree(place, ignore_errors=True)
             return None
 
@@ -105,7 +103,7 @@ def _save(result: Result, folder: Path) -> None:
 
 
 def _load(folder: Path) -> Result:
-    fields: dict[str, Any] = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    fields = read_object(folder / RESULT)
     answers = {split: _load_predictions(folder / f"{split}.npz") for split in fields["answers"]}
     trained = Trained(
         variant=variants()[fields["variant"]],

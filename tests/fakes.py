@@ -25,7 +25,7 @@ class FakeEmbedder:
     hop = 0.1
 
     def __init__(self) -> None:
-        self.provenance: dict[str, JsonValue] = {"name": "fake", "weights": "untrained"}
+        self.provenance: dict[str, JsonValue] = {"name": "fake", "weights": "untrained", "trained": False}
 
     def n_windows(self, n_samples: int, sample_rate: int) -> int:
         return max(1, round(n_samples / sample_rate / self.hop))

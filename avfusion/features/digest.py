@@ -15,6 +15,7 @@ from pathlib import Path
 
 from avfusion.atomic import write_atomically
 from avfusion.features.layout import CONTENT, STANDARDIZATION
+from avfusion.json_files import read_object
 
 NOTE = ".digest.json"
 WORTH_A_NOTE = 2**26
@@ -64,7 +65,7 @@ def _facts(path: Path) -> list[int]:
 def _recall(folder: Path, facts: dict[str, list[int]]) -> str:
     """The digest that was noted for files of just these facts, or ""."""
     try:
-        note = json.loads((folder / NOTE).read_text(encoding="utf-8"))
-        return str(note["digest"]) if note["files"] == facts else ""
-    except (OSError, ValueError, KeyError, TypeError):
+        note = read_object(folder / NOTE)
+    except (OSError, ValueError):
         return ""
+    return str(note.get("digest", "")) if note.get("files") == facts else ""

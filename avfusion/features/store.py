@@ -4,7 +4,6 @@ N   clips
 T   frames of one clip; D features of a frame
 """
 
-import json
 import re
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +29,8 @@ from avfusion.features.layout import (
     STORE,
     Json,
 )
+from avfusion.json_files import read_object
+from avfusion.provenance import check_provenance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,13 +129,14 @@ def _header(path: Path) -> Json:
             raise UserError(f"the feature store {path.absolute()} is unfinished; run the same extract command again")
         raise UserError(f"{path.absolute()} is not a feature store: it has no {STORE}")
     try:
-        header: Json = json.loads(file.read_text(encoding="utf-8"))
-        version = int(header["format"])
+        header = read_object(file)
+        version = header.get("format")
+        if not isinstance(version, int):
+            raise ValueError(f"its format is {version}")
         missing = {"digest", "provenance"} - set(header)
-        first_frames = header.get("provenance", {}).get("parameters", {}).get(FIRST_FRAMES)
-        if first_frames is not None and (not isinstance(first_frames, int) or first_frames < 1):
-            raise ValueError(f"{FIRST_FRAMES} is {first_frames}")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if version == FORMAT and not missing:
+            _check(header)
+    except (OSError, ValueError) as error:
         raise UserError(f"{file.absolute()} is damaged ({error}); {_AGAIN}") from error
     if version > FORMAT:
         newer = f"has format {version}, this avfusion reads up to {FORMAT}"
@@ -142,6 +144,18 @@ def _header(path: Path) -> Json:
     if version < FORMAT or missing:
         raise UserError(f"the feature store {path.absolute()} has a format that is no longer read; {_AGAIN}")
     return header
+
+
+def _check(header: Json) -> None:
+    """Raises ValueError for a store.json of this format that lacks what readers of stores ask it."""
+    digest, provenance = header["digest"], header["provenance"]
+    if not isinstance(digest, str) or not isinstance(provenance, dict):
+        raise ValueError("its digest is no text, or its provenance no object")
+    parameters = provenance.get("parameters", {})
+    first_frames = parameters.get(FIRST_FRAMES) if isinstance(parameters, dict) else parameters
+    if first_frames is not None and (not isinstance(first_frames, int) or first_frames < 1):
+        raise ValueError(f"{FIRST_FRAMES} is {first_frames}")
+    check_provenance(provenance)
 
 
 def _clips(path: Path) -> "pd.DataFrame":

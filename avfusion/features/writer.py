@@ -45,6 +45,7 @@ from avfusion.features.layout import (
 )
 from avfusion.features.parts import Features, Part, read_part
 from avfusion.features.sources import Sources, write_sources
+from avfusion.json_files import read_object
 
 
 class StoreWriter:
@@ -69,8 +70,15 @@ class StoreWriter:
         file = self.folder / (STORE if self.complete else PLAN)
         if not file.is_file():
             write_atomically(file, _json(plan))
-        earlier = json.loads(file.read_text(encoding="utf-8"))
-        earlier = earlier.get("provenance", earlier)
+        try:
+            earlier = read_object(file)
+            earlier = earlier.get("provenance", earlier)
+            if not isinstance(earlier, dict):
+                raise ValueError("its provenance is no object")
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{file.absolute()} is damaged ({error}); delete {self.folder.absolute()} and extract again"
+            ) from error
         differing = _differences(earlier, json.loads(_json(plan)))
         if differing:
             raise UserError(

@@ -35,7 +35,7 @@ def read_moments(root: Path, modality: Modality, *, allow_outside: bool) -> tupl
             mean, std = (_vector(archive, name) for name in ("global_mean", "global_std"))
         if mean.shape != std.shape or not np.isfinite([mean, std]).all() or (std < 0).any():
             raise ValueError("mean and deviation must be finite, of one length, and the deviation not negative")
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # zipfile, its unpackers and numpy's header parser raise whatever damage leads them to
         raise UserError(
             f"{path} cannot be used: {' '.join(str(error).split())}; expected global_mean and global_std, or delete it "
             "and they are computed"

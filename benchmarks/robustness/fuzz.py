@@ -1,46 +1,96 @@
-"""Five hundred damaged files through extraction with the demo embedder: finite features or one line each."""
+"""A thousand damaged files of every kind: each is read, or refused in one line, in bounded memory and time.
 
+    python -m benchmarks.robustness.fuzz [KIND [FIRST [END]]]
+
+Kinds are those of tests/fuzz_targets.py. Each is read in a process of its own, and in another one after a crash.
+"""
+
+import faulthandler
+import json
 import logging
+import subprocess
+import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-import numpy as np
+from avfusion.processes import available_cores
+from tests.fuzz_targets import TARGETS
+from tests.fuzzing import LONGEST, Attempt, attempts
 
-from avfusion.datasets import read_dataset
-from avfusion.embedders import load_embedder
-from avfusion.extraction import extract
-from avfusion.extraction.clip import MODALITIES
-from tests.fuzzing import write_damaged
-
-N_FILES = 500
+N_FILES = 1000
+MOST = 2e9
+"""Bytes of memory above what the healthy files took."""
+_READER = "reader"  # first argument of the processes that read
 
 
-def main() -> None:
-    """Prints a line per setting and the commonest reasons; raises if a file has neither features nor a reason."""
+def main(kinds: list[str], first: int, end: int) -> int:
+    """Prints a line per kind, and what went wrong with which number; returns how often something did."""
+    print(f"{'kind':24} files  read  refused  reasons  mistakes  crashes  MB more  seconds")
+    with ThreadPoolExecutor(available_cores()) as threads:
+        return sum(threads.map(partial(_fuzz, first=first, end=end), kinds))
+
+
+def _fuzz(kind: str, first: int, end: int) -> int:
+    started = time.monotonic()
+    counts: Counter[str] = Counter()
+    reasons, most = set(), 0
+    for attempt in _attempts(kind, first, end):
+        wrong = attempt.mistake or (f"{attempt.rise / 1e6:.0f} MB" if attempt.rise > MOST else "")
+        outcome = "crashes" if attempt.rise < 0 else "mistakes" if wrong else "refused" if attempt.line else "read"
+        counts[outcome] += 1
+        reasons.add("".join(filter(str.isalpha, attempt.line))[:40])
+        most = max(most, attempt.rise)
+        if wrong:
+            print(f"python -m benchmarks.robustness.fuzz {kind} {attempt.number}\n{wrong}", flush=True)
+    numbers = [end - first, counts["read"], counts["refused"], len(reasons - {""}), counts["mistakes"]]
+    numbers += [counts["crashes"], round(most / 1e6), round(time.monotonic() - started)]
+    widths = (5, 5, 8, 8, 9, 8, 8, 8)
+    print(
+        f"{kind:24} {' '.join(f'{number:{width}}' for number, width in zip(numbers, widths, strict=True))}", flush=True
+    )
+    return counts["mistakes"] + counts["crashes"]
+
+
+def _attempts(kind: str, first: int, end: int) -> Iterator[Attempt]:
+    """Those of other processes; for a file that ends its process, `rise` is -1."""
+    while first < end:
+        command = [sys.executable, "-m", "benchmarks.robustness.fuzz", _READER, kind, str(first), str(end)]
+        with (
+            tempfile.TemporaryFile("w+") as said,
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True) as reader,
+        ):
+            assert reader.stdout is not None
+            for line in reader.stdout:
+                if line.startswith("["):  # libraries may print, too
+                    yield Attempt(*json.loads(line))
+                    first += 1
+            code = reader.wait()
+            said.seek(0)
+            if first < end:
+                yield Attempt(first, mistake=f"exit code {code}\n{said.read()[-2000:]}", rise=-1)
+                first += 1
+
+
+def _read(kind: str, first: int, end: int) -> None:
+    """Prints what becomes of each file; ends the process over one that hangs where Python cannot break in."""
     logging.disable(logging.WARNING)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        data = read_dataset(write_damaged(folder, N_FILES))
-        for modalities in MODALITIES:
-            started = time.monotonic()
-            load = partial(load_embedder, "demo", device="cpu")
-            store = folder / modalities
-            if modalities == "both":  # each file holds one stream, so none can be used
-                try:
-                    extract(data, load, store, modalities=modalities, timeout=20, progress=False)
-                except Exception as error:
-                    print(f"both: {error}")
-                continue
-            result = extract(data, load, store, modalities=modalities, timeout=20, progress=False)
-            seconds = time.monotonic() - started
-            usable, reasons = len(result.clips), result.failures["reason"]
-            assert usable + len(reasons) == N_FILES and (reasons != "").all()
-            assert np.isfinite(result.audio).all() and np.isfinite(result.video).all()
-            print(f"any: {N_FILES} files: {usable} with finite features, {len(reasons)} with a reason; {seconds:.0f} s")
-            print(reasons.str.slice(0, 90).value_counts().head(8).to_string())
+    with tempfile.TemporaryDirectory() as folder:
+        for attempt in attempts(TARGETS[kind], range(first, end), Path(folder)):
+            print(json.dumps(attempt), flush=True)
+            faulthandler.dump_traceback_later(3 * LONGEST, exit=True)
+    faulthandler.cancel_dump_traceback_later()
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == [_READER]:
+        _read(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    else:
+        chosen = sys.argv[1:2] or list(TARGETS)
+        begin = int(sys.argv[2]) if len(sys.argv) > 2 else 0
+        last = int(sys.argv[3]) if len(sys.argv) > 3 else begin + 1 if len(sys.argv) > 2 else N_FILES
+        sys.exit(min(1, main(chosen, begin, last)))
