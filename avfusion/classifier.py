@@ -114,11 +114,11 @@ class SceneClassifier(nn.Module):
 def _check(description: Description, weights: Path) -> None:
     """Raises ValueError where a description does not fit the weights, before anything is made of either."""
     shape, n_named = description.shape, len(description.classes)
+    check_embedder(description.features)
     if not all(isinstance(name, str) for name in description.classes):
         raise ValueError("its classes are not all names")
     for name in description.classes:
         check_name("its description", "class", name)
-    check_embedder(description.features)
     if n_named != shape.n_classes:
         raise ValueError(f"it names {n_named} classes, its network has {shape.n_classes}")
     for name, entry in variants()[description.variant].hyperparameters.items():

@@ -16,7 +16,7 @@ def check_embedder(provenance: Mapping[str, Any]) -> None:
 
 
 def _check(provenance: Mapping[str, Any], part: str, truth: str) -> None:
-    entry = provenance.get(part)
+    entry = provenance.get(part) if isinstance(provenance, dict) else None
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or not isinstance(entry.get(truth), bool):
         raise ValueError(f"it does not say of the {part} its name and whether it is {truth}")
 

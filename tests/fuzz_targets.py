@@ -22,7 +22,7 @@ from safetensors.numpy import save_file
 
 from avfusion.classifier import DESCRIPTION, SceneClassifier
 from avfusion.classifier import WEIGHTS as CLASSIFIER_WEIGHTS
-from avfusion.datasets import read_dataset
+from avfusion.datasets import SPLITS, read_dataset
 from avfusion.errors import UserError
 from avfusion.experiment import Result, Trained
 from avfusion.extraction.pool import WorkerPool
@@ -59,7 +59,7 @@ from tests.fuzzing import Read, Target
 from tests.hdf5_files import write_baseline, write_course, write_moments
 from tests.l3_weight_files import keras_layers, small_openl3, write_keras
 from tests.media_files import greys, tone, write_sound, write_video
-from tests.stores import make_store
+from tests.stores import CLASSES, make_store
 from tests.test_prediction import make_classifier, make_features, with_companions
 
 _UNUSED = count()  # names for what readers write
@@ -147,7 +147,8 @@ def read_npz(path: Path) -> None:
 
 def _store_files(*names: str) -> Callable[[Path], list[Path]]:
     def write(folder: Path) -> list[Path]:
-        make_store(folder, locations=6, clips=1, n_frames=3, dim=4)
+        splits = {f"{name}-town-{n}{n_:02d}-0": SPLITS[n_] for n, name in enumerate(CLASSES) for n_ in range(3)}
+        make_store(folder, locations=3, clips=1, n_frames=3, dim=4, splits=splits)
         (folder / FAILURES).write_text('id,reason\nbroken,"no sound, no pictures"\n')
         moments = {f"{name}.{what}": np.ones(4, np.float32) for name in ARRAYS for what in ("mean", "std")}
         save_file(moments, folder / STANDARDIZATION)

@@ -19,8 +19,8 @@ from avfusion.features.parts import Part, read_part, write_part
 from avfusion.features.writer import writing
 
 PLAN: Json = {
-    "embedder": {"name": "fake", "weights": "untrained"},
-    "dataset": {"digest": "abc"},
+    "embedder": {"name": "fake", "weights": "untrained", "trained": False},
+    "dataset": {"name": "toys", "synthetic": True, "digest": "abc"},
     "parameters": {"hop": 0.1},
 }
 
@@ -215,6 +215,14 @@ def test_a_large_store_is_read_whole_only_once(hashed: list[Path], store: Featur
             json.dumps({"format": FORMAT, "digest": "", "provenance": {"parameters": {"first_frames": "x"}}}).encode(),
             "is damaged (first_frames is x)",
         ),
+        ("store.json", b"[" * 100_000, "is damaged (it is nested too deeply)"),
+        ("store.json", b"[]", "is damaged (it holds a list in place of an object)"),
+        ("store.json", b'{"format": 1e999}', "is damaged (its format is inf)"),
+        (
+            "store.json",
+            json.dumps({"format": FORMAT, "digest": "", "provenance": {**PLAN, "dataset": {"name": "toys"}}}).encode(),
+            "is damaged (it does not say of the dataset its name and whether it is synthetic)",
+        ),
         ("store.json", None, "is not a feature store: it has no store.json"),
     ],
 )
@@ -225,6 +233,15 @@ def test_damage(store: FeatureStore, name: str, content: bytes | None, message: 
     with pytest.raises(UserError, match=re.escape(message)) as caught:
         FeatureStore.open(store.path)
     assert str(store.path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["plan.json", "store.json"])
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"provenance": []}'])
+def test_a_damaged_plan_ends_an_extraction_in_one_line(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    message = rf"{name} is damaged \(.*\); delete {re.escape(str(tmp_path))} and extract again"
+    with writing(tmp_path) as writer, pytest.raises(UserError, match=message):
+        writer.begin(PLAN)
 
 
 def test_arrays_cut_short(store: FeatureStore) -> None:

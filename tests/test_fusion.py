@@ -21,6 +21,7 @@ from avfusion.standardize import Standardize
 from avfusion.training import RECIPE, Examples, fit_stages
 
 SHAPE = Shape(audio_dim=10, video_dim=14, n_frames=6, n_classes=3)
+FEATURES = {"embedder": {"name": "toy", "trained": False}}
 ALL = list(variants().values())
 battery = pytest.mark.parametrize("variant", ALL, ids=[variant.id for variant in ALL])
 
@@ -107,7 +108,7 @@ def test_saved_and_loaded_is_equal(variant: type[FusionNetwork], tmp_path: Path)
         Standardize(generator.normal(size=d).astype(np.float32), generator.uniform(1, 2, d).astype(np.float32))
         for d in (SHAPE.audio_dim, SHAPE.video_dim)
     ]
-    description = Description(variant.id, SHAPE, params, ("a", "b", "c"), {"embedder": "none"})
+    description = Description(variant.id, SHAPE, params, ("a", "b", "c"), FEATURES)
     classifier = SceneClassifier(description, *standardize).eval()
     classifier.save(tmp_path / "saved")
     loaded = SceneClassifier.load(tmp_path / "saved")
@@ -368,7 +369,7 @@ def test_loading_a_damaged_classifier_says_so(tmp_path: Path) -> None:
         SceneClassifier.load(tmp_path)
     blank = [Standardize(np.zeros(10, np.float32), np.ones(10, np.float32)) for _ in range(2)]
     params = resolve({**RECIPE, **variants()["early"].hyperparameters}, {})
-    description = Description("early", Shape(10, 10, 6, 3), params, ("a", "b", "c"), {})
+    description = Description("early", Shape(10, 10, 6, 3), params, ("a", "b", "c"), FEATURES)
     SceneClassifier(description, *blank).save(tmp_path)
     weights = tmp_path / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
@@ -384,6 +385,10 @@ def test_loading_a_damaged_classifier_says_so(tmp_path: Path) -> None:
         ({"shape": {"audio_dim": 10**15}}, "claims 1000000000000000 values in a frame of audio"),
         ({"params": {"hidden": 10**9}}, r"hidden=1000000000: expected a whole number in \["),
         ({"params": {"hidden": 100}}, "its description makes"),
+        ({"classes": ["a", "b", {"c": 1}]}, "its classes are not all names"),
+        ({"classes": ["a", "b", "c\nd"]}, r"the class 'c\\nd' holds the character"),
+        ({"features": []}, "it does not say of the embedder its name and whether it is trained"),
+        ({"features": {"embedder": 1}}, "it does not say of the embedder its name and whether it is trained"),
     ],
 )
 def test_a_description_that_lies_is_refused_before_memory_is_taken(
@@ -391,7 +396,7 @@ def test_a_description_that_lies_is_refused_before_memory_is_taken(
 ) -> None:
     blank = [Standardize(np.zeros(10, np.float32), np.ones(10, np.float32)) for _ in range(2)]
     params = resolve({**RECIPE, **variants()["early"].hyperparameters}, {})
-    SceneClassifier(Description("early", Shape(10, 10, 6, 3), params, ("a", "b", "c"), {}), *blank).save(tmp_path)
+    SceneClassifier(Description("early", Shape(10, 10, 6, 3), params, ("a", "b", "c"), FEATURES), *blank).save(tmp_path)
     file = tmp_path / "classifier.json"
     fields = json.loads(file.read_text())
     for name, value in change.items():

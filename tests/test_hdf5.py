@@ -243,6 +243,7 @@ def huge_header() -> bytes:
         ({"global_mean": np.zeros(3), "global_std": np.ones(DIM)}, "of one length"),
         ({"global_mean": np.zeros(9), "global_std": np.ones(9)}, "has 9 values, the features have 4"),
         (huge_header(), r"claims [1000000000000] values"),
+        (b"\x99", "compression method is not supported"),
     ],
 )
 def test_mistakes_in_moments(tmp_path: Path, content: object, message: str) -> None:
@@ -252,6 +253,11 @@ def test_mistakes_in_moments(tmp_path: Path, content: object, message: str) -> N
         np.savez(path, **content)
     elif content == b"no zip":
         path.write_bytes(b"no zip")
+    elif content == b"\x99":
+        np.savez(path, global_mean=np.zeros(DIM), global_std=np.ones(DIM))
+        packed = path.read_bytes()
+        first = packed.index(b"PK\x01\x02") + 10  # where the directory says how the first array is packed
+        path.write_bytes(packed[:first] + b"\x99" + packed[first + 1 :])
     else:
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("global_mean.npy", huge_header())

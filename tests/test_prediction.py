@@ -188,6 +188,8 @@ def test_the_embedder_must_be_the_one_of_the_features(tmp_path: Path) -> None:
         load_same({**DEMO, "weights": "0123456789abcdef", "trained": True}, weights="untrained")
     with pytest.raises(UserError, match=r"made by 'imported', which is no embedder .*demo, openl3.* ready features"):
         load_same({"name": "imported", "weights": "unknown", "trained": True})
+    with pytest.raises(UserError, match="does not say with which weights and precision of 'demo' its features were"):
+        load_same({"name": "demo", "trained": True})
 
 
 def test_a_model_carries_weights_that_the_package_has_not(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

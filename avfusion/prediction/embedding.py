@@ -46,6 +46,11 @@ def load_same(expected: Mapping[str, Any], weights: str = "none", device: str = 
             f"the model's features were made by {name!r}, which is no embedder of this avfusion "
             f"({', '.join(embedder_names())}); give ready features, the arrays audio and video"
         )
+    if unsaid := [what for what in ("weights", "precision") if what not in expected]:
+        raise UserError(
+            f"the model does not say with which {' and '.join(unsaid)} of {name!r} its features were made; give ready "
+            "features, the arrays audio and video"
+        )
     options = {option: expected[option] for option in embedder_options(name) if option in expected}
     if weights == "none" and expected["weights"] == _UNTRAINED:
         weights = _UNTRAINED
