@@ -28,3 +28,9 @@ def tracking_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
         del os.environ[name]
     os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
+def no_experiment_left() -> None:
+    """MLflow notes the experiment of the test before, where the next job, in whatever process, takes it for ours."""
+    os.environ.pop("MLFLOW_EXPERIMENT_ID", None)

@@ -75,7 +75,6 @@ def trainings(tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     client = MlflowClient()
     client.create_experiment(tmp_path.name, artifact_location=(tmp_path / "artifacts").as_uri())
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", tmp_path.name)
-    monkeypatch.delenv("MLFLOW_EXPERIMENT_ID", raising=False)  # MLflow's note of the last one
     counted = Trainings()
     monkeypatch.setattr("avfusion.jobs.train.train", counted.train)
     monkeypatch.setattr("avfusion.parallel._trained", counted.here)
