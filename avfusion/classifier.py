@@ -94,7 +94,7 @@ class SceneClassifier(nn.Module):
             _check(description, folder / WEIGHTS)
             classifier = cls.blank(description)
             classifier.load_state_dict(load_file(folder / WEIGHTS))
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        except (UserError, OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(f"{folder} holds no usable classifier ({reason}); train it again") from error
         for companion in sorted(folder.glob(f"{COMPANIONS}/*/")):
