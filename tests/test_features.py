@@ -14,7 +14,7 @@ from avfusion.datasets import Clip, Dataset
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore, digest
 from avfusion.features.digest import content_digest
-from avfusion.features.layout import FORMAT, Json
+from avfusion.features.layout import CLIP_COLUMNS, FORMAT, Json
 from avfusion.features.parts import Part, read_part, write_part
 from avfusion.features.writer import writing
 
@@ -205,6 +205,8 @@ def test_a_large_store_is_read_whole_only_once(hashed: list[Path], store: Featur
         ("failures.csv", None, "is damaged: [Errno 2] No such file or directory"),
         ("failures.csv", b"", "is damaged: No columns to parse from file; delete it and extract again"),
         ("failures.csv", b"reason\n", "failures.csv has the columns reason"),
+        ("failures.csv", b"id,reason\na,b" + b"," * 100_000, "Expected 2 fields in line 2, saw 100002"),
+        ("clips.csv", ",".join(CLIP_COLUMNS).encode() + b"\nx,y\n", "clips.csv has '' as a number of frames"),
         ("store.json", b"{", "is damaged"),
         ("store.json", json.dumps({"format": FORMAT + 1}).encode(), "install a newer avfusion"),
         ("store.json", json.dumps({"format": 0}).encode(), "no longer read; delete it and extract again"),

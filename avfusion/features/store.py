@@ -176,10 +176,11 @@ def _table(path: Path, columns: tuple[str, ...]) -> "pd.DataFrame":
     """A CSV file as text: a label may be called "NA" or "1e3"."""
     import pandas as pd  # here: extraction's workers import this package, and pandas is most of their start
 
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    if tuple(table.columns) != columns:
-        raise ValueError(f"{path.name} has the columns {', '.join(table.columns)}")
-    return table
+    # Without a header of its own, so that more cells than columns are a mistake: pandas would make an index of them.
+    table = pd.read_csv(path, header=None, dtype=str, keep_default_na=False, encoding="utf-8").fillna("")
+    if (found := tuple(table.iloc[0])) != columns:
+        raise ValueError(f"{path.name} has the columns {', '.join(found)}")
+    return table.iloc[1:].reset_index(drop=True).set_axis(list(columns), axis=1)
 
 
 def _map(path: Path) -> NDArray[np.float32]:
