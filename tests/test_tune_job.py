@@ -230,7 +230,8 @@ def one_killed_in_mid_trial(study: Study) -> Iterator[list[int]]:
     def watch() -> None:
         while not killed and not over.wait(0.005):
             running = study.get_trials(states=(TrialState.RUNNING,)) if n_done(study) >= 2 else []
-            for trial in [trial for trial in running if len(trial.intermediate_values) >= 2][:1]:
+            # Early in its hundred epochs: a worker that is nearly through would be struck in its next trial.
+            for trial in [trial for trial in running if 2 <= len(trial.intermediate_values) < 20][:1]:
                 mark: Mark = trial.user_attrs[WORKER]
                 os.kill(int(mark["pid"]), signal.SIGKILL)
                 while not gone(mark):
