@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from avfusion.intervals.estimates import Estimate, class_weights, draw_locations, estimate
-from avfusion.intervals.locations import Locations
+from avfusion.analysis.intervals import Estimate, class_weights, draw_locations, estimate
+from avfusion.analysis.resampling import Locations
 
 LAYOUT = Path(__file__).with_name("tau_test_locations.json")
 """Class -> clips of each location of the test list of TAU Urban Audio-Visual Scenes 2021, development set, fold 1."""

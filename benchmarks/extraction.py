@@ -23,7 +23,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from avfusion.device import choose_device
 from avfusion.embedders import load_embedder
 from avfusion.errors import UserError
 from avfusion.extraction import clip_features, extract
@@ -32,6 +31,7 @@ from avfusion.l3.api import L3, load_l3
 from avfusion.l3.network import Subnetwork
 from avfusion.l3.presets import MODALITIES, Modality
 from avfusion.l3.runtime import choose_precision
+from avfusion.system.device import choose_device
 from benchmarks.clips import make_clip, many
 from benchmarks.side_by_side import alternate, machine, peak_memory, peak_rate, print_table
 from benchmarks.usual_extraction import UsualExtraction, count_operations

@@ -13,13 +13,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from avfusion.classifier import SceneClassifier
 from avfusion.jobs.predict import Options, Prediction
-from avfusion.prediction.clips import Query, find_clips
-from avfusion.prediction.embedding import carried_weights
-from avfusion.prediction.extractor import Extractor
+from avfusion.serving.clips import Query, find_clips
+from avfusion.serving.embedding import carried_weights
+from avfusion.serving.extractor import Extractor
 from avfusion.tracking.session import connect
 from avfusion.tracking.stored_models import fetch_model
+from avfusion.training.classifier import SceneClassifier
 
 
 def main() -> None:

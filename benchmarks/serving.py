@@ -39,7 +39,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from avfusion.jobs.predict import PREDICTIONS, predict_job
-from avfusion.prediction.clips import find_clips
+from avfusion.serving.clips import find_clips
 
 WARM_UP = 40
 """Requests before memory is measured for the first time."""

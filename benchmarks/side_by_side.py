@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from avfusion.device import cpu_has_amx
+from avfusion.system.device import cpu_has_amx
 
 
 def alternate(sides: Mapping[str, Callable[[], object]], repeats: int, warm: bool = True) -> dict[str, float]:

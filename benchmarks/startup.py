@@ -18,13 +18,13 @@ from pathlib import Path
 
 import torch
 
-from avfusion.experiment import Result, resolve_params, score_test, train
 from avfusion.features import FeatureStore
 from avfusion.fusion import choose_variants
 from avfusion.jobs.train import asked_for, train_variants
 from avfusion.jobs.work import training_job
-from avfusion.task import Task
 from avfusion.tracking.session import connect
+from avfusion.training.experiment import Result, resolve_params, score_test, train
+from avfusion.training.task import Task
 from benchmarks.clips import make_clip
 from benchmarks.side_by_side import machine, print_table
 from tests.stores import make_store

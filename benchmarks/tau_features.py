@@ -18,9 +18,9 @@ from torch.utils.data import DataLoader, Dataset
 from avfusion.datasets import Clip
 from avfusion.datasets import Dataset as Clips
 from avfusion.features import FeatureStore
+from avfusion.features.hdf5 import export_features
 from avfusion.features.parts import Part
 from avfusion.features.writer import writing
-from avfusion.hdf5 import export_features
 
 DIM, N_CLASSES, BATCH = 512, 10, 128
 COURSE = "course"

@@ -27,17 +27,17 @@ from pathlib import Path
 
 import torch
 
-from avfusion.device import multiplies_bf16
-from avfusion.experiment import resolve_params, score_test, train
 from avfusion.features import FeatureStore
 from avfusion.fusion import FusionNetwork, Shape, build, variants
-from avfusion.hyperparameters import Value
-from avfusion.parallel import Training, train_many
-from avfusion.seeds import derive_seed
-from avfusion.stored_results import StoredResults
-from avfusion.sweep import STUDY_ALPHAS
-from avfusion.task import Task
-from avfusion.training import Examples, fit
+from avfusion.fusion.hyperparameters import Value
+from avfusion.system.device import multiplies_bf16
+from avfusion.system.seeds import derive_seed
+from avfusion.training.alpha_sweep import STUDY_ALPHAS
+from avfusion.training.experiment import resolve_params, score_test, train
+from avfusion.training.fit import Examples, fit
+from avfusion.training.parallel import Training, train_many
+from avfusion.training.stored_results import StoredResults
+from avfusion.training.task import Task
 from benchmarks.apart import Apart, Memory
 from benchmarks.side_by_side import machine, print_table
 from benchmarks.tau_features import BATCH, DIM, N_CLASSES, make_features, usual_loaders, warm
@@ -83,7 +83,7 @@ def settings(variant: str, **given: str) -> dict[str, Value]:
 
 
 def made(variant: str, n_frames: int, seed: int) -> FusionNetwork:
-    """A network of `variant` as `avfusion.experiment.train` starts it."""
+    """A network of `variant` as `avfusion.training.experiment.train` starts it."""
     torch.manual_seed(derive_seed("init", variant, seed))
     return build(variants()[variant], Shape(DIM, DIM, n_frames, N_CLASSES), settings(variant))
 

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from avfusion.fusion.blocks import Dropout
-from avfusion.hyperparameters import Value
-from avfusion.seeds import derive_seed
-from avfusion.training import Examples
+from avfusion.fusion.hyperparameters import Value
+from avfusion.system.seeds import derive_seed
+from avfusion.training.fit import Examples
 from benchmarks.tau_features import BATCH, DIM, N_CLASSES, Batch
 
 
@@ -46,7 +46,7 @@ def plain_epoch(
 
 
 class InMemory:
-    """Batches of examples in the order of `avfusion.training.fit`, each pass another."""
+    """Batches of examples in the order of `avfusion.training.fit.fit`, each pass another."""
 
     def __init__(self, examples: Examples, seed: int | None) -> None:
         self.examples = examples

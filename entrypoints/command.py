@@ -109,7 +109,7 @@ def command(
     def callback(**values: str) -> None:
         _quiet()
         from avfusion.errors import UserError
-        from avfusion.interruption import exit_code, interruptible
+        from avfusion.system.interruption import exit_code, interruptible
 
         adopted = os.environ.get("MLFLOW_RUN_ID")  # which MLflow takes away when a run begins
         try:
@@ -140,7 +140,7 @@ def command(
 def _refuse_secrets(values: Mapping[str, str]) -> None:
     """Raises `UserError` for an option whose address holds a secret; it names the run in which MLflow shows it."""
     from avfusion.errors import UserError
-    from avfusion.shown import refuse_secret
+    from avfusion.system.shown import refuse_secret
 
     for option, value in values.items():
         try:
@@ -156,7 +156,7 @@ def _refuse_secrets(values: Mapping[str, str]) -> None:
 
 def _say(text: str, *, err: bool = False) -> None:
     """Print for people: no secrets, and nothing that a terminal obeys."""
-    from avfusion.shown import masked, printable
+    from avfusion.system.shown import masked, printable
 
     click.echo(printable(masked(text)), err=err)
 
@@ -165,7 +165,7 @@ class _Shown(logging.Formatter):
     """Log lines as `_say` prints; tracebacks too."""
 
     def format(self, record: logging.LogRecord) -> str:
-        from avfusion.shown import masked, printable
+        from avfusion.system.shown import masked, printable
 
         return printable(masked(super().format(record)))
 

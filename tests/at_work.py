@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from avfusion.errors import UserError
-from avfusion.processes import Worker
+from avfusion.system.processes import Worker
 
 
 def square_unless_killed(folder: Path, number: int) -> int:

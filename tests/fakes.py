@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from avfusion.atomic import write_atomically
 from avfusion.embedders import JsonValue
 from avfusion.errors import UserError
 from avfusion.extraction import clip as clip_module
 from avfusion.media import stream_sound as decode
+from avfusion.system.atomic import write_atomically
 
 
 class FakeEmbedder:

@@ -20,40 +20,40 @@ from mlflow.pyfunc import scoring_server
 from mlflow.pyfunc.model import PythonModelContext
 from safetensors.numpy import save_file
 
-from avfusion.classifier import DESCRIPTION, SceneClassifier
-from avfusion.classifier import WEIGHTS as CLASSIFIER_WEIGHTS
 from avfusion.datasets import SPLITS, read_dataset
 from avfusion.errors import UserError
-from avfusion.experiment import Result, Trained
 from avfusion.extraction.pool import WorkerPool
 from avfusion.extraction.worker import Settings
 from avfusion.extraction.worker import Task as ClipTask
 from avfusion.features import FeatureStore
 from avfusion.features.digest import content_digest
+from avfusion.features.hdf5 import export_features, import_features
 from avfusion.features.layout import ARRAYS, CLIPS, FAILURES, MEDIA, PLAN, STANDARDIZATION, STORE
 from avfusion.features.parts import Part, part_name, part_sources, read_part, write_part
+from avfusion.features.provenance import note, title
 from avfusion.features.sources import read_sources, replaced, sources_of, write_sources
 from avfusion.features.writer import writing
 from avfusion.fusion import variants
-from avfusion.hdf5 import export_features, import_features
 from avfusion.l3.openl3_files import load_official
 from avfusion.l3.presets import Modality
 from avfusion.l3.untrained import untrained_subnetwork
 from avfusion.l3.weights import save_weights
 from avfusion.media import DEFAULT_LIMITS
-from avfusion.prediction.answers import answer
-from avfusion.prediction.clips import find_clips
-from avfusion.prediction.embedding import load_same
-from avfusion.prediction.gate import Gate
-from avfusion.prediction_folders import read_folder
-from avfusion.predictions import Predictions
-from avfusion.provenance import note, title
-from avfusion.serving import SceneModel
-from avfusion.stored_results import StoredResults
-from avfusion.task import Task
+from avfusion.scoring.folders import read_folder
+from avfusion.scoring.predictions import Predictions
+from avfusion.scoring.tsv import read_dcase_tsv, write_course_tsv, write_dcase_tsv
+from avfusion.serving.answers import answer
+from avfusion.serving.clips import find_clips
+from avfusion.serving.embedding import load_same
+from avfusion.serving.gate import Gate
+from avfusion.serving.model import SceneModel
 from avfusion.tracking.models import _signature
-from avfusion.training import Epoch
-from avfusion.tsv import read_dcase_tsv, write_course_tsv, write_dcase_tsv
+from avfusion.training.classifier import DESCRIPTION, SceneClassifier
+from avfusion.training.classifier import WEIGHTS as CLASSIFIER_WEIGHTS
+from avfusion.training.experiment import Result, Trained
+from avfusion.training.fit import Epoch
+from avfusion.training.stored_results import StoredResults
+from avfusion.training.task import Task
 from tests.fakes import FakeEmbedder
 from tests.fuzzing import Read, Target
 from tests.hdf5_files import write_baseline, write_course, write_moments
@@ -377,7 +377,7 @@ def _model() -> Iterator[Any]:
         fusion.save(Path(name, "classifier"))
         mlflow.pyfunc.save_model(
             Path(name, "model"),
-            python_model=str(Path(__file__).parents[1] / "avfusion" / "serving.py"),
+            python_model=str(Path(__file__).parents[1] / "avfusion" / "serving" / "model.py"),
             artifacts={"classifier": str(Path(name, "classifier"))},
             pip_requirements=[],
             signature=_signature(fusion.description.classes),

@@ -15,7 +15,7 @@ import numpy as np
 
 from avfusion.errors import UserError
 from avfusion.media import MediaError
-from avfusion.seeds import derive_seed
+from avfusion.system.seeds import derive_seed
 
 Read = Callable[[Path], None]
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from avfusion.datasets import Dataset
 from avfusion.extraction import extract
-from avfusion.presence import born
-from avfusion.seeds import derive_seed
+from avfusion.system.presence import born
+from avfusion.system.seeds import derive_seed
 from tests.fakes import FakeEmbedder, KillAtRename
 
 ROOT = Path(__file__).parents[1]

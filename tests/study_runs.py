@@ -10,13 +10,13 @@ import torch
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
 
-from avfusion.experiment import Result, score_test, train
 from avfusion.features import FeatureStore
 from avfusion.jobs.sweep import sweep_job
 from avfusion.jobs.train import train_job
-from avfusion.parallel import Training
-from avfusion.stored_results import StoredResults
-from avfusion.task import Task
+from avfusion.training.experiment import Result, score_test, train
+from avfusion.training.parallel import Training
+from avfusion.training.stored_results import StoredResults
+from avfusion.training.task import Task
 from tests.stores import make_store
 
 EXPERIMENT = "study"

@@ -3,7 +3,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import log_loss as reference_log_loss
 
-from avfusion.calibration import (
+from avfusion.scoring.calibration import (
     brier_score,
     expected_calibration_error,
     fit_temperature,
@@ -11,8 +11,8 @@ from avfusion.calibration import (
     split_log_loss,
     with_temperature,
 )
-from avfusion.metrics import log_loss
-from avfusion.predictions import Predictions
+from avfusion.scoring.metrics import log_loss
+from avfusion.scoring.predictions import Predictions
 
 
 def predictions(probabilities: NDArray[np.float64], labels: NDArray[np.integer]) -> Predictions:
@@ -80,7 +80,7 @@ def test_a_temperature_never_worsens_the_validation_loss() -> None:
 
 
 def test_no_better_temperature_means_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("avfusion.calibration.best_temperature", lambda scores, labels: 3.0)
+    monkeypatch.setattr("avfusion.scoring.calibration.best_temperature", lambda scores, labels: 3.0)
     assert fit_temperature(honest(2000)) == 1.0
 
 

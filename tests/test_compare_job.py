@@ -16,20 +16,20 @@ from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from avfusion.comparison.candidates import candidates_of
-from avfusion.comparison.from_runs import entries_of_experiment, entries_of_runs
-from avfusion.comparison.trained import trained_variants
+from avfusion.analysis.candidates import candidates_of
+from avfusion.analysis.from_runs import entries_of_experiment, entries_of_runs
+from avfusion.analysis.trained import trained_variants
 from avfusion.errors import UserError
-from avfusion.experiment import resolve_params
 from avfusion.features import FeatureStore
 from avfusion.fusion import variants
 from avfusion.jobs.compare import compare_job, robustness_of
 from avfusion.jobs.train import train_job
-from avfusion.metrics import log_loss
+from avfusion.scoring.metrics import log_loss
+from avfusion.scoring.tsv import write_course_tsv
 from avfusion.tracking.lookup import LoggedRun, find_experiment, finished_runs, read_config, read_predictions, seed_runs
 from avfusion.tracking.models import check_model
 from avfusion.tracking.session import EXPERIMENT as DEFAULT
-from avfusion.tsv import write_course_tsv
+from avfusion.training.experiment import resolve_params
 from tests.stores import make_store
 
 EXPERIMENT = "compared"
@@ -200,7 +200,7 @@ def test_runs_from_before_a_hyperparameter_are_trained_with_its_default(
         del config["params"]["precision"]
         return config
 
-    monkeypatch.setattr("avfusion.comparison.trained.read_config", older)
+    monkeypatch.setattr("avfusion.analysis.trained.read_config", older)
     recipes = trained_variants(entries_of_experiment(EXPERIMENT, "none", "none")).recipes.values()
     assert {recipe.params["precision"] for recipe in recipes} == {"float32"}
     assert {recipe.params["epochs"] for recipe in recipes} == {2}

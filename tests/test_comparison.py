@@ -8,16 +8,16 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from avfusion.comparison.contenders import SCORES, Contender, locations_in_order
-from avfusion.comparison.pairs import Verdict, compare, holm, mcnemar_p_value, verdict
-from avfusion.comparison.places import places_of_names
+from avfusion.analysis.contenders import SCORES, Contender, locations_in_order
+from avfusion.analysis.intervals import Interval, SeedError, class_weights, draw_locations, estimate
+from avfusion.analysis.over_seeds import difference_over_seeds, mean_over_seeds
+from avfusion.analysis.pairs import Verdict, compare, holm, mcnemar_p_value, verdict
+from avfusion.analysis.places import places_of_names
+from avfusion.analysis.resampling import Locations
 from avfusion.errors import UserError
-from avfusion.evaluation import evaluate
 from avfusion.figures import forest_plot, reliability_diagram, robustness_curve
-from avfusion.intervals.estimates import Interval, SeedError, class_weights, draw_locations, estimate
-from avfusion.intervals.locations import Locations
-from avfusion.intervals.seeded import difference_over_seeds, mean_over_seeds
-from avfusion.predictions import Predictions
+from avfusion.scoring.evaluation import evaluate
+from avfusion.scoring.predictions import Predictions
 from benchmarks.comparison import SCENARIOS, run, simulate, tau_locations
 
 CLASSES = ("airport", "bus", "park")

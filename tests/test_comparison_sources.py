@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avfusion.comparison.contenders import Contender, locations_in_order, same_clips
-from avfusion.comparison.entries import entries_of_folder
-from avfusion.comparison.places import read_places
+from avfusion.analysis.contenders import Contender, locations_in_order, same_clips
+from avfusion.analysis.entries import entries_of_folder
+from avfusion.analysis.places import read_places
 from avfusion.errors import UserError
-from avfusion.tsv import write_course_tsv
+from avfusion.scoring.tsv import write_course_tsv
 from tests.test_comparison import answers
 
 

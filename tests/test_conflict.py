@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from avfusion.conflict import (
+from avfusion.analysis.conflict import (
     ALL,
     CELLS,
     align,
@@ -16,7 +16,7 @@ from avfusion.conflict import (
     rescues_and_harms,
 )
 from avfusion.errors import UserError
-from avfusion.predictions import Predictions
+from avfusion.scoring.predictions import Predictions
 
 CLASSES = ("bus", "park", "tram", "never")
 LABELS = [0, 0, 0, 0, 1, 1, 2, 2]

@@ -7,13 +7,13 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from avfusion.conflict import align, cell_table, conflict_clips, oracle_accuracy, rescues_and_harms
+from avfusion.analysis.conflict import align, cell_table, conflict_clips, oracle_accuracy, rescues_and_harms
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
 from avfusion.jobs.conflict import conflict_job
-from avfusion.predictions import Predictions
+from avfusion.scoring.predictions import Predictions
+from avfusion.scoring.tsv import write_course_tsv
 from avfusion.tracking.lookup import find_experiment, finished_runs, read_predictions, seed_runs
-from avfusion.tsv import write_course_tsv
 from tests.study_runs import EXPERIMENT, study_runs
 
 CLASSES = ("airport", "bus", "park")

@@ -18,17 +18,17 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from avfusion.classifier import SceneClassifier
-from avfusion.experiment import Result, score_test, train
 from avfusion.features import FeatureStore
 from avfusion.jobs.sweep import sweep_job
 from avfusion.jobs.train import train_job
-from avfusion.parallel import Training
-from avfusion.stored_results import StoredResults
-from avfusion.task import Task
 from avfusion.tracking.failures import RETRIES, TrackingError, bound_waiting, tracked
 from avfusion.tracking.runs import experiment_run, job_run
 from avfusion.tracking.session import connect
+from avfusion.training.classifier import SceneClassifier
+from avfusion.training.experiment import Result, score_test, train
+from avfusion.training.parallel import Training
+from avfusion.training.stored_results import StoredResults
+from avfusion.training.task import Task
 from tests.stores import make_store
 from tests.test_entrypoints import call, mistake
 
@@ -77,7 +77,7 @@ def trainings(tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", tmp_path.name)
     counted = Trainings()
     monkeypatch.setattr("avfusion.jobs.train.train", counted.train)
-    monkeypatch.setattr("avfusion.parallel._trained", counted.here)
+    monkeypatch.setattr("avfusion.training.parallel._trained", counted.here)
     monkeypatch.setattr("avfusion.tracking.records.log_model", counted.log_model)
     monkeypatch.setattr("avfusion.tracking.records.save_figure", save_nothing)
     monkeypatch.setattr("avfusion.tracking.artifacts.save_figure", save_nothing)

@@ -3,7 +3,7 @@ import pytest
 from sklearn import metrics as reference
 
 from avfusion.errors import UserError
-from avfusion.evaluation import (
+from avfusion.scoring.evaluation import (
     METRICS,
     clips_of_seconds,
     confusion,
@@ -16,7 +16,7 @@ from avfusion.evaluation import (
     second_frames,
     sum_log_softmax,
 )
-from avfusion.predictions import Predictions
+from avfusion.scoring.predictions import Predictions
 
 CLASSES = tuple("abcde")
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from avfusion.experiment import Result, best_epoch, resolve_params, score_test, train
 from avfusion.fusion import FusionNetwork, variants
-from avfusion.task import MODALITIES, TEST, Task
-from avfusion.training import Epoch
+from avfusion.training.experiment import Result, best_epoch, resolve_params, score_test, train
+from avfusion.training.fit import Epoch
+from avfusion.training.task import MODALITIES, TEST, Task
 from tests.stores import make_store
 
 CPU = torch.device("cpu")

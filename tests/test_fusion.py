@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import batch_norm, relu
 
-from avfusion.classifier import Description, SceneClassifier
 from avfusion.errors import UserError
 from avfusion.fusion import FusionNetwork, Shape, build, choose_variants, variants
-from avfusion.hyperparameters import resolve
-from avfusion.precision import check_precision
-from avfusion.standardize import Standardize
-from avfusion.training import RECIPE, Examples, fit_stages
+from avfusion.fusion.hyperparameters import resolve
+from avfusion.training.classifier import Description, SceneClassifier
+from avfusion.training.fit import RECIPE, Examples, fit_stages
+from avfusion.training.precision import check_precision
+from avfusion.training.standardization import Standardize
 
 SHAPE = Shape(audio_dim=10, video_dim=14, n_frames=6, n_classes=3)
 FEATURES = {"embedder": {"name": "toy", "trained": False}}

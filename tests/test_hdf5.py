@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import torch
 
+from avfusion.analysis.robustness import choose_shifts, robustness
 from avfusion.errors import UserError
-from avfusion.experiment import resolve_params, score_test, train
 from avfusion.features import FeatureStore, Modality
+from avfusion.features.hdf5 import export_features, import_features, is_features_folder
 from avfusion.fusion import variants
-from avfusion.hdf5 import export_features, import_features, is_features_folder
 from avfusion.jobs.features import open_features
-from avfusion.robustness import choose_shifts, robustness
-from avfusion.task import TEST, TRAIN, VALIDATION, Task
+from avfusion.training.experiment import resolve_params, score_test, train
+from avfusion.training.task import TEST, TRAIN, VALIDATION, Task
 from tests.bombs import claimed_terabytes, external, never_written, virtual
 from tests.fakes import KillAtRename
 from tests.hdf5_files import DIM, edit, features, new_file, stems, write_baseline, write_course, write_moments

@@ -3,7 +3,7 @@
 import pytest
 
 from avfusion.errors import UserError
-from avfusion.hyperparameters import Hyperparameter, Real, Switch, Whole, check_known, parse_params, resolve
+from avfusion.fusion.hyperparameters import Hyperparameter, Real, Switch, Whole, check_known, parse_params, resolve
 
 TABLE: dict[str, Hyperparameter] = {
     "alpha": Real(0.5, low=0.0, high=1.0, search=(0.1, 0.9)),

@@ -46,7 +46,7 @@ from entrypoints.command import command
 from tests.at_work import stay
 
 def job():
-    from avfusion.processes import spread
+    from avfusion.system.processes import spread
     return list(spread(stay, [Path("at-1"), Path("at-2")], 2, get_context("forkserver")))
 
 if __name__ == "__main__":

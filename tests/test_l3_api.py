@@ -84,7 +84,7 @@ def test_precision_bf16_is_close(l3: L3) -> None:
 
 @pytest.mark.parametrize(("hardware", "precision"), [(True, "bf16"), (False, "float32")])
 def test_precision_auto_follows_the_hardware(monkeypatch: pytest.MonkeyPatch, hardware: bool, precision: str) -> None:
-    monkeypatch.setattr("avfusion.device.cpu_has_amx", lambda: hardware)
+    monkeypatch.setattr("avfusion.system.device.cpu_has_amx", lambda: hardware)
     monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: hardware)
     assert choose_precision("auto", torch.device("cpu")) == precision
     assert choose_precision("auto", torch.device("cuda")) == precision

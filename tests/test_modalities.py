@@ -9,14 +9,14 @@ import torch
 
 from avfusion.datasets import Clip, Dataset
 from avfusion.errors import UserError
-from avfusion.experiment import resolve_params, score_test, train
 from avfusion.features import FeatureStore
 from avfusion.features.layout import Json
 from avfusion.features.parts import Part, no_features, write_part
 from avfusion.features.writer import writing
 from avfusion.fusion import variants
 from avfusion.jobs.train import check_trainable
-from avfusion.task import MODALITIES, TEST, TRAIN, Task
+from avfusion.training.experiment import resolve_params, score_test, train
+from avfusion.training.task import MODALITIES, TEST, TRAIN, Task
 from tests.stores import make_store
 
 CPU = torch.device("cpu")

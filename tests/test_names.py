@@ -22,23 +22,22 @@ from matplotlib.text import Text
 from mlflow import MlflowClient
 from mlflow.utils.validation import _validate_metric
 
-from avfusion.classifier import SceneClassifier
-from avfusion.comparison.pairs import compare
+from avfusion.analysis.pairs import compare
 from avfusion.datasets import Dataset, read_dataset
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
+from avfusion.features.hdf5 import export_features, import_features
 from avfusion.features.parts import Part, write_part
 from avfusion.features.writer import writing
 from avfusion.figures import clip_timeline, confusion_heatmap
 from avfusion.figures.style import PlainFigure
-from avfusion.hdf5 import export_features, import_features
 from avfusion.jobs.compare import compare_job
 from avfusion.jobs.conflict import conflict_job
 from avfusion.jobs.predict import Options, Prediction
 from avfusion.jobs.report import report_job
 from avfusion.jobs.train import train_job
-from avfusion.names import check_name, escaped, file_names, markdown, metric_name
-from avfusion.prediction.clips import Query
+from avfusion.serving.clips import Query
+from avfusion.system.names import check_name, escaped, file_names, markdown, metric_name
 from avfusion.tracking.lookup import (
     LoggedRun,
     find_experiment,
@@ -47,6 +46,7 @@ from avfusion.tracking.lookup import (
     read_table,
 )
 from avfusion.tracking.stored_models import fetch_model
+from avfusion.training.classifier import SceneClassifier
 
 EXPERIMENT = "any names"
 CLASSES = (
@@ -208,7 +208,7 @@ def test_predict_answers_in_one_form(study: Study, tmp_path: Path) -> None:
 
 
 def test_report_compare_and_conflict(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("avfusion.comparison.results.compare", partial(compare, draws=20))
+    monkeypatch.setattr("avfusion.analysis.results.compare", partial(compare, draws=20))
     report_job(experiment=EXPERIMENT, predictions="none", output=str(tmp_path / "report"))
     compare_job(
         experiment=EXPERIMENT, filter="none", runs="none", predictions="none", locations="none", shifts="none",

@@ -8,20 +8,20 @@ import torch
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from avfusion.classifier import Description, SceneClassifier
 from avfusion.embedders import load_embedder
 from avfusion.errors import UserError
-from avfusion.experiment import hyperparameters
 from avfusion.figures import clip_timeline
 from avfusion.fusion import Shape, variants
 from avfusion.media import MediaError
-from avfusion.prediction.answers import answer, responsible
-from avfusion.prediction.clips import Query
-from avfusion.prediction.content import ContentWatcher
-from avfusion.prediction.embedding import WEIGHTS, carried_weights, check_named, load_same, save_embedder
-from avfusion.prediction.extractor import Extractor, SharedExtractors, missing_in_words
-from avfusion.prediction.timeline import make_timeline
-from avfusion.standardize import Standardize
+from avfusion.serving.answers import answer, responsible
+from avfusion.serving.clips import Query
+from avfusion.serving.content import ContentWatcher
+from avfusion.serving.embedding import WEIGHTS, carried_weights, check_named, load_same, save_embedder
+from avfusion.serving.extractor import Extractor, SharedExtractors, missing_in_words
+from avfusion.serving.timeline import make_timeline
+from avfusion.training.classifier import Description, SceneClassifier
+from avfusion.training.experiment import hyperparameters
+from avfusion.training.standardization import Standardize
 from tests.fakes import FakeEmbedder
 from tests.media_files import greys, make_clip, tone, write_sound, write_video
 

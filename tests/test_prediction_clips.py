@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from avfusion.errors import UserError
-from avfusion.prediction.clips import Query, find_clips
+from avfusion.serving.clips import Query, find_clips
 
 
 def touch(folder: Path, *names: str) -> None:

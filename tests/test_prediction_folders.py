@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from avfusion.errors import UserError
-from avfusion.prediction_folders import read_folder
-from avfusion.tsv import write_course_tsv
+from avfusion.scoring.folders import read_folder
+from avfusion.scoring.tsv import write_course_tsv
 from tests.test_predictions import some
 
 

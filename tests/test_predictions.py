@@ -6,9 +6,9 @@ import pytest
 from numpy.typing import NDArray
 
 from avfusion.errors import UserError
-from avfusion.evaluation import evaluate
-from avfusion.predictions import Predictions
-from avfusion.tsv import (
+from avfusion.scoring.evaluation import evaluate
+from avfusion.scoring.predictions import Predictions
+from avfusion.scoring.tsv import (
     read_course_tsv,
     read_dcase_tsv,
     write_course_tsv,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from avfusion.errors import UserError
-from avfusion.processes import spread
+from avfusion.system.processes import spread
 from tests.at_work import square_unless_killed
 from tests.kills import ROOT, alive, wait_until
 

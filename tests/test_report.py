@@ -11,10 +11,9 @@ import pytest
 from matplotlib.figure import Figure
 from sklearn.metrics import accuracy_score, log_loss, precision_recall_fscore_support
 
-from avfusion.comparison.contenders import Contender
-from avfusion.comparison.pairs import compare
+from avfusion.analysis.contenders import Contender
+from avfusion.analysis.pairs import compare
 from avfusion.errors import UserError
-from avfusion.predictions import Predictions
 from avfusion.report import published
 from avfusion.report.certainty import accuracy, gain, in_words
 from avfusion.report.claims import JUDGES, Verdict
@@ -24,7 +23,8 @@ from avfusion.report.from_files import locations_by_name, material_of_folder
 from avfusion.report.fusion_section import best_alpha_table, score_table
 from avfusion.report.material import STUDY_MODELS, Material, Model, Sweep, over_same_clips
 from avfusion.report.writing import write_report
-from avfusion.tsv import write_course_tsv
+from avfusion.scoring.predictions import Predictions
+from avfusion.scoring.tsv import write_course_tsv
 
 PLACES = ("lisbon-1", "milan-2", "paris-3", "vienna-4")
 SEGMENTS = 40

@@ -9,9 +9,9 @@ from mlflow import MlflowClient
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
 from avfusion.jobs.report import report_job
-from avfusion.metrics import accuracy
 from avfusion.report.from_runs import material_of_experiment
 from avfusion.report.material import Material
+from avfusion.scoring.metrics import accuracy
 from avfusion.tracking.lookup import find_experiment, finished_runs, read_predictions, read_table, seed_runs
 from tests.study_runs import EXPERIMENT, study_runs
 

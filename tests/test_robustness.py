@@ -3,15 +3,15 @@ import pandas as pd
 import pytest
 import torch
 
-from avfusion.classifier import SceneClassifier
-from avfusion.comparison.held_out_cities import Recipe, choose_cities, held_out, over_cities, without_city
+from avfusion.analysis.held_out_cities import Recipe, choose_cities, held_out, over_cities, without_city
+from avfusion.analysis.robustness import SHIFTS, Batch, Shift, choose_shifts, robustness
 from avfusion.errors import UserError
-from avfusion.evaluation import evaluate
-from avfusion.experiment import Trained, resolve_params, score_test, train
 from avfusion.features import FeatureStore
 from avfusion.fusion import variants
-from avfusion.robustness import SHIFTS, Batch, Shift, choose_shifts, robustness
-from avfusion.task import TEST, TRAIN, VALIDATION, Task
+from avfusion.scoring.evaluation import evaluate
+from avfusion.training.classifier import SceneClassifier
+from avfusion.training.experiment import Trained, resolve_params, score_test, train
+from avfusion.training.task import TEST, TRAIN, VALIDATION, Task
 from tests.stores import make_store
 
 FAST = {"epochs": "3", "batch_size": "16", "learning_rate": "0.003"}

@@ -7,7 +7,7 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from avfusion.presence import host, own_mark, process_space
+from avfusion.system.presence import host, own_mark, process_space
 from avfusion.tracking.runs import HOST, PROCESS, REASON, SPACE, experiment_run, job_run
 from avfusion.tracking.session import connect
 

@@ -27,14 +27,14 @@ from mlflow.pyfunc import scoring_server
 
 from avfusion.errors import UserError
 from avfusion.features.parts import Part, no_features
-from avfusion.prediction import extractor as extractor_module
-from avfusion.prediction.answers import answer
-from avfusion.prediction.clips import Query
-from avfusion.prediction.extractor import SharedExtractors
-from avfusion.prediction.upload import ServerLimits, Upload, read_clip
-from avfusion.serving import MLFLOWS_SERVER
+from avfusion.serving import extractor as extractor_module
+from avfusion.serving.answers import answer
+from avfusion.serving.clips import Query
+from avfusion.serving.extractor import SharedExtractors
+from avfusion.serving.model import MLFLOWS_SERVER
+from avfusion.serving.upload import ServerLimits, Upload, read_clip
+from avfusion.system.work_folder import WorkFolder
 from avfusion.tracking.models import REQUIREMENTS, log_model
-from avfusion.work_folder import WorkFolder
 from tests.media_files import greys, tone, write_sound, write_video
 from tests.test_prediction import CLASSES, DEMO, make_classifier, with_companions
 
@@ -220,8 +220,8 @@ def test_the_model_holds_no_pickle_and_names_what_it_imports(model_uri: str, tmp
     folder = Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=str(tmp_path)))
     suffixes = {path.suffix for path in folder.rglob("*") if path.is_file()}
     assert not suffixes & {".pkl", ".pickle", ".pt", ".pth", ".joblib"}
-    assert (folder / "code/avfusion/serving.py").is_file()
-    code = "import avfusion.serving, sys; print(*{name.split('.')[0] for name in sys.modules})"
+    assert (folder / "code/avfusion/serving/model.py").is_file()
+    code = "import avfusion.serving.model, sys; print(*{name.split('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], cwd=folder / "code", capture_output=True, text=True, check=True)
     distributions = packages_distributions()
     project = {name.split("==")[0] for name in (folder / "requirements.txt").read_text().split()}

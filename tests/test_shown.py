@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from avfusion.errors import UserError
-from avfusion.shown import masked, printable, refuse_secret
+from avfusion.system.shown import masked, printable, refuse_secret
 from avfusion.tracking.session import connect, ui_lines
 from avfusion.tuning.storage import open_storage, resolve_storage
 from entrypoints.command import command

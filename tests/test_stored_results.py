@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from avfusion.experiment import Result, resolve_params, score_test, train
 from avfusion.fusion import FusionNetwork, variants
-from avfusion.parallel import Training, train_many
-from avfusion.predictions import Predictions
-from avfusion.stored_results import StoredResults
-from avfusion.task import Task
+from avfusion.scoring.predictions import Predictions
+from avfusion.training.experiment import Result, resolve_params, score_test, train
+from avfusion.training.parallel import Training, train_many
+from avfusion.training.stored_results import StoredResults
+from avfusion.training.task import Task
 from tests.stores import make_store
 
 CPU = torch.device("cpu")

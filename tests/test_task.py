@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from avfusion.errors import UserError
-from avfusion.standardize import clip_moments, global_mean_std
-from avfusion.task import TEST, TRAIN, VALIDATION, Task
+from avfusion.training.standardization import clip_moments, global_mean_std
+from avfusion.training.task import TEST, TRAIN, VALIDATION, Task
 from tests.stores import make_store
 
 

@@ -14,15 +14,15 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from avfusion.errors import UserError
-from avfusion.evaluation import evaluate
 from avfusion.fusion.late import LateFusion
 from avfusion.fusion.lstm import LSTM
 from avfusion.jobs.export import export_job
 from avfusion.jobs.main import main_job
 from avfusion.jobs.sweep import sweep_job
 from avfusion.jobs.train import parse_seeds, train_job
-from avfusion.sweep import STUDY_ALPHAS, VALIDATION_COLUMNS, choose_alpha, parse_alphas
-from avfusion.tsv import read_course_tsv
+from avfusion.scoring.evaluation import evaluate
+from avfusion.scoring.tsv import read_course_tsv
+from avfusion.training.alpha_sweep import STUDY_ALPHAS, VALIDATION_COLUMNS, choose_alpha, parse_alphas
 from tests.processors import without_bf16
 from tests.stores import CLASSES, make_store
 
@@ -86,7 +86,7 @@ def test_a_run_holds_configuration_curves_and_scores(trained: Trained) -> None:
 def test_bf16_where_it_is_slow_is_told(
     trained: Trained, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, hardware: bool
 ) -> None:
-    monkeypatch.setattr("avfusion.device.cpu_has_amx", lambda: hardware)
+    monkeypatch.setattr("avfusion.system.device.cpu_has_amx", lambda: hardware)
     given = "epochs=1,batch_size=16,precision=bf16"
     train_job(features=str(trained[0]), variants="late", seeds="0", params=given, device="cpu")
     assert ("this hardware does not multiply bf16" in caplog.text) is not hardware

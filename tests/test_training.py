@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from avfusion.errors import UserError
-from avfusion.hyperparameters import resolve
-from avfusion.training import RECIPE, Examples, fit, scores
+from avfusion.fusion.hyperparameters import resolve
+from avfusion.training.fit import RECIPE, Examples, fit, scores
 
 
 class Linear(nn.Module):

@@ -19,18 +19,18 @@ from optuna import Study
 from optuna.trial import TrialState
 
 from avfusion.errors import UserError
-from avfusion.experiment import hyperparameters, score_test, train
 from avfusion.features import FeatureStore
 from avfusion.fusion import variants
 from avfusion.fusion.late import LateFusion
 from avfusion.jobs import tune
 from avfusion.jobs.tune import tune_job
-from avfusion.parallel import Training
-from avfusion.presence import Mark, gone
-from avfusion.stored_results import StoredResults
-from avfusion.task import Task
+from avfusion.system.presence import Mark, gone
 from avfusion.tracking.lookup import finished_runs, read_predictions, seed_runs
 from avfusion.tracking.stored_models import load_classifier
+from avfusion.training.experiment import hyperparameters, score_test, train
+from avfusion.training.parallel import Training
+from avfusion.training.stored_results import StoredResults
+from avfusion.training.task import Task
 from avfusion.tuning.leader import LEADER
 from avfusion.tuning.pool import Pool
 from avfusion.tuning.storage import open_storage, resolve_storage
@@ -83,7 +83,7 @@ def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, track
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"")
 
-    monkeypatch.setattr("avfusion.parallel._trained", here)
+    monkeypatch.setattr("avfusion.training.parallel._trained", here)
     if "retrained" not in request.node.name:
         monkeypatch.setattr("avfusion.tracking.records.log_model", lambda classifier: "")
     monkeypatch.setattr("avfusion.tracking.records.save_figure", save)
@@ -325,7 +325,7 @@ def test_a_retraining_that_was_broken_off_goes_on(
     (tuned,), seeds = runs("again", "tuned"), runs("again", "seed")
     assert tuned.info.status == "FINISHED" and len(seeds) == 2
     with monkeypatch.context() as context:
-        context.setattr("avfusion.parallel._trained", lambda *_: iter(()))  # nothing is trained again
+        context.setattr("avfusion.training.parallel._trained", lambda *_: iter(()))  # nothing is trained again
         run_tune(store, **settings)
     assert [run.info.run_id for run in runs("again", "tuned")] == [tuned.info.run_id]
     assert [run.info.run_id for run in runs("again", "seed")] == [run.info.run_id for run in seeds]
@@ -346,7 +346,7 @@ def test_who_joins_lends_workers_and_leaves_the_end_to_the_leader(store: Path, s
     study = study_of(storage, "joined")
     (parent,) = runs("joined", "study")
     leader = {"host": os.uname().nodename, "pid": os.getppid()}
-    from avfusion.presence import born
+    from avfusion.system.presence import born
 
     study.set_user_attr(LEADER, {**leader, "born": born(os.getppid()), "beats": 0})
     lines = run_tune(store, **settings, promote="true")

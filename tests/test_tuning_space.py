@@ -10,7 +10,7 @@ from optuna.trial import create_trial
 
 from avfusion.errors import UserError
 from avfusion.fusion import FusionNetwork, variants
-from avfusion.hyperparameters import parse_params
+from avfusion.fusion.hyperparameters import parse_params
 from avfusion.tuning.sampling import SAMPLERS, NamedSeeds, make_pruner
 from avfusion.tuning.space import Choices, Range, make_space
 from avfusion.tuning.storage import open_storage

@@ -15,8 +15,8 @@ from optuna.trial import TrialState
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
 from avfusion.fusion import variants
-from avfusion.presence import gone, own_mark
-from avfusion.task import Task
+from avfusion.system.presence import gone, own_mark
+from avfusion.training.task import Task
 from avfusion.tuning.leader import LEADER, Leadership
 from avfusion.tuning.retry import MOST_RETRIES, retry
 from avfusion.tuning.space import Space, make_space
@@ -190,7 +190,7 @@ def test_who_leads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = Leadership(study)
     assert first.leads
     parent: dict[str, str | int] = {"host": platform.node(), "pid": os.getppid(), "born": ""}
-    monkeypatch.setattr("avfusion.presence.born", lambda pid: "")
+    monkeypatch.setattr("avfusion.system.presence.born", lambda pid: "")
     assert not gone(parent)
     study.set_user_attr(LEADER, parent)
     second = Leadership(study)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from avfusion.work_folder import PREFIX, WorkFolder, remove_left_overs
+from avfusion.system.work_folder import PREFIX, WorkFolder, remove_left_overs
 
 HOLD = """
 import sys
-from avfusion.work_folder import WorkFolder
+from avfusion.system.work_folder import WorkFolder
 folder = WorkFolder()
 (folder.path / "upload").write_text("content")
 print(folder.path, flush=True)

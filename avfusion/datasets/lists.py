@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from avfusion.errors import UserError
-from avfusion.names import check_name
+from avfusion.system.names import check_name
 
 _KINDS = {",": "CSV", "\t": "tab-separated"}
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from avfusion.datasets.clips import SPLITS
 from avfusion.errors import UserError
-from avfusion.seeds import derive_seed
+from avfusion.system.seeds import derive_seed
 
 # Aims, as shares of the clips of each class; whole locations are taken, and at least one.
 TEST_SHARE = 0.25

@@ -12,7 +12,7 @@ from avfusion.extraction.executor_base import Executor, Means
 from avfusion.extraction.part_places import Place
 from avfusion.extraction.pool import Outcome, WorkerPool
 from avfusion.extraction.worker import Settings, Task
-from avfusion.processes import available_cores
+from avfusion.system.processes import available_cores
 
 NONE = "none"
 

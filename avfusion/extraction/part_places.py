@@ -12,8 +12,8 @@ from avfusion.features.layout import cannot_write
 from avfusion.features.parts import Part, part_name, part_sources, read_part, write_part
 from avfusion.features.sources import Sources
 from avfusion.media.container import one_line
-from avfusion.shown import masked
-from avfusion.work_folder import WorkFolder
+from avfusion.system.shown import masked
+from avfusion.system.work_folder import WorkFolder
 
 _EXAMPLES = "for instance s3://bucket/folder or file:///shared/folder"
 

@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 
 from avfusion.errors import UserError
 from avfusion.extraction.worker import UNWANTED, DecodeClock, Done, Ready, Settings, Stopped, Task, work
-from avfusion.memory_limit import gigabytes
-from avfusion.processes import Worker
+from avfusion.system.memory_limit import gigabytes
+from avfusion.system.processes import Worker
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 # A forked copy of a process with threads (torch, the progress bar) may deadlock.
@@ -78,7 +78,7 @@ class WorkerPool:
             timeout: seconds that decoding one clip may take.
 
         Raises:
-            UserError: the setting of a clip's memory makes no sense (see `avfusion.memory_limit`).
+            UserError: the setting of a clip's memory makes no sense (see `avfusion.system.memory_limit`).
         """
         gigabytes()
         self._settings, self._threads, self._timeout = settings, threads, timeout

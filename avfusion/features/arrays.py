@@ -11,8 +11,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from avfusion.atomic import replacing
 from avfusion.features.parts import Features
+from avfusion.system.atomic import replacing
 
 
 class ArrayFile:

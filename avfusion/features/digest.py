@@ -13,9 +13,9 @@ import logging
 from contextlib import suppress
 from pathlib import Path
 
-from avfusion.atomic import write_atomically
 from avfusion.features.layout import CONTENT, STANDARDIZATION
-from avfusion.json_files import read_object
+from avfusion.system.atomic import write_atomically
+from avfusion.system.json_files import read_object
 
 NOTE = ".digest.json"
 WORTH_A_NOTE = 2**26

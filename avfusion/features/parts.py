@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from avfusion.atomic import replacing
 from avfusion.errors import UserError
 from avfusion.features.sources import UNKNOWN, Sources
+from avfusion.system.atomic import replacing
 
 Features = NDArray[np.float32]
 

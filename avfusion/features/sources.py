@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from avfusion.atomic import write_atomically
 from avfusion.features.layout import MEDIA, MEDIA_COLUMNS, csv_bytes
+from avfusion.system.atomic import write_atomically
 
 
 class Sources(NamedTuple):

@@ -29,8 +29,8 @@ from avfusion.features.layout import (
     STORE,
     Json,
 )
-from avfusion.json_files import read_object
-from avfusion.provenance import check_provenance
+from avfusion.features.provenance import check_provenance
+from avfusion.system.json_files import read_object
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -22,7 +22,6 @@ import filelock
 from safetensors.numpy import save
 
 from avfusion import __version__
-from avfusion.atomic import remove_temporaries, write_atomically
 from avfusion.datasets import Clip, Dataset
 from avfusion.errors import UserError
 from avfusion.features.arrays import array_file
@@ -45,7 +44,8 @@ from avfusion.features.layout import (
 )
 from avfusion.features.parts import Features, Part, read_part
 from avfusion.features.sources import Sources, write_sources
-from avfusion.json_files import read_object
+from avfusion.system.atomic import remove_temporaries, write_atomically
+from avfusion.system.json_files import read_object
 
 
 class StoreWriter:

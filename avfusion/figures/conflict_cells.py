@@ -34,7 +34,7 @@ def conflict_cells(cells: pd.DataFrame, title: str, *, note: str | None = None) 
     """One bar per class, split into the four cells, the class with most conflict on top.
 
     `cells` has one row per class, in the order in which they shall stand from top to bottom (as
-    `avfusion.conflict.cell_table` gives them), with clip counts in columns both, only_audio, only_video and
+    `avfusion.analysis.conflict.cell_table` gives them), with clip counts in columns both, only_audio, only_video and
     neither. A class without clips has an empty bar.
     """
     if missing := [column for column in CELLS if column not in cells.columns]:

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from avfusion.evaluation import row_normalised
 from avfusion.figures.style import SMALL_SIZE, new_matrix, write_cell
+from avfusion.scoring.evaluation import row_normalised
 
 
 def confusion_heatmap(

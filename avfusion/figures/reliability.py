@@ -18,8 +18,8 @@ COLUMNS = ("low", "high", "clips", "confidence", "accuracy")
 def reliability_diagram(tables: dict[str, pd.DataFrame], title: str, *, note: str | None = None) -> Figure:
     """One panel per variant: accuracy against confidence, bin by bin, and in grey the share of clips in each bin.
 
-    `tables` are of `avfusion.calibration.reliability`, by name. A calibrated model lies on the diagonal; below it, it
-    is too sure.
+    `tables` are of `avfusion.scoring.calibration.reliability`, by name. A calibrated model lies on the
+    diagonal; below it, it is too sure.
     """
     for name, table in tables.items():
         if missing := [column for column in COLUMNS if column not in table.columns]:

@@ -6,7 +6,7 @@ from functools import cache
 
 from avfusion.errors import unknown
 from avfusion.fusion.base import FusionNetwork, Shape
-from avfusion.hyperparameters import Value
+from avfusion.fusion.hyperparameters import Value
 
 __all__ = ["FusionNetwork", "Shape", "build", "choose_variants", "variants"]
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from avfusion.hyperparameters import Hyperparameter, Value
+from avfusion.fusion.hyperparameters import Hyperparameter, Value
 
 
 @dataclass(frozen=True)

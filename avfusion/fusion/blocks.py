@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from avfusion.hyperparameters import Hyperparameter, Real, Switch, Whole
+from avfusion.fusion.hyperparameters import Hyperparameter, Real, Switch, Whole
 
 DROPOUT = Real(0.2, low=0.0, high=0.95, search=(0.0, 0.6))
 HIDDEN = Whole(512, low=1, high=8192, search=(128, 256, 512, 1024))

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from avfusion.fusion.base import FusionNetwork, Shape
 from avfusion.fusion.blocks import DROPOUT, block
-from avfusion.hyperparameters import Whole
+from avfusion.fusion.hyperparameters import Whole
 
 
 class EarlyFusion(FusionNetwork):

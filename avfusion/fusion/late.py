@@ -6,7 +6,7 @@ from torch import Tensor
 
 from avfusion.fusion.base import FusionNetwork, Shape
 from avfusion.fusion.blocks import BRANCH, scoring_branch
-from avfusion.hyperparameters import Real
+from avfusion.fusion.hyperparameters import Real
 
 
 class LateFusion(FusionNetwork):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from avfusion.fusion.base import FusionNetwork, Shape
 from avfusion.fusion.blocks import EMBED_AND_CLASSIFY, block, output_network
-from avfusion.hyperparameters import Whole
+from avfusion.fusion.hyperparameters import Whole
 
 
 class LSTMBranch(nn.Module):

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from avfusion.fusion.base import FusionNetwork, Shape, Stage
 from avfusion.fusion.blocks import EMBED_AND_CLASSIFY
+from avfusion.fusion.hyperparameters import Choice, Real
 from avfusion.fusion.unimodal import AudioOnly, VideoOnly
-from avfusion.hyperparameters import Choice, Real
 
 RULES = ("product", "mean", "alpha")
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from avfusion.fusion.base import FusionNetwork, Shape, Stage
 from avfusion.fusion.blocks import DROPOUT, Dropout
-from avfusion.hyperparameters import Whole
+from avfusion.fusion.hyperparameters import Whole
 
 
 class FrameNetwork(nn.Module):

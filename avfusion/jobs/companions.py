@@ -1,7 +1,7 @@
 """The unimodal models that go along with a fusion's, for clips that lack a modality."""
 
-from avfusion.classifier import SceneClassifier
-from avfusion.experiment import Trained
+from avfusion.training.classifier import SceneClassifier
+from avfusion.training.experiment import Trained
 
 Companions = dict[int, dict[str, SceneClassifier]]
 """Seed -> unimodal classifiers of the same job, by the id of their variant."""

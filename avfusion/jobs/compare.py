@@ -7,24 +7,24 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from avfusion.comparison.candidates import candidates_of
-from avfusion.comparison.entries import Entries, entries_of_folder, find_places
-from avfusion.comparison.from_runs import entries_of_experiment, entries_of_runs
-from avfusion.comparison.held_out_cities import choose_cities, held_out, without_city
-from avfusion.comparison.page import build_page, in_words
-from avfusion.comparison.results import HEADLINE, Results, Robustness, results_of
-from avfusion.comparison.trained import TrainedVariants, differing_clean_scores, trained_variants
-from avfusion.device import choose_device
+from avfusion.analysis.candidates import candidates_of
+from avfusion.analysis.entries import Entries, entries_of_folder, find_places
+from avfusion.analysis.from_runs import entries_of_experiment, entries_of_runs
+from avfusion.analysis.held_out_cities import choose_cities, held_out, without_city
+from avfusion.analysis.results import HEADLINE, Results, Robustness, results_of
+from avfusion.analysis.robustness import choose_shifts, robustness
+from avfusion.analysis.trained import TrainedVariants, differing_clean_scores, trained_variants
 from avfusion.errors import UserError
 from avfusion.jobs.options import read_output, read_truth
-from avfusion.names import metric_name
-from avfusion.precision import check_precision
+from avfusion.report.comparison_page import build_page, in_words
 from avfusion.report.writing import PICTURES, write_report
-from avfusion.robustness import choose_shifts, robustness
+from avfusion.system.device import choose_device
+from avfusion.system.names import metric_name
 from avfusion.tracking.artifacts import log_table
 from avfusion.tracking.champion import best_candidate, promote_best
 from avfusion.tracking.runs import job_run, log_asked, log_batch, log_file, log_folder
 from avfusion.tracking.session import connect, ui_lines
+from avfusion.training.precision import check_precision
 
 NO_SHIFTS = "not asked for: shifts=none"
 NO_CITIES = "not asked for; cities=all trains every variant again without each city"

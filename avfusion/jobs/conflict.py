@@ -9,21 +9,21 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from avfusion.atomic import replacing, write_atomically
-from avfusion.conflict import align
+from avfusion.analysis.conflict import align
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
+from avfusion.features.provenance import note
 from avfusion.jobs.options import read_output
-from avfusion.prediction_folders import file_of_model
-from avfusion.predictions import Predictions
-from avfusion.provenance import note
 from avfusion.report.conflict_analysis import conflict_figures, conflict_tables
 from avfusion.report.writing import png
+from avfusion.scoring.folders import file_of_model
+from avfusion.scoring.predictions import Predictions
+from avfusion.scoring.tsv import read_course_tsv
+from avfusion.system.atomic import replacing, write_atomically
 from avfusion.tracking.artifacts import log_table
 from avfusion.tracking.lookup import find_run, read_config, read_predictions, seed_runs
 from avfusion.tracking.runs import job_run, log_asked, log_batch, log_folder
 from avfusion.tracking.session import connect
-from avfusion.tsv import read_course_tsv
 
 TOP = 3
 """Classes of most conflict whose errors are shown in the terminal."""

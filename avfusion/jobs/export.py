@@ -1,7 +1,7 @@
 """The job `export`: a feature store as the course's HDF5 files."""
 
 from avfusion.errors import UserError
-from avfusion.hdf5 import export_features
+from avfusion.features.hdf5 import export_features
 from avfusion.jobs.features import open_features
 from avfusion.jobs.options import read_output
 

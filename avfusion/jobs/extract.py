@@ -11,8 +11,8 @@ from avfusion.errors import UserError, unknown
 from avfusion.extraction import MODALITIES, Modalities, extract
 from avfusion.extraction.executors import check_executor
 from avfusion.features import FeatureStore
+from avfusion.features.provenance import tags, title
 from avfusion.jobs.options import RUNS, read_output, read_truth
-from avfusion.provenance import tags, title
 from avfusion.tracking.artifacts import log_features
 from avfusion.tracking.runs import job_run, log_batch, log_file, set_tags
 from avfusion.tracking.session import connect
@@ -94,7 +94,9 @@ def _room(device: str) -> int | None:
     """How many local processes with a network of their own a GPU's memory holds; None without one."""
     if device == "cpu" or not any(map(Path.exists, GPU_DRIVERS)):
         return None
-    from avfusion.device import gpu_processes  # here: torch is most of the start, and without a GPU nobody needs it
+    from avfusion.system.device import (
+        gpu_processes,  # here: torch is most of the start, and without a GPU nobody needs it
+    )
 
     return gpu_processes(device)
 

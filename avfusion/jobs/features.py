@@ -5,7 +5,7 @@ from pathlib import Path
 
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
-from avfusion.hdf5 import import_digest, import_features, is_features_folder
+from avfusion.features.hdf5 import import_digest, import_features, is_features_folder
 from avfusion.jobs.options import RUNS, read_truth
 
 _log = logging.getLogger(__name__)

@@ -1,18 +1,18 @@
 """The job `main`: from clips to compared fusion variants."""
 
 from avfusion.datasets.splits import assign_splits
-from avfusion.device import choose_device
-from avfusion.experiment import resolve_params
 from avfusion.fusion import choose_variants
-from avfusion.hyperparameters import parse_params
+from avfusion.fusion.hyperparameters import parse_params
 from avfusion.jobs.extract import DEFAULTS, Extraction, load_data, log_store, summary
 from avfusion.jobs.laps import Laps
 from avfusion.jobs.options import read_truth
 from avfusion.jobs.train import asked_for, check_trainable, comparison, parse_seeds, train_variants
 from avfusion.jobs.work import training_job
-from avfusion.precision import check_precision
-from avfusion.task import Task
+from avfusion.system.device import choose_device
 from avfusion.tracking.session import connect
+from avfusion.training.experiment import resolve_params
+from avfusion.training.precision import check_precision
+from avfusion.training.task import Task
 
 
 def main_job(

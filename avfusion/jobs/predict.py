@@ -9,26 +9,26 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from avfusion.atomic import replacing, write_atomically
-from avfusion.classifier import SceneClassifier
-from avfusion.device import choose_device
 from avfusion.errors import UserError
 from avfusion.features.parts import Part
+from avfusion.features.provenance import embedder_in_words, note
 from avfusion.figures import clip_timeline
 from avfusion.figures.style import DOTS_PER_INCH
 from avfusion.jobs.options import read_output
-from avfusion.names import file_names
-from avfusion.prediction.answers import Answer, answer, class_column
-from avfusion.prediction.clips import Query, find_clips
-from avfusion.prediction.embedding import carried_weights, check_named
-from avfusion.prediction.extractor import Extractor, missing_in_words
-from avfusion.prediction.timeline import make_timeline
-from avfusion.processes import available_cores
-from avfusion.provenance import embedder_in_words, note
+from avfusion.serving.answers import Answer, answer, class_column
+from avfusion.serving.clips import Query, find_clips
+from avfusion.serving.embedding import carried_weights, check_named
+from avfusion.serving.extractor import Extractor, missing_in_words
+from avfusion.serving.timeline import make_timeline
+from avfusion.system.atomic import replacing, write_atomically
+from avfusion.system.device import choose_device
+from avfusion.system.names import file_names
+from avfusion.system.processes import available_cores
+from avfusion.system.work_folder import WorkFolder
 from avfusion.tracking.runs import job_run, log_batch, log_file
 from avfusion.tracking.session import connect
 from avfusion.tracking.stored_models import fetch_model
-from avfusion.work_folder import WorkFolder
+from avfusion.training.classifier import SceneClassifier
 
 OUTPUT = Path("runs/predict")
 """Folder of what is written unless another is named."""
@@ -85,7 +85,7 @@ def _number(name: str, text: str, what: str, least: float = 1e-9) -> float:
 def predict_job(*, clip: str, audio: str, video: str, **options: str) -> list[str]:
     """Say which scene each clip shows; returns what to tell people.
 
-    Clips as of `avfusion.prediction.clips.find_clips`, the other options as of `Options`. Writes predictions.csv and
+    Clips as of `avfusion.serving.clips.find_clips`, the other options as of `Options`. Writes predictions.csv and
     timelines to a folder and into a run. Raises `UserError` for what cannot be used, and if no clip can.
     """
     chosen = Options.parse(**options)

@@ -8,10 +8,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from avfusion import __version__
-from avfusion.atomic import write_atomically
 from avfusion.datasets import Dataset, read_dataset
 from avfusion.datasets.scenes import render_scenes
-from avfusion.device import choose_device
 from avfusion.errors import UserError
 from avfusion.figures import l3_net
 from avfusion.jobs.options import RUNS, read_output
@@ -19,6 +17,8 @@ from avfusion.l3.presets import preset_config
 from avfusion.l3.weights import save_weights, weights_digest
 from avfusion.pretraining.learning import Learner, Plan, Progress
 from avfusion.pretraining.material import prepare
+from avfusion.system.atomic import write_atomically
+from avfusion.system.device import choose_device
 from avfusion.tracking.artifacts import log_figure
 from avfusion.tracking.runs import commit, job_run, log_batch, log_file
 from avfusion.tracking.session import connect, ui_lines

@@ -7,16 +7,16 @@ from itertools import islice
 import pandas as pd
 import torch
 
-from avfusion.experiment import Result
 from avfusion.features import FeatureStore
+from avfusion.features.provenance import tags
 from avfusion.fusion import FusionNetwork
-from avfusion.hyperparameters import Value
+from avfusion.fusion.hyperparameters import Value
 from avfusion.jobs.companions import Companions, accompany
 from avfusion.jobs.work import Work
-from avfusion.parallel import Training, train_many
-from avfusion.provenance import tags
 from avfusion.tracking.champion import Candidate
 from avfusion.tracking.records import log_best_model, log_result, log_scores, log_seeds
+from avfusion.training.experiment import Result
+from avfusion.training.parallel import Training, train_many
 
 TUNED, DEFAULT = "tuned", "default"
 SCORES = ("val/accuracy", "val/log_loss", "test/accuracy", "test/log_loss", "test/macro_f1")

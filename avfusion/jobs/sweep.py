@@ -5,25 +5,25 @@ from functools import partial
 import pandas as pd
 from tqdm import tqdm
 
-from avfusion.device import choose_device
 from avfusion.errors import UserError
-from avfusion.experiment import Result, resolve_params
 from avfusion.features import FeatureStore
+from avfusion.features.provenance import note, tags, title
 from avfusion.figures import alpha_curve
 from avfusion.fusion import variants
-from avfusion.hyperparameters import parse_params
+from avfusion.fusion.hyperparameters import parse_params
 from avfusion.jobs.features import open_features
 from avfusion.jobs.train import check_trainable, parse_seeds
 from avfusion.jobs.work import training_job
-from avfusion.parallel import Training, train_many
-from avfusion.precision import check_precision
-from avfusion.provenance import note, tags, title
-from avfusion.sweep import VALIDATION_COLUMNS, choose_alpha, parse_alphas, sweep_table
-from avfusion.task import Task
+from avfusion.system.device import choose_device
 from avfusion.tracking.artifacts import log_features, log_figure, log_table
 from avfusion.tracking.records import log_result, log_scores
 from avfusion.tracking.runs import log_batch, set_tags
 from avfusion.tracking.session import connect, ui_lines
+from avfusion.training.alpha_sweep import VALIDATION_COLUMNS, choose_alpha, parse_alphas, sweep_table
+from avfusion.training.experiment import Result, resolve_params
+from avfusion.training.parallel import Training, train_many
+from avfusion.training.precision import check_precision
+from avfusion.training.task import Task
 
 VARIANT = "late"
 

@@ -8,25 +8,25 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from avfusion.device import choose_device
 from avfusion.errors import UserError
-from avfusion.experiment import Result, resolve_params, score_test, train
+from avfusion.features.provenance import tags, title
 from avfusion.fusion import FusionNetwork, choose_variants
-from avfusion.hyperparameters import Value, parse_params
+from avfusion.fusion.hyperparameters import Value, parse_params
 from avfusion.jobs.companions import Companions, accompany
 from avfusion.jobs.features import open_features
 from avfusion.jobs.options import read_truth
 from avfusion.jobs.work import Work, training_job
-from avfusion.precision import check_precision
-from avfusion.provenance import tags, title
-from avfusion.task import TEST, TRAIN, VALIDATION, Task
+from avfusion.system.device import choose_device
 from avfusion.tracking.models import REGISTERED
 from avfusion.tracking.models import register as register_model
 from avfusion.tracking.records import log_best_model, log_result, log_seeds
 from avfusion.tracking.runs import set_tags
 from avfusion.tracking.session import connect, ui_lines
 from avfusion.tracking.summary import log_summary
-from avfusion.training import Epoch
+from avfusion.training.experiment import Result, resolve_params, score_test, train
+from avfusion.training.fit import Epoch
+from avfusion.training.precision import check_precision
+from avfusion.training.task import TEST, TRAIN, VALIDATION, Task
 
 HEADLINE = {
     "accuracy": "test/accuracy",

@@ -8,23 +8,23 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from avfusion.device import choose_device
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
+from avfusion.features.provenance import tags, title
 from avfusion.jobs.companions import Companions
 from avfusion.jobs.features import open_features
 from avfusion.jobs.options import read_truth
 from avfusion.jobs.retrain import DEFAULT, TUNED, comparison_lines, retrain
 from avfusion.jobs.train import check_trainable, parse_seeds
 from avfusion.jobs.work import Work, training_job
-from avfusion.precision import check_precision
-from avfusion.provenance import tags, title
-from avfusion.task import Task
+from avfusion.system.device import choose_device
 from avfusion.tracking.artifacts import log_table
 from avfusion.tracking.champion import Candidate, promote_best
 from avfusion.tracking.session import connect, ui_lines
 from avfusion.tracking.studies import TrialRuns, close_left, study_run
 from avfusion.tracking.study_records import StudyRecord, log_study
+from avfusion.training.precision import check_precision
+from avfusion.training.task import Task
 from avfusion.tuning.leader import Leadership
 from avfusion.tuning.plans import make_plans
 from avfusion.tuning.pool import Pool

@@ -22,14 +22,14 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 
-from avfusion.atomic import TEMPORARY_SUFFIX, write_atomically
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
 from avfusion.jobs.options import RUNS
-from avfusion.stored_results import StoredResults
+from avfusion.system.atomic import TEMPORARY_SUFFIX, write_atomically
 from avfusion.tracking.continued import JobRuns, has_finished
 from avfusion.tracking.failures import TrackingError
 from avfusion.tracking.runs import job_run
+from avfusion.training.stored_results import StoredResults
 
 TRAINED = RUNS / "trained"
 JOB, LOCK = "job.json", ".lock"

@@ -21,7 +21,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from avfusion.device import choose_device
 from avfusion.errors import UserError
 from avfusion.l3.area_pictures import stream_area_pictures
 from avfusion.l3.framing import count_windows, cut_windows, timestamps
@@ -32,6 +31,7 @@ from avfusion.l3.presets import MODALITIES, SAMPLE_RATE, L3Config, Modality, pre
 from avfusion.l3.resample import resample, resample_blocks, resampled_length
 from avfusion.l3.runtime import Runner, batched, check_precision, choose_precision
 from avfusion.l3.values import AnyArray
+from avfusion.system.device import choose_device
 
 _BLOCK = 2**18  # samples of a long sound that are prepared at a time
 

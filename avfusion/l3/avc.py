@@ -13,7 +13,7 @@ from torch.nn import functional
 from avfusion.l3.network import Subnetwork
 from avfusion.l3.presets import L3Config, Modality
 from avfusion.l3.untrained import untrained_subnetwork
-from avfusion.seeds import derive_seed
+from avfusion.system.seeds import derive_seed
 
 FUSION_UNITS = 128
 

@@ -19,7 +19,7 @@ from avfusion.errors import UserError
 from avfusion.l3.download import LARGEST
 from avfusion.l3.presets import Modality, SubnetworkConfig
 from avfusion.l3.weights import State, expected_shapes
-from avfusion.memory_limit import MemoryLimit
+from avfusion.system.memory_limit import MemoryLimit
 
 Layer = tuple[str, list[npt.NDArray[np.float32]]]  # name, arrays in file order
 
@@ -35,7 +35,7 @@ def read_layers(path: Path) -> list[Layer]:
     """
     import h5py
 
-    from avfusion.hdf5_checks import ERRORS, line
+    from avfusion.system.hdf5_checks import ERRORS, line
 
     try:
         with MemoryLimit(), h5py.File(_unpacked(path) if path.suffix == ".gz" else path, "r") as file:
@@ -54,7 +54,7 @@ def _unpacked(path: Path) -> io.BytesIO:
 
 def _layers_of(root: Any) -> list[Layer]:
     """All datasets are checked, and what they claim in all, before the first is read."""
-    from avfusion.hdf5_checks import attribute, check_datasets, open_dataset, open_group, read
+    from avfusion.system.hdf5_checks import attribute, check_datasets, open_dataset, open_group, read
 
     if attribute(root, "layer_names") is None:
         root = open_group(root, "model_weights")

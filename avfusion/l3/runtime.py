@@ -9,11 +9,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from avfusion.device import multiplies_bf16, refusing_bf16
 from avfusion.errors import unknown
 from avfusion.l3.folding import FoldedSubnetwork
 from avfusion.l3.network import Subnetwork
 from avfusion.l3.presets import SubnetworkConfig
+from avfusion.system.device import multiplies_bf16, refusing_bf16
 
 PRECISIONS = ("float32", "bf16", "auto")
 _SMALL = SubnetworkConfig(1, (8, 8), (8, 8), final_pool=(4, 4), relu_first=frozenset({0}))  # every kind of layer

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from avfusion.l3.network import Subnetwork
 from avfusion.l3.presets import L3Config, Modality
-from avfusion.seeds import derive_seed
+from avfusion.system.seeds import derive_seed
 
 _CALIBRATION_INPUTS = 4
 

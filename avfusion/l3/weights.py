@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from avfusion.atomic import replacing
 from avfusion.errors import UserError
 from avfusion.l3.network import Subnetwork
 from avfusion.l3.presets import Modality, SubnetworkConfig
+from avfusion.system.atomic import replacing
 
 State = dict[str, Tensor]
 

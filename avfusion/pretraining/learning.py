@@ -18,13 +18,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
-from avfusion.atomic import replacing
 from avfusion.errors import UserError
 from avfusion.l3.avc import AVCNetwork, avc_accuracy, avc_loss
 from avfusion.l3.frontend import Frontend
 from avfusion.l3.presets import L3Config
 from avfusion.pretraining.material import Material
-from avfusion.seeds import derive_seed
+from avfusion.system.atomic import replacing
+from avfusion.system.seeds import derive_seed
 
 LEARNING_RATE, WEIGHT_DECAY = 1e-3, 1e-2
 BATCH = 64

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from avfusion.atomic import write_atomically
 from avfusion.datasets import Clip, Dataset
 from avfusion.errors import UserError
 from avfusion.l3.api import mono_48k
@@ -22,8 +21,9 @@ from avfusion.l3.area_pictures import stream_area_pictures
 from avfusion.l3.pictures import stream_pictures
 from avfusion.l3.presets import SAMPLE_RATE, WINDOW, L3Config
 from avfusion.media import MediaError, VideoReader, read_sound
-from avfusion.memory_limit import MemoryLimit
-from avfusion.processes import available_cores, spread
+from avfusion.system.atomic import write_atomically
+from avfusion.system.memory_limit import MemoryLimit
+from avfusion.system.processes import available_cores, spread
 
 PICTURES = 10
 """Pictures kept of each clip, evenly spaced."""

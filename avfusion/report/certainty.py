@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from avfusion.intervals.estimates import Estimate, class_weights
-from avfusion.intervals.seeded import difference_over_seeds, mean_over_seeds
+from avfusion.analysis.intervals import Estimate, class_weights
+from avfusion.analysis.over_seeds import difference_over_seeds, mean_over_seeds
 from avfusion.report.document import signed
 from avfusion.report.material import Material, Model
 

@@ -10,8 +10,8 @@ from enum import StrEnum
 
 import numpy as np
 
-from avfusion.conflict import cell_table, error_distribution
-from avfusion.intervals.estimates import Estimate
+from avfusion.analysis.conflict import cell_table, error_distribution
+from avfusion.analysis.intervals import Estimate
 from avfusion.report import published
 from avfusion.report.certainty import gain, in_words, seeds_in_words
 from avfusion.report.document import Cell, Section, Table, label, listed, ours

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.figure import Figure
 
-from avfusion.conflict import (
+from avfusion.analysis.conflict import (
     ALL,
     COMBINATIONS,
     cell_table,
@@ -18,10 +18,10 @@ from avfusion.conflict import (
     overall_cells,
     rescues_and_harms,
 )
-from avfusion.evaluation import confusion
 from avfusion.figures import conflict_cells, confusion_difference, confusion_heatmap
-from avfusion.metrics import accuracy, log_loss
-from avfusion.predictions import Predictions
+from avfusion.scoring.evaluation import confusion
+from avfusion.scoring.metrics import accuracy, log_loss
+from avfusion.scoring.predictions import Predictions
 
 
 def conflict_tables(

@@ -1,6 +1,6 @@
 """Where the modalities disagree: Tables 3 and 4 of the study, and what follows for all classes (Tables A to E)."""
 
-from avfusion.conflict import (
+from avfusion.analysis.conflict import (
     COMBINATIONS,
     cell_table,
     combine,
@@ -11,10 +11,7 @@ from avfusion.conflict import (
     overall_cells,
     rescues_and_harms,
 )
-from avfusion.evaluation import confusion
 from avfusion.figures import conflict_cells, confusion_difference
-from avfusion.metrics import accuracy, log_loss
-from avfusion.predictions import Predictions
 from avfusion.report import published
 from avfusion.report.document import (
     Absent,
@@ -32,6 +29,9 @@ from avfusion.report.document import (
 )
 from avfusion.report.material import Material
 from avfusion.report.unimodal_section import published_heading
+from avfusion.scoring.evaluation import confusion
+from avfusion.scoring.metrics import accuracy, log_loss
+from avfusion.scoring.predictions import Predictions
 
 CELL_TITLES = {
     "both": "both right",

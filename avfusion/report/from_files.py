@@ -6,10 +6,10 @@ from pathlib import Path
 
 from avfusion.datasets.tau import location_of
 from avfusion.errors import UserError
-from avfusion.prediction_folders import read_folder
-from avfusion.predictions import Predictions
 from avfusion.report import published
 from avfusion.report.material import STUDY_MODELS, Material, Model, in_order, over_same_clips
+from avfusion.scoring.folders import read_folder
+from avfusion.scoring.predictions import Predictions
 
 LATE = re.compile(r"late(_fusion)?([-_ ]alpha[-_ =]?(?P<alpha>[01]?\.\d+))?")
 """Names of files of late fusion; the study's only if they name its alpha, or none."""

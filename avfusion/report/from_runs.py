@@ -7,8 +7,8 @@ from typing import Any
 from avfusion.datasets.splits import assign_splits
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
+from avfusion.features.provenance import dataset_in_words, note
 from avfusion.fusion import variants
-from avfusion.provenance import dataset_in_words, note
 from avfusion.report import published
 from avfusion.report.from_files import locations_by_name
 from avfusion.report.material import STUDY_MODELS, Material, Model, Sweep, in_order, over_same_clips

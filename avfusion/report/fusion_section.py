@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from avfusion.analysis.intervals import Estimate
 from avfusion.figures import alpha_curve, loss_curves, variant_summary
-from avfusion.intervals.estimates import Estimate
 from avfusion.report import published
 from avfusion.report.certainty import accuracy, seeds_in_words
 from avfusion.report.document import (

@@ -1,7 +1,7 @@
 """A document as Markdown, its pictures as files beside it."""
 
-from avfusion.names import markdown
 from avfusion.report.document import Absent, Block, Document, Picture, Table, sentence
+from avfusion.system.names import markdown
 
 
 def to_markdown(document: Document, folder: str) -> str:

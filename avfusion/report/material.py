@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from avfusion.conflict import align
+from avfusion.analysis.conflict import align
+from avfusion.analysis.resampling import Locations
 from avfusion.errors import UserError
-from avfusion.evaluation import evaluate
-from avfusion.intervals.locations import Locations
-from avfusion.predictions import Predictions
 from avfusion.report import published
+from avfusion.scoring.evaluation import evaluate
+from avfusion.scoring.predictions import Predictions
 
 STUDY_MODELS = {
     "audio_only": "audio only",

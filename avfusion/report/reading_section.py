@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from avfusion.metrics import accuracy, log_loss
-from avfusion.predictions import Predictions
 from avfusion.report.document import NOTHING, Section, Table, fact, label, ours
 from avfusion.report.material import Material
 from avfusion.report.unimodal_section import DECIMALS, rounded_scores
+from avfusion.scoring.metrics import accuracy, log_loss
+from avfusion.scoring.predictions import Predictions
 
 TINY = 1e-15
 """The floor of many public scorers."""

@@ -2,9 +2,7 @@
 
 import pandas as pd
 
-from avfusion.evaluation import confusion, per_class
 from avfusion.figures import confusion_heatmap
-from avfusion.predictions import Predictions
 from avfusion.report import published
 from avfusion.report.document import (
     Absent,
@@ -20,6 +18,8 @@ from avfusion.report.document import (
     printed,
 )
 from avfusion.report.material import Material, Model
+from avfusion.scoring.evaluation import confusion, per_class
+from avfusion.scoring.predictions import Predictions
 
 SCORES = ("precision", "recall", "f1")
 DECIMALS = 2

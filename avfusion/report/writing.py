@@ -5,11 +5,11 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from avfusion.atomic import write_atomically
 from avfusion.errors import UserError
 from avfusion.report.document import Document
 from avfusion.report.html import to_html
 from avfusion.report.markdown import to_markdown
+from avfusion.system.atomic import write_atomically
 
 HTML, MARKDOWN, PICTURES = "report.html", "report.md", "figures"
 

@@ -1,4 +1,4 @@
-"""MLflow, and nothing else: with `avfusion.serving` the only place that imports it.
+"""MLflow, and nothing else: with `avfusion.serving.model` the only place that imports it.
 
 `session` connects, `runs` opens and closes runs, `records` says what a trained variant leaves behind,
 `models` stores a classifier as an MLflow model.

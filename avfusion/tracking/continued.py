@@ -9,10 +9,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from avfusion.hyperparameters import Value
-from avfusion.stored_results import params_digest
+from avfusion.fusion.hyperparameters import Value
 from avfusion.tracking.lookup import KIND, PARENT
 from avfusion.tracking.runs import BATCH, experiment_run, set_tags
+from avfusion.training.stored_results import params_digest
 
 JOB, MEMBER, CONTINUED_BY = "avfusion.job", "avfusion.member", "continued_by"
 """Tags: the run of the job that began the work; which part of it a run is; the job that went on where one broke off."""

@@ -14,9 +14,9 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from avfusion.errors import UserError
-from avfusion.predictions import Predictions
-from avfusion.shown import masked
-from avfusion.tsv import read_course_tsv
+from avfusion.scoring.predictions import Predictions
+from avfusion.scoring.tsv import read_course_tsv
+from avfusion.system.shown import masked
 
 KIND, PARENT = "avfusion.kind", "mlflow.parentRunId"
 

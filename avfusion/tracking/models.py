@@ -11,14 +11,14 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Array
 
-from avfusion.classifier import SceneClassifier
 from avfusion.errors import UserError
+from avfusion.features.provenance import note, title
 from avfusion.fusion import variants
-from avfusion.names import markdown
-from avfusion.prediction.answers import class_column
-from avfusion.prediction.embedding import in_words, save_embedder
-from avfusion.provenance import note, title
+from avfusion.serving.answers import class_column
+from avfusion.serving.embedding import in_words, save_embedder
+from avfusion.system.names import markdown
 from avfusion.tracking.lookup import find_run, read_config, read_predictions, seed_runs
+from avfusion.training.classifier import SceneClassifier
 
 PACKAGE = Path(__file__).parents[1]
 CLASSIFIER = "classifier"
@@ -44,7 +44,7 @@ def log_model(classifier: SceneClassifier) -> str:
         save_embedder(classifier.description.features, folder)
         info = mlflow.pyfunc.log_model(
             name="model",
-            python_model=str(PACKAGE / "serving.py"),
+            python_model=str(PACKAGE / "serving" / "model.py"),
             artifacts={CLASSIFIER: str(folder)},
             code_paths=[str(PACKAGE)],
             pip_requirements=[f"{name}=={version(name).split('+')[0]}" for name in REQUIREMENTS],

@@ -8,16 +8,16 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 
-from avfusion.evaluation import confusion, evaluate, per_class
-from avfusion.experiment import Result, best_epoch
 from avfusion.features import FeatureStore
+from avfusion.features.provenance import embedder_in_words, note, title
 from avfusion.figures import confusion_heatmap, loss_curves
-from avfusion.names import metric_name
-from avfusion.provenance import embedder_in_words, note, title
+from avfusion.scoring.evaluation import confusion, evaluate, per_class
+from avfusion.scoring.tsv import DcaseNames, write_course_tsv, write_dcase_tsv
+from avfusion.system.names import metric_name
 from avfusion.tracking.artifacts import log_features, log_table, save_figure
 from avfusion.tracking.models import log_model
 from avfusion.tracking.runs import log_batch, set_tags
-from avfusion.tsv import DcaseNames, write_course_tsv, write_dcase_tsv
+from avfusion.training.experiment import Result, best_epoch
 
 CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")
 DCASE_NAMES_OF: dict[tuple[str, ...], DcaseNames] = {

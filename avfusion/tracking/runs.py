@@ -18,8 +18,8 @@ from mlflow.tracking.context.registry import resolve_tags
 from mlflow.tracking.fluent import _active_run_stack
 from mlflow.utils.git_utils import get_git_commit
 
-from avfusion.presence import gone, host, own_mark, process_space
-from avfusion.shown import masked
+from avfusion.system.presence import gone, host, own_mark, process_space
+from avfusion.system.shown import masked
 from avfusion.tracking.failures import FAILURES, TrackingError, at_once, tracked
 
 BATCH = 1000

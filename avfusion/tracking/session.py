@@ -19,9 +19,9 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from sqlalchemy.exc import DBAPIError
 
-from avfusion.atomic import TEMPORARY_SUFFIX
 from avfusion.errors import UserError
-from avfusion.shown import masked
+from avfusion.system.atomic import TEMPORARY_SUFFIX
+from avfusion.system.shown import masked
 from avfusion.tracking.failures import FAILURES, bound_waiting
 
 EXPERIMENT = "avfusion"

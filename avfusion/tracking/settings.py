@@ -1,8 +1,8 @@
 """With what a logged run was trained, where that is not the default."""
 
-from avfusion.experiment import hyperparameters
 from avfusion.fusion import variants
 from avfusion.tracking.lookup import LoggedRun
+from avfusion.training.experiment import hyperparameters
 
 
 def changed_settings(run: LoggedRun) -> str:

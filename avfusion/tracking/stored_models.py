@@ -7,10 +7,10 @@ from pathlib import Path
 import mlflow
 from mlflow.exceptions import MlflowException
 
-from avfusion.classifier import DESCRIPTION, SceneClassifier
 from avfusion.errors import UserError
-from avfusion.shown import masked
+from avfusion.system.shown import masked
 from avfusion.tracking.models import CLASSIFIER
+from avfusion.training.classifier import DESCRIPTION, SceneClassifier
 
 RUN_ID = re.compile("[0-9a-f]{32}")
 

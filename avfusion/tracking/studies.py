@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from avfusion.tracking.records import CURVES
 from avfusion.tracking.runs import BATCH, REASON, ending, experiment_run, opener, set_tags
-from avfusion.training import Epoch
+from avfusion.training.fit import Epoch
 
 TRIAL, OUTCOME = "trial", "avfusion.outcome"
 KILLED = "KILLED"

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from avfusion.features import FeatureStore
+from avfusion.features.provenance import note
 from avfusion.figures import (
     alpha_trials,
     hyperparameter_contour,
@@ -15,8 +16,7 @@ from avfusion.figures import (
     optimisation_history,
     parallel_coordinates,
 )
-from avfusion.hyperparameters import Value
-from avfusion.provenance import note
+from avfusion.fusion.hyperparameters import Value
 from avfusion.tracking.artifacts import log_features, log_figure, log_table
 from avfusion.tracking.runs import log_batch, set_tags
 

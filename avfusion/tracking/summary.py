@@ -5,7 +5,7 @@ import pandas as pd
 from mlflow import MlflowClient
 
 from avfusion.features import FeatureStore
-from avfusion.provenance import title
+from avfusion.features.provenance import title
 from avfusion.tracking.artifacts import log_features, log_table
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from optuna import Study
 
-from avfusion.presence import gone, on_this_host, own_mark
+from avfusion.system.presence import gone, on_this_host, own_mark
 
 LEADER = "leader"
 BEAT = 5.0

@@ -1,10 +1,10 @@
 """From what the user asks for to the studies to make."""
 
 from avfusion.errors import unknown
-from avfusion.experiment import hyperparameters
 from avfusion.features import FeatureStore
 from avfusion.fusion import choose_variants
-from avfusion.hyperparameters import check_known, parse_params
+from avfusion.fusion.hyperparameters import check_known, parse_params
+from avfusion.training.experiment import hyperparameters
 from avfusion.tuning.sampling import PRUNERS, SAMPLERS
 from avfusion.tuning.space import make_space
 from avfusion.tuning.storage import resolve_storage

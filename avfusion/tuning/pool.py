@@ -10,7 +10,7 @@ from optuna import Study
 
 from avfusion.errors import UserError
 from avfusion.fusion import posthoc_late
-from avfusion.processes import Worker, training_processes
+from avfusion.system.processes import Worker, training_processes
 from avfusion.tuning.leader import Leadership
 from avfusion.tuning.study import Plan, may_start, n_done, recover
 from avfusion.tuning.worker import Ended, Refused, Started, work

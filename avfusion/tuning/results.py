@@ -9,7 +9,7 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
 from avfusion.errors import UserError
-from avfusion.hyperparameters import Value
+from avfusion.fusion.hyperparameters import Value
 from avfusion.tuning.study import FAILURE, METRICS, RUN, Plan, done
 
 COMPLETE = "complete"

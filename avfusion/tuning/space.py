@@ -15,9 +15,9 @@ from optuna.distributions import (
 )
 
 from avfusion.errors import UserError
-from avfusion.experiment import hyperparameters
 from avfusion.fusion import FusionNetwork
-from avfusion.hyperparameters import Choice, Hyperparameter, Real, Value, Whole
+from avfusion.fusion.hyperparameters import Choice, Hyperparameter, Real, Value, Whole
+from avfusion.training.experiment import hyperparameters
 
 GRID_STEPS = 5
 """Values that a grid takes from a range, its ends among them."""
@@ -158,8 +158,8 @@ def make_space(variant: type[FusionNetwork], given: Mapping[str, str]) -> Space:
     """The space of `variant`, with `given` in place of what it declares.
 
     `given` maps names to `low:high` (a range), `a|b|c` (choices) or a single value, which fixes it; names that the
-    variant lacks are ignored (see `avfusion.hyperparameters.check_known`). Raises `UserError` for what is illegal, an
-    empty range, or if nothing is left to search.
+    variant lacks are ignored (see `avfusion.fusion.hyperparameters.check_known`). Raises `UserError` for what is
+    illegal, an empty range, or if nothing is left to search.
     """
     searched: dict[str, Dimension] = {}
     table = hyperparameters(variant)

@@ -20,9 +20,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from avfusion.errors import UserError
 from avfusion.fusion import FusionNetwork
-from avfusion.presence import gone, on_this_host
-from avfusion.seeds import derive_seed
-from avfusion.training import Epoch
+from avfusion.system.presence import gone, on_this_host
+from avfusion.system.seeds import derive_seed
+from avfusion.training.fit import Epoch
 from avfusion.tuning.retry import retried, retry
 from avfusion.tuning.sampling import NamedSeeds, make_pruner
 from avfusion.tuning.space import Space
@@ -41,7 +41,7 @@ class Metric:
 
     direction: Literal["minimize", "maximize"]
     by_epoch: str
-    """The field of `avfusion.training.Epoch` that a pruner watches."""
+    """The field of `avfusion.training.fit.Epoch` that a pruner watches."""
     final: str
 
     def at(self, epoch: Epoch) -> float:

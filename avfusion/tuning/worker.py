@@ -20,13 +20,13 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
 from avfusion.errors import UserError
-from avfusion.evaluation import evaluate
-from avfusion.experiment import Trained, train
 from avfusion.features import FeatureStore
-from avfusion.hyperparameters import Value
-from avfusion.presence import own_mark
-from avfusion.task import Task
-from avfusion.training import Epoch, Examples
+from avfusion.fusion.hyperparameters import Value
+from avfusion.scoring.evaluation import evaluate
+from avfusion.system.presence import own_mark
+from avfusion.training.experiment import Trained, train
+from avfusion.training.fit import Epoch, Examples
+from avfusion.training.task import Task
 from avfusion.tuning.retry import retry
 from avfusion.tuning.storage import open_storage
 from avfusion.tuning.study import (

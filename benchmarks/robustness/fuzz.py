@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from avfusion.processes import available_cores
+from avfusion.system.processes import available_cores
 from tests.fuzz_targets import TARGETS
 from tests.fuzzing import LONGEST, Attempt, attempts
 

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avfusion.features import FeatureStore
-from avfusion.hdf5 import import_features
-from avfusion.task import Task
+from avfusion.features.hdf5 import import_features
+from avfusion.training.task import Task
 
 SPLITS = {"train": 7907, "val": 739, "test": 3645}  # clips, as the baseline's script divides them
 SCENES = ("airport", "bus", "metro", "metro_station", "park", "public_square", "shopping_mall", "street_pedestrian",

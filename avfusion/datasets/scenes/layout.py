@@ -12,7 +12,7 @@ from tqdm import tqdm
 from avfusion.datasets.scenes.recipes import RECIPES
 from avfusion.datasets.scenes.render import render_clip
 from avfusion.errors import UserError
-from avfusion.processes import available_cores, spread
+from avfusion.system.processes import available_cores, spread
 
 MARKER = "synthetic.json"
 GENERATOR, VERSION = "avfusion.datasets.scenes", 2

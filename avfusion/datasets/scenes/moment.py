@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from avfusion.datasets.scenes.recipes import RECIPES, Recipe
-from avfusion.seeds import derive_seed
+from avfusion.system.seeds import derive_seed
 
 
 @dataclass(frozen=True, eq=False)

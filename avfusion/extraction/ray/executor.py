@@ -29,7 +29,7 @@ from avfusion.extraction.ray.ledger import Ledger
 from avfusion.extraction.ray.stages import SCHEMA, STOPPED, Network, Row, Work, as_table, prepare
 from avfusion.extraction.worker import Settings, Task
 from avfusion.media.container import one_line
-from avfusion.memory_limit import VARIABLE, gigabytes
+from avfusion.system.memory_limit import VARIABLE, gigabytes
 
 _WAVE = 20_000  # clips that are handed to Ray Data at a time: its bookkeeping grows with them
 _LARGEST_BLOCK = 16  # clips per task; a task of Ray Data costs about 10 ms

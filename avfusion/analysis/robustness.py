@@ -1,0 +1,194 @@
+"""What shifted inputs do to trained variants: noise, a missing modality, sound and picture out of step.
+
+Shifts act on the features as the embedder gives them, in units of the mean and standard deviation of all frames of the
+training clips. Severity 0 leaves the features as they are. All draws derive from the clip's id, so that every variant
+and severity meets the same ones and a batch's content does not matter. Shapes: B clips of T frames, D features.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from avfusion.errors import unknown
+from avfusion.fusion import FusionNetwork
+from avfusion.fusion.base import to_length
+from avfusion.scoring.evaluation import evaluate
+from avfusion.scoring.predictions import Predictions
+from avfusion.system.seeds import derive_seed
+from avfusion.training.classifier import SceneClassifier
+from avfusion.training.task import MODALITIES, TEST, Task
+
+BATCH = 64
+"""Clips that are shifted at a time."""
+PAIRING = "pairing"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Features of some test clips, and what their shifts are made of."""
+
+    features: Mapping[str, Tensor]
+    """audio and video [B, T, D]."""
+    noise: Mapping[str, Tensor]
+    """Normal numbers of the same shapes, as wide as the frames of the training clips."""
+    means: Mapping[str, Tensor]
+    """[D] mean of the frames of the training clips."""
+    ranks: Tensor
+    """[B] place of each clip in a random order of all test clips, in [0, 1)."""
+
+    def with_(self, modality: str, features: Tensor) -> dict[str, Tensor]:
+        """Both modalities, one of them replaced."""
+        return {**self.features, modality: features}
+
+
+@dataclass(frozen=True)
+class Shift:
+    """One way to spoil the inputs, by several severities."""
+
+    id: str
+    title: str
+    unit: str
+    """What the severity counts."""
+    severities: tuple[float, ...]
+    touches: str
+    """`audio`, `video`, or `pairing` for what only the two together can tell."""
+    change: Callable[[Batch, float], Mapping[str, Tensor]]
+
+    def felt_by(self, variant: type[FusionNetwork]) -> bool:
+        """Whether the answers of `variant` can change: it listens to what is shifted, and does not average it away."""
+        if self.touches == PAIRING:
+            return len(variant.modalities) > 1 and not variant.pools_time
+        return self.touches in variant.modalities
+
+
+def _noise(modality: str) -> Callable[[Batch, float], Mapping[str, Tensor]]:
+    def change(batch: Batch, severity: float) -> Mapping[str, Tensor]:
+        return batch.with_(modality, batch.features[modality] + severity * batch.noise[modality])
+
+    return change
+
+
+def _missing(modality: str) -> Callable[[Batch, float], Mapping[str, Tensor]]:
+    def change(batch: Batch, severity: float) -> Mapping[str, Tensor]:
+        kept = (batch.ranks >= severity)[:, None, None]
+        return batch.with_(modality, torch.where(kept, batch.features[modality], batch.means[modality]))
+
+    return change
+
+
+def _out_of_step(batch: Batch, severity: float) -> Mapping[str, Tensor]:
+    video = batch.features["video"]
+    return batch.with_("video", video.roll(round(severity * video.shape[1]), dims=1))
+
+
+_NOISE, _SHARES, _STEPS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0), (0.0, 0.25, 0.5, 0.75, 1.0), (0.0, 0.05, 0.1, 0.25, 0.5)
+
+SHIFTS = {
+    shift.id: shift
+    for shift in (
+        *(
+            Shift(f"{m}_noise", f"noise on the {m} features", "standard deviations, each frame", _NOISE, m, _noise(m))
+            for m in MODALITIES
+        ),
+        *(Shift(f"no_{m}", f"{m} missing", "share of the clips", _SHARES, m, _missing(m)) for m in MODALITIES),
+        Shift("out_of_step", "video late against audio", "share of the clip", _STEPS, PAIRING, _out_of_step),
+    )
+}
+"""The shifts by id. Missing features are the training mean; a late video continues with what was cut off."""
+
+
+def choose_shifts(names: str) -> list[Shift]:
+    """`all`, `none`, or ids with commas; `UserError` for an unknown one."""
+    if names in ("all", "none"):
+        return list(SHIFTS.values()) if names == "all" else []
+    chosen = list(dict.fromkeys(name.strip() for name in names.split(",")))
+    for name in chosen:
+        if name not in SHIFTS:
+            raise unknown("shift", name, [*SHIFTS, "all", "none"])
+    return [SHIFTS[name] for name in chosen]
+
+
+def robustness(classifiers: Mapping[str, SceneClassifier], task: Task, shifts: list[Shift]) -> pd.DataFrame:
+    """Test scores of `classifiers` (by name) under every severity of every shift, on clips that have both modalities.
+
+    One row each: variant, shift, severity, invariant (whether the variant cannot feel the shift) and the scores of
+    `avfusion.scoring.evaluation.evaluate`. Where a variant is invariant its clean score stands at every severity.
+    """
+    task = task.needing(MODALITIES)
+    answers: dict[tuple[str, str, float], list[tuple[Tensor, Tensor]]] = {}
+    order: list[NDArray[np.intp]] = []
+    with tqdm(total=len(task.rows(TEST)), desc="shifts", unit="clip") as progress:
+        for rows, batch in _batches(task):
+            order.append(rows)
+            for name, classifier in classifiers.items():
+                clean = _answers(classifier, batch.features)
+                for shift in shifts:
+                    felt = shift.felt_by(type(classifier.network))
+                    for severity in shift.severities:
+                        spoilt = felt and severity > 0
+                        found = _answers(classifier, shift.change(batch, severity)) if spoilt else clean
+                        answers.setdefault((name, shift.id, severity), []).append(found)
+            progress.update(len(rows))
+    rows = np.concatenate(order)
+    return pd.DataFrame(
+        [
+            {
+                "variant": name,
+                "shift": shift,
+                "severity": severity,
+                "invariant": not SHIFTS[shift].felt_by(type(classifiers[name].network)),
+                **evaluate(_predictions(task, rows, parts)),
+            }
+            for (name, shift, severity), parts in answers.items()
+        ]
+    )
+
+
+@torch.no_grad()
+def _answers(classifier: SceneClassifier, features: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Log-probabilities [B, C] and decisions [B]."""
+    return classifier.eval().answers(features["audio"], features["video"])
+
+
+def _predictions(task: Task, rows: NDArray[np.intp], parts: list[tuple[Tensor, Tensor]]) -> Predictions:
+    log_probabilities, decisions = (torch.cat(column) for column in zip(*parts, strict=True))
+    clips = list(task.store.clips["id"].iloc[rows])
+    found = Predictions.from_scores(clips, task.classes, task.labels[rows], log_probabilities.double().numpy())
+    return replace(found, decisions=decisions.numpy())
+
+
+def _batches(task: Task) -> Iterator[tuple[NDArray[np.intp], Batch]]:
+    """The test clips, those of the same length together, as row numbers and features."""
+    rows = task.rows(TEST)
+    ids = task.store.clips["id"].to_numpy()
+    by_draw = sorted(rows, key=lambda row: derive_seed("missing", str(ids[row])))
+    ranks = {int(row): place / len(rows) for place, row in enumerate(by_draw)}
+    lengths = task.lengths[rows]
+    for length in np.unique(lengths):
+        same = rows[lengths == length]
+        for start in range(0, len(same), BATCH):
+            chosen = same[start : start + BATCH]
+            yield chosen, _batch(task, chosen, int(length), torch.tensor([ranks[int(row)] for row in chosen]))
+
+
+def _batch(task: Task, rows: NDArray[np.intp], n_frames: int, ranks: Tensor) -> Batch:
+    features: dict[str, Tensor] = {}
+    noise: dict[str, Tensor] = {}
+    for modality in MODALITIES:
+        clips = [torch.tensor(task.frames(modality, int(row))) for row in rows]
+        features[modality] = torch.stack([to_length(clip, n_frames) for clip in clips])
+        ids = task.store.clips["id"].iloc[rows]
+        drawn = torch.stack([_normal(modality, str(clip), features[modality].shape[1:]) for clip in ids])
+        noise[modality] = drawn * task.standardize[modality].std
+    return Batch(features, noise, {m: task.standardize[m].mean for m in MODALITIES}, ranks)
+
+
+def _normal(modality: str, clip: str, shape: torch.Size) -> Tensor:
+    generator = np.random.default_rng(derive_seed("noise", modality, clip))
+    return torch.from_numpy(generator.standard_normal(tuple(shape), dtype=np.float32))

@@ -1,0 +1,119 @@
+"""Features in, scene out; where a modality is missing, a companion of the model answers.
+
+T frames, D features of a frame, C classes, B clips.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from avfusion.errors import UserError
+from avfusion.fusion.base import to_length
+from avfusion.training.classifier import SceneClassifier
+
+Features = Mapping[str, NDArray[np.float32]]
+"""`audio` and `video` [T, D]; T = 0 where the modality is missing."""
+
+MODALITIES = ("audio", "video")
+NOUNS = {"audio": "sound", "video": "pictures"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The scene of one clip."""
+
+    scene: str
+    probability: float
+    """Of the scene, in [0, 1]."""
+    classes: tuple[str, ...]
+    probabilities: NDArray[np.float64]
+    """[C], in the order of the classes; they sum to 1."""
+    modalities: tuple[str, ...]
+    """What the answer rests on."""
+
+    @property
+    def class_columns(self) -> dict[str, float]:
+        """The probability of each class by the name of its column."""
+        return dict(zip(map(class_column, self.classes), self.probabilities.tolist(), strict=True))
+
+
+def class_column(name: str) -> str:
+    """The column for the probability of the class `name`, which may be called like any other column of an answer."""
+    return f"probability/{name}"
+
+
+def present(features: Features) -> tuple[str, ...]:
+    """The modalities that are there."""
+    return tuple(name for name in MODALITIES if len(features[name]))
+
+
+def responsible(classifier: SceneClassifier, having: tuple[str, ...]) -> SceneClassifier:
+    """`classifier` if a clip has all that it listens to, else the companion that can do with what the clip has.
+
+    Raises `UserError`, saying what is missing, if there is none.
+    """
+    for candidate in (classifier, *classifier.companions.values()):
+        if set(candidate.network.modalities) <= set(having):
+            return candidate
+    missing = " and ".join(NOUNS[name] for name in classifier.network.modalities if name not in having)
+    reason = f"{classifier.description.variant} needs {missing}"
+    if having and len(classifier.network.modalities) > 1:
+        (only,) = having
+        reason += (
+            f", and this model has no companion for {NOUNS[only]} alone; train it in one job with {only}_only, as "
+            f"variants={only}_only,{classifier.description.variant}"
+        )
+    raise UserError(reason)
+
+
+def answer(classifier: SceneClassifier, features: Features) -> Answer:
+    """The scene of a clip by `classifier`, or by its companion; `UserError` as of `responsible` and `scores`."""
+    chosen = responsible(classifier, present(features))
+    probabilities, decisions = scores(chosen, batch(chosen, features))
+    classes, best = chosen.description.classes, int(decisions[0])
+    return Answer(
+        scene=classes[best],
+        probability=float(probabilities[0, best]),
+        classes=classes,
+        probabilities=probabilities[0],
+        modalities=chosen.network.modalities,
+    )
+
+
+def batch(classifier: SceneClassifier, features: Features) -> dict[str, Tensor]:
+    """The features as a batch of one clip, both [1, T, D]: zeros for what `classifier` does not listen to.
+
+    The sound decides T; pictures are cut, or continued with the last one.
+    """
+    shape = classifier.description.shape
+    dims = {"audio": shape.audio_dim, "video": shape.video_dim}
+    heard = classifier.network.modalities
+    n_frames = len(features[heard[0]])
+    tensors = {}
+    for name in MODALITIES:
+        if name in heard:
+            tensors[name] = to_length(torch.tensor(features[name]), n_frames)[None]
+        else:
+            tensors[name] = torch.zeros(1, n_frames, dims[name])
+    return tensors
+
+
+@torch.no_grad()
+def scores(classifier: SceneClassifier, clips: Mapping[str, Tensor]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Probabilities [B, C] and decisions [B] for audio and video [B, T, D].
+
+    Every answer to a clip is made here. Raises `UserError` if it is not of finite numbers.
+    """
+    log_probabilities, decisions = classifier.answers(clips["audio"], clips["video"])
+    probabilities = torch.softmax(log_probabilities.double(), 1)
+    if not probabilities.isfinite().all():
+        variant = classifier.description.variant
+        raise UserError(
+            f"{variant} has no answer: its numbers are not finite; the features are far from those that it was "
+            "trained on, or its weights are damaged"
+        )
+    return probabilities.numpy(), decisions.numpy()

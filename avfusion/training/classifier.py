@@ -1,0 +1,140 @@
+"""A trained variant with all that is needed to use it again: standardisation, classes, hyperparameters, origin.
+
+On disk it is a folder of two files, `weights.safetensors` and `classifier.json`, and a folder `companions` of more such
+folders; nothing is pickled.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from avfusion.errors import UserError
+from avfusion.features.layout import FIRST_FRAMES
+from avfusion.features.provenance import check_embedder
+from avfusion.fusion import FusionNetwork, Shape, build, variants
+from avfusion.fusion.base import to_length
+from avfusion.fusion.hyperparameters import Value
+from avfusion.system.json_files import read_object
+from avfusion.system.names import check_name
+from avfusion.training.standardization import Standardize
+
+WEIGHTS, DESCRIPTION, COMPANIONS = "weights.safetensors", "classifier.json", "companions"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a classifier is, apart from its numbers."""
+
+    variant: str
+    shape: Shape
+    params: dict[str, Value]
+    classes: tuple[str, ...]
+    features: dict[str, Any]
+    """Provenance of the features that it was trained on: embedder, weights, dataset."""
+
+
+class SceneClassifier(nn.Module):
+    """Raw features in, class scores out: audio [B, T, Da] and video [B, T, Dv] -> [B, C].
+
+    Attributes:
+        companions: by name the unimodal classifiers that answer for a fusion where a clip lacks a modality.
+    """
+
+    def __init__(self, description: Description, audio: Standardize, video: Standardize) -> None:
+        super().__init__()
+        self.description = description
+        self.standardize_audio = audio
+        self.standardize_video = video
+        variant = variants()[description.variant]
+        self.network: FusionNetwork = build(variant, description.shape, description.params)
+        # A plain dict: companions are no part of this network's parameters.
+        self.companions: dict[str, SceneClassifier] = {}
+
+    def forward(self, audio: Tensor, video: Tensor) -> Tensor:
+        """Class scores [B, C] (unnormalised log-probabilities) of features as the embedder gives them."""
+        scores: Tensor = self.network(*self._prepared(audio, video))
+        return scores
+
+    def answers(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probabilities [B, C] and decided classes [B] of features as the embedder gives them."""
+        return self.network.answers(*self._prepared(audio, video))
+
+    def _prepared(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
+        """Standardised, cut as it was for training, and of the length that the variant needs."""
+        first = self.description.features.get("parameters", {}).get(FIRST_FRAMES)
+        audio, video = self.standardize_audio(audio[:, :first]), self.standardize_video(video[:, :first])
+        if self.network.any_length:
+            return audio, video
+        n_frames = self.description.shape.n_frames
+        return to_length(audio, n_frames), to_length(video, n_frames)
+
+    def save(self, folder: Path) -> None:
+        """Write the files, and those of the companions, into `folder`, which is made if it is missing."""
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
+        save_file(state, folder / WEIGHTS)
+        (folder / DESCRIPTION).write_text(json.dumps(asdict(self.description), indent=2), encoding="utf-8")
+        for name, companion in self.companions.items():
+            companion.save(folder / COMPANIONS / name)
+
+    @classmethod
+    def load(cls, folder: Path) -> "SceneClassifier":
+        """The classifier that `save` wrote, in evaluation mode; `UserError` if `folder` holds none or a damaged one."""
+        try:
+            fields = read_object(folder / DESCRIPTION)
+            fields |= {"shape": Shape(**fields["shape"]), "classes": tuple(fields["classes"])}
+            description = Description(**fields)
+            _check(description, folder / WEIGHTS)
+            classifier = cls.blank(description)
+            classifier.load_state_dict(load_file(folder / WEIGHTS))
+        except (UserError, OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{folder} holds no usable classifier ({reason}); train it again") from error
+        for companion in sorted(folder.glob(f"{COMPANIONS}/*/")):
+            classifier.companions[companion.name] = cls.load(companion)
+        return classifier.eval()
+
+    @classmethod
+    def blank(cls, description: Description) -> "SceneClassifier":
+        """A classifier of the right shapes, to be filled by `load_state_dict`."""
+        standardize = (
+            Standardize(np.zeros(dim, np.float32), np.ones(dim, np.float32))
+            for dim in (description.shape.audio_dim, description.shape.video_dim)
+        )
+        return cls(description, *standardize)
+
+
+def _check(description: Description, weights: Path) -> None:
+    """Raises ValueError where a description does not fit the weights, before anything is made of either."""
+    shape, n_named = description.shape, len(description.classes)
+    check_embedder(description.features)
+    if not all(isinstance(name, str) for name in description.classes):
+        raise ValueError("its classes are not all names")
+    for name in description.classes:
+        check_name("its description", "class", name)
+    if n_named != shape.n_classes:
+        raise ValueError(f"it names {n_named} classes, its network has {shape.n_classes}")
+    for name, entry in variants()[description.variant].hyperparameters.items():
+        try:
+            entry.parse(str(description.params[name]))
+        except ValueError:
+            raise ValueError(f"{name}={description.params[name]}: expected {entry.expected}") from None
+    with safe_open(weights, framework="pt") as file:
+        found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no iterator
+    for modality, dim in (("audio", shape.audio_dim), ("video", shape.video_dim)):
+        if found.get(f"standardize_{modality}.mean") != (dim,):
+            raise ValueError(f"it claims {dim} values in a frame of {modality}, its weights are of another size")
+    with torch.device("meta"):  # shapes without memory
+        expected = {
+            name: tuple(tensor.shape) for name, tensor in SceneClassifier.blank(description).state_dict().items()
+        }
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise ValueError(f"{name} has shape {found.get(name)}, its description makes {expected.get(name)}")

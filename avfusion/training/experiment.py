@@ -1,0 +1,186 @@
+"""One experiment: train a variant, choose its epoch on validation, and only then score the test split."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from avfusion.fusion import FusionNetwork, build
+from avfusion.fusion.hyperparameters import Hyperparameter, Value, check_known, resolve, with_default
+from avfusion.scoring.evaluation import evaluate, per_second
+from avfusion.scoring.predictions import Predictions
+from avfusion.system.seeds import derive_seed
+from avfusion.training.classifier import Description, SceneClassifier
+from avfusion.training.fit import RECIPE, Epoch, Examples, fit_stages
+from avfusion.training.task import TEST, TRAIN, VALIDATION, Task
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A variant after training: nothing in here has seen the test split."""
+
+    variant: type[FusionNetwork]
+    params: dict[str, Value]
+    """Every hyperparameter and recipe value that was in force."""
+    seed: int
+    history: list[Epoch]
+    classifier: SceneClassifier
+    validation: Predictions
+    seconds: float
+    recut_clips: int
+    """Training and validation clips that were cut or padded to the commonest length."""
+
+    @property
+    def stages(self) -> dict[str, list[Epoch]]:
+        """The epochs of each stage of training, by its name, in order."""
+        names = dict.fromkeys(epoch.stage for epoch in self.history)
+        return {name: [epoch for epoch in self.history if epoch.stage == name] for name in names}
+
+    @property
+    def best(self) -> Epoch:
+        """The chosen epoch of the last stage: the one with the lowest validation loss."""
+        return best_epoch(list(self.stages.values())[-1])
+
+
+@dataclass(frozen=True)
+class Result:
+    """One variant trained with one seed, and its answers on the test split."""
+
+    trained: Trained
+    test: Predictions
+    test_seconds: Predictions | None
+    """Ten answers per clip (the 1-s protocol of DCASE); None for a variant that needs whole clips."""
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Every metric, as `val/accuracy`, `test/log_loss`, `test_1s/class_log_loss` ..., and what training took."""
+        answered = {"val": self.trained.validation, "test": self.test, "test_1s": self.test_seconds}
+        scores = {
+            f"{split}/{name}": value
+            for split, predictions in answered.items()
+            if predictions is not None
+            for name, value in evaluate(predictions).items()
+        }
+        return {
+            **scores,
+            "best_epoch": self.trained.best.epoch,
+            "epochs": len(self.trained.history),
+            "seconds": self.trained.seconds,
+        }
+
+
+def best_epoch(history: list[Epoch]) -> Epoch:
+    """The epoch with the lowest validation loss, the first of equals."""
+    return min(history, key=lambda epoch: epoch.val_loss)
+
+
+def hyperparameters(variant: type[FusionNetwork]) -> dict[str, Hyperparameter]:
+    """All that can be set for `variant`: the recipe, with the variant's own defaults, and its hyperparameters."""
+    recipe = {
+        name: with_default(entry, variant.recipe[name]) if name in variant.recipe else entry
+        for name, entry in RECIPE.items()
+    }
+    return {**recipe, **variant.hyperparameters}
+
+
+def resolve_params(variants: list[type[FusionNetwork]], given: Mapping[str, str]) -> list[dict[str, Value]]:
+    """For each variant all its values: `given` where it has that name, else its default.
+
+    Raises `UserError` for a name that none of `variants` has and for an illegal value.
+    """
+    tables = [hyperparameters(variant) for variant in variants]
+    check_known(list(tables), given)
+    return [resolve(table, given) for table in tables]
+
+
+def train(
+    task: Task,
+    variant: type[FusionNetwork],
+    params: dict[str, Value],
+    seed: int,
+    device: torch.device,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+) -> Trained:
+    """Train `variant` on the training split, keeping the epoch with the lowest validation loss.
+
+    `on_epoch` is called after each epoch and may raise to give up. Clips that lack a modality that the variant
+    listens to are left out.
+    """
+    started = time.perf_counter()
+    task = task.needing(variant.modalities)
+    task.check_trainable()
+    (training, recut_training), (validation, recut_validation) = (
+        _examples(task, variant, split) for split in (TRAIN, VALIDATION)
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed("init", variant.id, seed))
+        network = build(variant, task.shape, params)
+    network.to(device)
+    history = []
+    for epoch in fit_stages(network, training.to(device), validation.to(device), params, derive_seed("fit", seed)):
+        history.append(epoch)
+        on_epoch(epoch)
+    classifier = _classifier(task, variant, params, network.cpu())
+    return Trained(
+        variant=variant,
+        params=params,
+        seed=seed,
+        history=history,
+        classifier=classifier,
+        validation=_predictions(task, VALIDATION, classifier),
+        seconds=time.perf_counter() - started,
+        recut_clips=recut_training + recut_validation,
+    )
+
+
+def score_test(task: Task, trained: Trained) -> Result:
+    """`trained` with its answers on the test split; call it once, after every choice is made."""
+    task = task.needing(trained.variant.modalities)
+    seconds = _seconds(task, TEST, trained.classifier) if trained.variant.any_length else None
+    return Result(trained, _predictions(task, TEST, trained.classifier), seconds)
+
+
+def _examples(task: Task, variant: type[FusionNetwork], split: str) -> tuple[Examples, int]:
+    return (task.pooled(split), 0) if variant.pools_time else task.sequences(split)
+
+
+def _predictions(task: Task, split: str, classifier: SceneClassifier) -> Predictions:
+    """The classifier's answers for `split`, clip lengths as they are wherever the variant takes any length."""
+    network, batches = classifier.network.eval(), _batches(task, split, classifier.network)
+    with torch.no_grad():
+        parts = [network.answers(audio, video) for audio, video in batches]
+    log_probabilities, decisions = (torch.cat(column) for column in zip(*parts, strict=True))
+    predictions = Predictions.from_scores(
+        task.ids(split), task.classes, task.labels[task.rows(split)], log_probabilities.double().numpy()
+    )
+    return replace(predictions, decisions=decisions.numpy())
+
+
+@torch.no_grad()
+def _seconds(task: Task, split: str, classifier: SceneClassifier) -> Predictions:
+    """The classifier's answers to single frames, ten of each clip of `split`."""
+    network, rows = classifier.network.eval(), task.rows(split)
+    frames = [task.second_frames(int(row)) for row in rows]  # each a pair [10, 1, D]
+    answers = [network.answers(audio, video)[0] for audio, video in frames]
+    log_probabilities = torch.stack(answers).double().numpy()
+    return per_second(task.ids(split), task.classes, task.labels[rows], log_probabilities)
+
+
+def _batches(task: Task, split: str, network: FusionNetwork, size: int = 256) -> Iterator[tuple[Tensor, Tensor]]:
+    """Standardised audio and video [b, T, D] of the clips of `split`, in order."""
+    if network.any_length and not network.pools_time:
+        yield from (task.clip(int(row)) for row in task.rows(split))
+    else:
+        examples, _ = _examples(task, type(network), split)
+        yield from zip(torch.split(examples.audio, size), torch.split(examples.video, size), strict=True)
+
+
+def _classifier(
+    task: Task, variant: type[FusionNetwork], params: dict[str, Value], network: FusionNetwork
+) -> SceneClassifier:
+    description = Description(variant.id, task.shape, params, task.classes, task.store.provenance)
+    classifier = SceneClassifier(description, task.standardize["audio"], task.standardize["video"])
+    classifier.network = network.eval()
+    return classifier

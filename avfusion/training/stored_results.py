@@ -1,0 +1,130 @@
+"""Results as folders, so that what was trained outlives the process that trained it.
+
+A result is a folder of `classifier/` (see `avfusion.training.classifier`), `result.json` (hyperparameters and curves)
+and the answers `val.npz`, `test.npz` and `test_1s.npz`, at full precision; nothing is pickled.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from avfusion.fusion import FusionNetwork, variants
+from avfusion.fusion.hyperparameters import Value
+from avfusion.scoring.predictions import Predictions
+from avfusion.system.atomic import TEMPORARY_SUFFIX
+from avfusion.system.json_files import read_object
+from avfusion.training.classifier import SceneClassifier
+from avfusion.training.experiment import Result, Trained
+from avfusion.training.fit import Epoch
+
+RESULT, CLASSIFIER = "result.json", "classifier"
+
+_log = logging.getLogger(__name__)
+
+
+def params_digest(params: Mapping[str, Value]) -> str:
+    """Eight hexadecimal digits that tell sets of hyperparameters apart."""
+    return hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True)
+class StoredResults:
+    """The results in `folder`, one for each variant, set of hyperparameters and seed."""
+
+    folder: Path
+
+    def find(self, variant: type[FusionNetwork], params: Mapping[str, Value], seed: int) -> Result | None:
+        """The result of this training, its classifier without companions; None if it is not here, or damaged."""
+        place = self._place(variant, params, seed)
+        if not place.is_dir():
+            return None
+        try:
+            return _load(place)
+        except Exception as error:  # numpy and its unpackers raise whatever damage leads them to
+            _log.warning("%s: damaged (%s), trained again", place, " ".join(str(error).split()))
+            shutil.rmtree(place, ignore_errors=True)
+            return None
+
+    def keep(self, result: Result) -> None:
+        """Write `result`, whole or not at all; where that cannot be done (a full disk) only a warning tells of it."""
+        trained = result.trained
+        place = self._place(trained.variant, trained.params, trained.seed)
+        temporary = place.with_name(f".{place.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+        try:
+            temporary.mkdir()
+            _save(result, temporary)
+            temporary.rename(place)
+        except OSError as error:
+            shutil.rmtree(temporary, ignore_errors=True)
+            if not place.is_dir():
+                _log.warning("%s cannot be written (%s); it is lost if this job breaks off", place, error.strerror)
+
+    def count(self) -> int:
+        """How many results there are."""
+        return sum(1 for path in self.folder.glob(f"*/{RESULT}") if not path.parent.name.startswith("."))
+
+    def _place(self, variant: type[FusionNetwork], params: Mapping[str, Value], seed: int) -> Path:
+        return self.folder / f"{variant.id}-seed{seed}-{params_digest(params)}"
+
+
+def _save(result: Result, folder: Path) -> None:
+    trained = result.trained
+    trained.classifier.save(folder / CLASSIFIER)
+    for split, predictions in _answers(result).items():
+        np.savez(
+            folder / f"{split}.npz",
+            ids=np.array(predictions.ids),
+            classes=np.array(predictions.classes),
+            labels=predictions.labels,
+            probabilities=predictions.probabilities,
+            decisions=predictions.decisions,
+        )
+    fields = {
+        "variant": trained.variant.id,
+        "params": trained.params,
+        "seed": trained.seed,
+        "seconds": trained.seconds,
+        "recut_clips": trained.recut_clips,
+        "answers": list(_answers(result)),
+        "history": [asdict(epoch) for epoch in trained.history],
+    }
+    (folder / RESULT).write_text(json.dumps(fields, indent=2), encoding="utf-8")
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())  # before the folder takes its name: see avfusion.system.atomic
+
+
+def _load(folder: Path) -> Result:
+    fields = read_object(folder / RESULT)
+    answers = {split: _load_predictions(folder / f"{split}.npz") for split in fields["answers"]}
+    trained = Trained(
+        variant=variants()[fields["variant"]],
+        params=fields["params"],
+        seed=fields["seed"],
+        history=[Epoch(**epoch) for epoch in fields["history"]],
+        classifier=SceneClassifier.load(folder / CLASSIFIER),
+        validation=answers["val"],
+        seconds=fields["seconds"],
+        recut_clips=fields["recut_clips"],
+    )
+    return Result(trained, answers["test"], answers.get("test_1s"))
+
+
+def _answers(result: Result) -> dict[str, Predictions]:
+    """The answers of `result` by the name of their file."""
+    found = {"val": result.trained.validation, "test": result.test, "test_1s": result.test_seconds}
+    return {name: predictions for name, predictions in found.items() if predictions is not None}
+
+
+def _load_predictions(path: Path) -> Predictions:
+    with np.load(path, allow_pickle=False) as arrays:
+        ids, classes = (tuple(map(str, arrays[name])) for name in ("ids", "classes"))
+        return Predictions(ids, classes, arrays["labels"], arrays["probabilities"], arrays["decisions"])
