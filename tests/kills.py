@@ -1,6 +1,5 @@
 """Processes that are killed: extractions at moments drawn by seed, and who is left."""
 
-import multiprocessing
 import signal
 import time
 from collections.abc import Callable
@@ -11,10 +10,13 @@ import numpy as np
 from avfusion.datasets import Dataset
 from avfusion.extraction import extract
 from avfusion.system.presence import born
+from avfusion.system.processes import training_processes
 from avfusion.system.seeds import derive_seed
 from tests.fakes import FakeEmbedder, KillAtRename
 
 ROOT = Path(__file__).parents[1]
+FRESH = training_processes("avfusion.extraction", "avfusion.features.hdf5", "avfusion.pretraining.learning")
+"""Makes processes that share no thread, lock or state of libraries with the one that runs the tests."""
 PACKED = ("plan.json", "audio.npy", "video.npy", "clips.csv", "failures.csv", "media.csv", "store.json")
 
 
@@ -32,7 +34,7 @@ def killed(
     when: Callable[[], object] | None = None,
 ) -> int:
     """Extracts in another process that is killed, by itself or once `when` returns; returns its exit code."""
-    process = multiprocessing.get_context("fork").Process(target=_extract, args=(data, folder, driver, worker))
+    process = FRESH.Process(target=_extract, args=(data, folder, driver, worker))
     process.start()
     if when is not None:
         when()

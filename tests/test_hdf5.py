@@ -1,7 +1,6 @@
 """HDF5 features: both layouts come in exactly, mistakes and traps have their line, export comes back."""
 
 import io
-import multiprocessing
 import re
 import signal
 import zipfile
@@ -24,7 +23,7 @@ from avfusion.training.task import TEST, TRAIN, VALIDATION, Task
 from tests.bombs import claimed_terabytes, external, never_written, virtual
 from tests.fakes import KillAtRename
 from tests.hdf5_files import DIM, edit, features, new_file, stems, write_baseline, write_course, write_moments
-from tests.kills import content
+from tests.kills import FRESH, content
 from tests.stores import make_store
 
 MODALITIES: tuple[Modality, ...] = ("audio", "video")
@@ -337,7 +336,7 @@ def import_and_die(root: Path, name: str, before: bool) -> None:
 @pytest.mark.parametrize("before", [True, False])
 def test_an_import_that_is_killed_and_repeated(tmp_path: Path, name: str, before: bool) -> None:
     write_course(tmp_path / "data")
-    process = multiprocessing.get_context("fork").Process(target=import_and_die, args=(tmp_path / "data", name, before))
+    process = FRESH.Process(target=import_and_die, args=(tmp_path / "data", name, before))
     process.start()
     process.join(60)
     assert process.exitcode == -signal.SIGKILL

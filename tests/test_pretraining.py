@@ -2,7 +2,6 @@
 
 import json
 import math
-import multiprocessing
 import os
 import signal
 import time
@@ -25,6 +24,7 @@ from avfusion.l3.presets import WINDOW, preset_config
 from avfusion.pretraining import learning
 from avfusion.pretraining.learning import CHECKPOINT, Learner, Plan, split_locations
 from avfusion.pretraining.material import PICTURES, Entry, Material, prepare
+from tests.kills import FRESH
 
 CONFIG = preset_config("demo")
 
@@ -42,13 +42,18 @@ def toy(n_clips: int = 12) -> Material:
     return Material(entries, sound, pictures.astype(np.float16))
 
 
-def learn(folder: Path, steps: int) -> dict[str, torch.Tensor]:
-    """Weights after all steps in `folder`; kills itself before a step named in the environment."""
+def learn(folder: Path, steps: int, fatal: int = 0) -> dict[str, torch.Tensor]:
+    """Weights after all steps in `folder`; kills itself at step `fatal`."""
     torch.set_num_threads(1)
     learner = Learner(toy(), CONFIG, Plan("demo", steps, 0, "toy"), folder, torch.device("cpu"))
-    fatal = int(os.environ.get("KILL_AFTER_STEP", "0"))
     learner.run(lambda progress: os.kill(os.getpid(), signal.SIGKILL) if progress.step == fatal else None)
     return {name: tensor.clone() for name, tensor in learner.network.state_dict().items()}
+
+
+def learn_and_die(folder: Path) -> None:
+    """With a checkpoint every two steps, killed at the fifth of six."""
+    learning.CHECKPOINT_STEPS = 2
+    learn(folder, 6, fatal=5)
 
 
 def test_scores_of_all_pairs_equal_those_of_concatenated_embeddings() -> None:
@@ -112,13 +117,11 @@ def test_a_killed_run_continues_to_the_same_weights(tmp_path: Path, monkeypatch:
     whole.mkdir()
     broken.mkdir()
     expected = learn(whole, 6)
-    monkeypatch.setenv("KILL_AFTER_STEP", "5")
-    process = multiprocessing.get_context("fork").Process(target=learn, args=(broken, 6))
+    process = FRESH.Process(target=learn_and_die, args=(broken,))
     process.start()
     process.join(60)
     assert process.exitcode == -signal.SIGKILL
     assert (broken / CHECKPOINT).is_file()
-    monkeypatch.delenv("KILL_AFTER_STEP")
     continued = learn(broken, 6)
     assert all(torch.equal(tensor, continued[name]) for name, tensor in expected.items())
 

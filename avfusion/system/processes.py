@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
-from multiprocessing.context import BaseContext
+from multiprocessing.context import BaseContext, ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from queue import SimpleQueue
 from traceback import format_exc
@@ -32,7 +32,7 @@ ATTEMPTS = 3
 _log = logging.getLogger(__name__)
 
 
-def training_processes(*modules: str) -> BaseContext:
+def training_processes(*modules: str) -> SpawnContext | ForkServerContext:
     """Makes processes that are forked from one that has imported `modules` and done nothing else.
 
     So they start at once, as often as needed. Where a system cannot do that, each imports for itself.
