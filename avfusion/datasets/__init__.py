@@ -2,6 +2,7 @@
 
 A layout is one module of this package with three public names, and nothing else registers it:
 `LAYOUT` (one line for error messages), `matches(path)`, and `read(path, allow_outside=...)`.
+Nothing here opens a media file.
 """
 
 import importlib
