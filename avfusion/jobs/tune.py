@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
-from avfusion.features.provenance import tags, title
+from avfusion.features.provenance import note, tags, title
 from avfusion.jobs.companions import Companions
 from avfusion.jobs.features import open_features
 from avfusion.jobs.options import read_truth
@@ -25,6 +25,7 @@ from avfusion.tracking.studies import TrialRuns, close_left, study_run
 from avfusion.tracking.study_records import StudyRecord, log_study
 from avfusion.training.precision import check_precision
 from avfusion.training.task import Task
+from avfusion.tuning.drawings import drawings
 from avfusion.tuning.leader import Leadership
 from avfusion.tuning.plans import make_plans
 from avfusion.tuning.pool import Pool
@@ -172,6 +173,12 @@ class Tuning:
             trials=table,
             scales=plan.space.scales,
             importances=importances(self.study),
+            drawings=drawings(
+                self.study,
+                plan.variant.title,
+                f"validation {plan.metric.replace('_', ' ')}",
+                note(self.store.provenance),
+            ),
             metric=plan.metric,
             larger_is_better=metric.direction == "maximize",
             best_trial=number,
