@@ -35,7 +35,7 @@ from avfusion.features.sources import read_sources, replaced, sources_of, write_
 from avfusion.features.writer import writing
 from avfusion.fusion import variants
 from avfusion.l3.openl3_files import load_official
-from avfusion.l3.presets import Modality
+from avfusion.l3.presets import Branch
 from avfusion.l3.untrained import untrained_subnetwork
 from avfusion.l3.weights import save_weights
 from avfusion.media import DEFAULT_LIMITS
@@ -307,7 +307,7 @@ def read_classifier(path: Path) -> None:
 def write_weights(folder: Path) -> list[Path]:
     """Weights of small L3 networks as safetensors, of one and of both."""
     config = small_openl3()
-    names: tuple[Modality, ...] = ("audio", "image")
+    names: tuple[Branch, ...] = ("audio", "image")
     networks = {name: untrained_subnetwork(config, name) for name in names}
     save_weights(folder / "both.safetensors", networks, {"source": "a test"})
     save_weights(folder / "audio.safetensors", {"audio": networks["audio"]}, {})
