@@ -140,7 +140,7 @@ def command(
 def _refuse_secrets(values: Mapping[str, str]) -> None:
     """Raises `UserError` for an option whose address holds a secret; it names the run in which MLflow shows it."""
     from avfusion.errors import UserError
-    from avfusion.system.shown import refuse_secret
+    from avfusion.system.secrets import refuse_secret
 
     for option, value in values.items():
         try:
@@ -156,18 +156,20 @@ def _refuse_secrets(values: Mapping[str, str]) -> None:
 
 def _say(text: str, *, err: bool = False) -> None:
     """Print for people: no secrets, and nothing that a terminal obeys."""
-    from avfusion.system.shown import masked, printable
+    from avfusion.system.names import escaped
+    from avfusion.system.secrets import masked
 
-    click.echo(printable(masked(text)), err=err)
+    click.echo(escaped(masked(text), lines=True), err=err)
 
 
 class _Shown(logging.Formatter):
     """Log lines as `_say` prints; tracebacks too."""
 
     def format(self, record: logging.LogRecord) -> str:
-        from avfusion.system.shown import masked, printable
+        from avfusion.system.names import escaped
+        from avfusion.system.secrets import masked
 
-        return printable(masked(super().format(record)))
+        return escaped(masked(super().format(record)), lines=True)
 
 
 def _quiet() -> None:

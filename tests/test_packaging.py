@@ -1,6 +1,5 @@
-"""What users see of the project agrees with what it does: MLproject, click, and who imports what."""
+"""What users see of the project agrees with what it does: MLproject and click."""
 
-import re
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -29,14 +28,3 @@ def test_mlproject_and_click_agree(name: str) -> None:
 def test_every_entry_point_file_is_in_mlproject() -> None:
     files = {path.stem for path in (ROOT / "entrypoints").glob("*.py")} - {"__init__", "command"}
     assert files == set(ENTRY_POINTS)
-
-
-@pytest.mark.parametrize(
-    ("library", "homes"), [("mlflow", ("avfusion/tracking/", "avfusion/serving/")), ("optuna", ("avfusion/tuning/",))]
-)
-def test_only_its_own_modules_import_a_library(library: str, homes: tuple[str, ...]) -> None:
-    pattern = re.compile(rf"^\s*(import|from) {library}\b", re.MULTILINE)
-    files = [path for folder in ("avfusion", "entrypoints") for path in (ROOT / folder).rglob("*.py")]
-    importing = [path.relative_to(ROOT).as_posix() for path in files if pattern.search(path.read_text())]
-    assert importing
-    assert [name for name in importing if not name.startswith(homes)] == []

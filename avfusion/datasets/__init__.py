@@ -2,6 +2,7 @@
 
 A layout is one module of this package with three public names, and nothing else registers it:
 `LAYOUT` (one line for error messages), `matches(path)`, and `read(path, allow_outside=...)`.
+Nothing here opens a media file.
 """
 
 import importlib
@@ -9,7 +10,7 @@ import pkgutil
 from pathlib import Path
 from typing import Protocol, cast
 
-from avfusion.datasets.clips import SPLITS, Clip, Dataset
+from avfusion.datasets.dataset import SPLITS, Clip, Dataset
 from avfusion.errors import UserError
 
 __all__ = ["SPLITS", "Clip", "Dataset", "layouts", "read_dataset"]

@@ -2,6 +2,7 @@
 
 Each module in this package offers `EMBEDDERS`, a mapping from name to loader, and `OPTIONS`, from name to the
 embedder's own options with their defaults, each also a key of its provenance; a new embedder is one new file.
+Nothing here opens a media file or writes a store.
 """
 
 import importlib

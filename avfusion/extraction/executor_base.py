@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from avfusion.extraction.part_places import Place
+from avfusion.extraction.parts_storage import PartsStorage
 from avfusion.extraction.pool import Outcome
 from avfusion.extraction.worker import Task
 
@@ -19,8 +19,8 @@ class Executor(Protocol):
         """What the embedder says of itself where it will run; UserError or RuntimeError if it cannot be loaded."""
         ...
 
-    def run(self, tasks: Iterable[Task], place: Place) -> Iterator[Outcome]:
-        """The outcome of each task, as they come; its part is in `place` if `written`."""
+    def run(self, tasks: Iterable[Task], storage: PartsStorage) -> Iterator[Outcome]:
+        """The outcome of each task, as they come; its part is in `storage` if `written`."""
         ...
 
     def pack(self, work: Callable[[], None]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from avfusion.errors import UserError, unknown
 from avfusion.extraction.executor_base import Executor, Means
-from avfusion.extraction.part_places import Place
+from avfusion.extraction.parts_storage import PartsStorage
 from avfusion.extraction.pool import Outcome, WorkerPool
 from avfusion.extraction.worker import Settings, Task
 from avfusion.system.processes import available_cores
@@ -37,8 +37,8 @@ class LocalExecutor:
         """See `Executor`."""
         return dict(self._pool.provenance())
 
-    def run(self, tasks: Iterable[Task], place: Place) -> Iterator[Outcome]:
-        """See `Executor`; `place` is the folder of the settings."""
+    def run(self, tasks: Iterable[Task], storage: PartsStorage) -> Iterator[Outcome]:
+        """See `Executor`; `storage` is the folder of the settings."""
         return self._pool.run(tasks)
 
     def pack(self, work: Callable[[], None]) -> None:

@@ -1,4 +1,7 @@
-"""Figures: data in, `matplotlib.figure.Figure` out. One file each; none of them saves or keeps state."""
+"""Figures: data in, `matplotlib.figure.Figure` out.
+
+Nothing here computes a result, saves a file or keeps state.
+"""
 
 from avfusion.figures.alpha_curve import alpha_curve
 from avfusion.figures.alpha_trials import alpha_trials

@@ -1,4 +1,7 @@
-"""Fusion variants, one file each. A new file with a `FusionNetwork` that has an `id` is found by everything."""
+"""Fusion variants, one file each. A new file with a `FusionNetwork` that has an `id` is found by everything.
+
+Nothing here trains: a variant is a network, with the defaults and search ranges of its hyperparameters.
+"""
 
 import importlib
 import pkgutil

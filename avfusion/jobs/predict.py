@@ -16,12 +16,12 @@ from avfusion.figures import clip_timeline
 from avfusion.figures.style import DOTS_PER_INCH
 from avfusion.jobs.options import read_output
 from avfusion.serving.answers import Answer, answer, class_column
-from avfusion.serving.clips import Query, find_clips
 from avfusion.serving.embedding import carried_weights, check_named
 from avfusion.serving.extractor import Extractor, missing_in_words
+from avfusion.serving.queries import Query, find_queries
 from avfusion.serving.timeline import make_timeline
-from avfusion.system.atomic import replacing, write_atomically
 from avfusion.system.device import choose_device
+from avfusion.system.files import replacing, write_atomically
 from avfusion.system.names import file_names
 from avfusion.system.processes import available_cores
 from avfusion.system.work_folder import WorkFolder
@@ -85,11 +85,11 @@ def _number(name: str, text: str, what: str, least: float = 1e-9) -> float:
 def predict_job(*, clip: str, audio: str, video: str, **options: str) -> list[str]:
     """Say which scene each clip shows; returns what to tell people.
 
-    Clips as of `avfusion.serving.clips.find_clips`, the other options as of `Options`. Writes predictions.csv and
+    Clips as of `avfusion.serving.queries.find_queries`, the other options as of `Options`. Writes predictions.csv and
     timelines to a folder and into a run. Raises `UserError` for what cannot be used, and if no clip can.
     """
     chosen = Options.parse(**options)
-    queries = find_clips(clip, audio, video)
+    queries = find_queries(clip, audio, video)
     connect()
     with WorkFolder() as temporary:
         folder = fetch_model(chosen.model, temporary)

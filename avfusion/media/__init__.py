@@ -1,4 +1,7 @@
-"""Decoding: sound as samples, pictures as sampled frames; files are read through PyAV (FFmpeg)."""
+"""Decoding: sound as samples, pictures as sampled frames; files are read through PyAV (FFmpeg).
+
+Nothing here knows what the sound and the pictures are for.
+"""
 
 from avfusion.media.container import DEFAULT_LIMITS, Limits, MediaError
 from avfusion.media.sound import Samples, read_sound, stream_sound

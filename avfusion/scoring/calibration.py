@@ -81,7 +81,7 @@ def split_log_loss(predictions: Predictions) -> Split:
 def best_temperature(scores: Tensor, labels: Tensor) -> float:
     """The t in [0.05, 20] with the lowest cross-entropy of class scores [N, C] / t, given true classes [N].
 
-    Guo et al. (2017): temperature scaling, one number for all classes. scikit-learn fits it only for a classifier that it can call.
+    Guo et al. (2017), temperature scaling. scikit-learn fits it only for a classifier that it can call.
     """
 
     def loss(log_temperature: float) -> float:

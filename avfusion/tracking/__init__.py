@@ -1,4 +1,4 @@
-"""MLflow, and nothing else: with `avfusion.serving.model` the only place that imports it.
+"""MLflow: with `avfusion.serving.model` the only place that imports it. Nothing here decides anything.
 
 `session` connects, `runs` opens and closes runs, `records` says what a trained variant leaves behind,
 `models` stores a classifier as an MLflow model.

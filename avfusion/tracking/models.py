@@ -19,7 +19,7 @@ from avfusion.fusion import variants
 from avfusion.serving.answers import class_column
 from avfusion.serving.embedding import in_words, save_embedder
 from avfusion.system.names import markdown
-from avfusion.system.shown import masked
+from avfusion.system.secrets import masked
 from avfusion.tracking.lookup import find_run, read_config, read_predictions, seed_runs
 from avfusion.training.classifier import DESCRIPTION, SceneClassifier
 

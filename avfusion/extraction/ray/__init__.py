@@ -1,4 +1,7 @@
-"""Extraction on a Ray cluster; needs the extra `avfusion[ray]`. Only this folder imports ray."""
+"""Extraction on a Ray cluster; needs the extra `avfusion[ray]`. Nothing here is imported without it.
+
+Only this folder imports ray.
+"""
 
 import os
 

@@ -1,5 +1,7 @@
 """Features in HDF5 files, as the DCASE 2021 baseline and the course (AI3611) hand them on: import and export.
 
+Nothing here is used once a store is there.
+
     audio_features_data/{train,val,test}.hdf5     course; the baseline says tr, val, tt
     video_features_data/...
     */global_mean_std.npz                         global_mean and global_std, float [D]

@@ -34,7 +34,7 @@ class Query:
     """What a reader should know of the name."""
 
 
-def find_clips(clip: str, audio: str = "none", video: str = "none") -> list[Query]:
+def find_queries(clip: str, audio: str = "none", video: str = "none") -> list[Query]:
     """The clips that the options name.
 
     `clip` is a media file; a folder, of which all media files are taken, a sound file and a video of the same name (in
