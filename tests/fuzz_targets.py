@@ -52,8 +52,8 @@ from avfusion.training.classifier import DESCRIPTION, SceneClassifier
 from avfusion.training.classifier import WEIGHTS as CLASSIFIER_WEIGHTS
 from avfusion.training.experiment import Result, Trained
 from avfusion.training.fit import Epoch
+from avfusion.training.split_features import SplitFeatures
 from avfusion.training.stored_results import StoredResults
-from avfusion.training.task import Task
 from tests.fakes import FakeEmbedder
 from tests.fuzzing import Read, Target
 from tests.hdf5_files import write_baseline, write_course, write_moments
@@ -176,7 +176,7 @@ def read_store(path: Path) -> None:
         _forge(folder)
     store = FeatureStore.open(folder)
     assert title(store.provenance) and len(note(store.provenance) or "") < 100
-    task = Task(store)
+    task = SplitFeatures(store)
     task.check_trainable()
     task.sequences("train")
     task.pooled("test")
