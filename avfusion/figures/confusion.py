@@ -22,7 +22,7 @@ from avfusion.figures.style import (
     new_axes,
     shown,
 )
-from avfusion.scoring.evaluation import row_normalised
+from avfusion.scoring.metrics import row_normalised
 
 
 def confusion_heatmap(
