@@ -28,11 +28,11 @@ from avfusion.training.selection import Candidate
 from avfusion.training.split_features import SplitFeatures
 from avfusion.tuning.drawings import drawings
 from avfusion.tuning.leader import Leadership
-from avfusion.tuning.plans import make_plans
+from avfusion.tuning.plans import TARGETS, Plan, make_plans
 from avfusion.tuning.pool import Pool
 from avfusion.tuning.results import best_params, importances, run_outcomes, trials_table
 from avfusion.tuning.storage import open_storage
-from avfusion.tuning.study import RUN, STUDY_METRICS, Plan, Study, n_done, open_study, recover
+from avfusion.tuning.study import RUN, Study, n_done, open_study, recover
 from avfusion.tuning.worker import Ended, Started, quiet
 
 log = logging.getLogger(__name__)
@@ -164,7 +164,7 @@ class Tuning:
 
     def _finish(self, run_id: str) -> list[str]:
         """Tables, figures, and the best configuration trained again beside the default."""
-        plan, metric = self.plan, STUDY_METRICS[self.plan.metric]
+        plan, metric = self.plan, TARGETS[self.plan.metric]
         number, best = best_params(plan, self.study)
         table = trials_table(plan, self.study)
         settings = {"variant": plan.variant.id, "metric": plan.metric, "space": str(plan.space)}

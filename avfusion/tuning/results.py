@@ -10,7 +10,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from avfusion.errors import UserError
 from avfusion.fusion.hyperparameters import Value
-from avfusion.tuning.study import FAILURE, METRICS, RUN, Plan, done
+from avfusion.tuning.plans import Plan
+from avfusion.tuning.study import FAILURE, METRICS, RUN, done
 
 COMPLETE = "complete"
 EVALUATOR = FanovaImportanceEvaluator(seed=0)
