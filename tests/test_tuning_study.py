@@ -22,21 +22,11 @@ from avfusion.scoring.predictions import Predictions
 from avfusion.system.presence import gone, own_mark
 from avfusion.training.split_features import SplitFeatures
 from avfusion.tuning.leader import LEADER, Leadership
-from avfusion.tuning.retry import MOST_RETRIES, retry
+from avfusion.tuning.plans import Plan
+from avfusion.tuning.sampling import MOST_RETRIES, retry
 from avfusion.tuning.space import Space, make_space
 from avfusion.tuning.storage import open_storage, resolve_storage
-from avfusion.tuning.study import (
-    FAILURE,
-    WORKER,
-    Plan,
-    counted,
-    done,
-    is_surplus,
-    may_start,
-    n_done,
-    open_study,
-    recover,
-)
+from avfusion.tuning.study import FAILURE, WORKER, counted, done, is_surplus, may_start, n_done, open_study, recover
 from avfusion.tuning.worker import Objective, SurplusError
 from tests.stores import make_store
 

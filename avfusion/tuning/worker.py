@@ -27,19 +27,10 @@ from avfusion.system.presence import own_mark
 from avfusion.training.experiment import Trained, train
 from avfusion.training.fit import Epoch
 from avfusion.training.split_features import SplitFeatures
-from avfusion.tuning.retry import retry
+from avfusion.tuning.plans import TARGETS, Plan
+from avfusion.tuning.sampling import retry
 from avfusion.tuning.storage import open_storage
-from avfusion.tuning.study import (
-    FAILURE,
-    METRICS,
-    RUN,
-    STUDY_METRICS,
-    WORKER,
-    Plan,
-    is_surplus,
-    may_start,
-    open_study,
-)
+from avfusion.tuning.study import FAILURE, METRICS, RUN, WORKER, is_surplus, may_start, open_study
 
 
 @dataclass(frozen=True)
@@ -114,7 +105,7 @@ class Objective:
             raise
         metrics = validation_metrics(trained)
         trial.set_user_attr(METRICS, metrics)
-        return metrics[STUDY_METRICS[self.plan.metric].final]
+        return metrics[TARGETS[self.plan.metric].final]
 
     def _announce(self, connection: Connection, started: Started) -> str:
         try:
@@ -130,7 +121,7 @@ class Objective:
         stages = list(dict.fromkeys(record.stage for record in self._history))
         # Steps of a later stage begin at the same number in every trial, however early the stages before it ended.
         step = (len(stages) - 1) * epochs + epoch.epoch
-        trial.report(STUDY_METRICS[self.plan.metric].at(epoch), step)
+        trial.report(TARGETS[self.plan.metric].at(epoch), step)
         if trial.should_prune():
             raise TrialPruned
 
