@@ -10,11 +10,10 @@ models gets right. Two models that answer five clips, and the clips that only on
 >>> def deciding(*decisions):
 ...     return Predictions.from_scores(clips, ["bus", "park"], truth, np.eye(2)[list(decisions)])
 >>> audio, video = deciding(0, 0, 1, 0, 0), deciding(1, 0, 1, 1, 0)
->>> cell_table(audio, video)
-       both  only_audio  only_video  neither  clips  conflict
-class
-bus       1           1           0        0      2  0.500000
-park      1           0           1        1      3  0.333333
+>>> overall_cells(audio, video)["clips"].to_dict()
+{'both': 2, 'only_audio': 1, 'only_video': 1, 'neither': 1}
+>>> cell_table(audio, video)["conflict"].round(3).to_dict()
+{'bus': 0.5, 'park': 0.333}
 >>> conflict_clips(audio, video)["id"].tolist()
 ['a', 'd']
 >>> oracle_accuracy(audio, video)
@@ -28,8 +27,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from avfusion.errors import unknown
-from avfusion.scoring.evaluation import confusion, row_normalised
-from avfusion.scoring.metrics import accuracy, log_loss
+from avfusion.scoring.metrics import accuracy, confusion, log_loss, row_normalised
 from avfusion.scoring.predictions import Predictions
 
 CELLS = ("both", "only_audio", "only_video", "neither")

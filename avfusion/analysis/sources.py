@@ -14,17 +14,17 @@ from avfusion.features import FeatureStore
 from avfusion.fusion import variants
 from avfusion.scoring.folders import VALIDATION, file_of_model, read_folder
 from avfusion.scoring.tsv import read_course_tsv
-from avfusion.tracking.filtering import matching_ids
 from avfusion.tracking.lookup import (
     LoggedRun,
     find_experiment,
     find_run,
     finished_runs,
+    matching_ids,
     read_config,
     read_predictions,
     seed_runs,
 )
-from avfusion.tracking.settings import changed_settings
+from avfusion.training.experiment import changed_params
 
 
 def in_folder(folder: Path) -> list[VariantAnswers]:
@@ -34,9 +34,7 @@ def in_folder(folder: Path) -> list[VariantAnswers]:
     """
     held_out = read_folder(folder / VALIDATION) if (folder / VALIDATION).is_dir() else {}
     return [
-        VariantAnswers(
-            name, origin, (answers,), (held_out[name].predictions,) if name in held_out else (), title=name
-        )
+        VariantAnswers(name, origin, (answers,), (held_out[name].predictions,) if name in held_out else (), title=name)
         for name, (origin, answers) in read_folder(folder).items()
     ]
 
@@ -54,7 +52,7 @@ def in_run(run: LoggedRun, name: str | None = None, *, validation: bool = True) 
         seeds=tuple(read_predictions(seed, "test") for seed in seeds),
         validation=tuple(read_predictions(seed, "val") for seed in seeds) if validation else (),
         title=known.title if known else run.variant,
-        remarks=changed_settings(seeds[0]),
+        remarks=changed_params(seeds[0].variant, seeds[0].params),
         run_id=run.id,
         first_seed_id=seeds[0].id,
         config=read_config(seeds[0]),

@@ -15,12 +15,12 @@ from avfusion.analysis.robustness import Shift, robustness
 from avfusion.analysis.variant_answers import SideBySide, VariantAnswers, on_shared_clips
 from avfusion.errors import UserError
 from avfusion.fusion import variants
-from avfusion.tracking.champion import Candidate
-from avfusion.tracking.stored_models import load_classifier
+from avfusion.tracking.models import load_classifier
 from avfusion.training.classifier import SceneClassifier
 from avfusion.training.experiment import hyperparameters, train
 from avfusion.training.precision import check_precision
-from avfusion.training.task import TEST, Task
+from avfusion.training.selection import Candidate
+from avfusion.training.split_features import TEST, SplitFeatures
 
 NO_SHIFTS = "not asked for: shifts=none"
 NO_CITIES = "not asked for; cities=all trains every variant again without each city"
@@ -83,8 +83,8 @@ def robustness_of(
     return _with_cities(made, found, task, recipes, cities, locations, device) if cities != "none" else made
 
 
-def trained_on(found: SideBySide) -> Task:
-    """The task that the variants were trained on; `UserError`, saying why, where it cannot be had."""
+def trained_on(found: SideBySide) -> SplitFeatures:
+    """The features that the variants were trained on; `UserError`, saying why, where it cannot be had."""
     if found.features is None:
         raise UserError("prediction files hold no model; compare runs instead")
     if len({variant.config["features"]["digest"] for variant in found.variants}) > 1:
@@ -92,7 +92,7 @@ def trained_on(found: SideBySide) -> Task:
     path = found.features["path"]
     if found.store is None:
         raise UserError(f"the feature store {path} is no longer there, or has changed")
-    task = Task(found.store)
+    task = SplitFeatures(found.store)
     if not set(task.ids(TEST)) >= set(found.first.ids):
         raise UserError(f"the test clips of {path} are not those of the runs")
     return task
@@ -112,7 +112,7 @@ def recipe(variant: VariantAnswers) -> Recipe:
     return Recipe(known, defaults | config["params"], int(config["seed"]))
 
 
-def _network(variant: VariantAnswers, recipe: Recipe, task: Task, device: torch.device) -> SceneClassifier:
+def _network(variant: VariantAnswers, recipe: Recipe, task: SplitFeatures, device: torch.device) -> SceneClassifier:
     """The classifier as the run left it; one that the run did not keep (one of several seeds) is trained again."""
     kept = load_classifier(str(variant.first_seed_id))
     if kept is not None:
@@ -134,7 +134,7 @@ def _not_repeated(found: SideBySide, curves: pd.DataFrame) -> Iterator[str]:
 def _with_cities(
     made: Robustness,
     found: SideBySide,
-    task: Task,
+    task: SplitFeatures,
     recipes: dict[str, Recipe],
     cities: str,
     locations: Path | None,

@@ -17,8 +17,7 @@ from avfusion.analysis.resampling import Locations
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
 from avfusion.features.provenance import note
-from avfusion.scoring.evaluation import evaluate
-from avfusion.scoring.metrics import SMALLEST_PROBABILITY
+from avfusion.scoring.metrics import evaluate
 from avfusion.scoring.predictions import Predictions
 
 HIGHEST = {"accuracy": 1.0, "class_accuracy": 1.0, "log_loss": np.inf, "class_log_loss": np.inf}
@@ -65,8 +64,9 @@ class VariantAnswers:
 
     def values(self, score: str) -> NDArray[np.float64]:
         """[S, N] what each of N test clips adds to a score of `SCORES`: right (1) or not (0), or its loss in nats."""
-        one = _losses if score.endswith("log_loss") else _right
-        return np.stack([one(predictions) for predictions in self.seeds])
+        if score.endswith("log_loss"):
+            return np.stack([predictions.losses for predictions in self.seeds])
+        return np.stack([predictions.right for predictions in self.seeds]).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -173,13 +173,3 @@ def _only(predictions: Predictions, clips: set[str]) -> Predictions:
     if len(clips) == len(predictions):
         return predictions
     return predictions.take(np.array([row for row, clip in enumerate(predictions.ids) if clip in clips]))
-
-
-def _right(predictions: Predictions) -> NDArray[np.float64]:
-    return predictions.right.astype(np.float64)
-
-
-def _losses(predictions: Predictions) -> NDArray[np.float64]:
-    true_class = np.take_along_axis(predictions.probabilities, predictions.labels[:, None], axis=1)[:, 0]
-    losses: NDArray[np.float64] = -np.log(np.maximum(true_class, SMALLEST_PROBABILITY))
-    return losses

@@ -13,12 +13,12 @@ from avfusion.analysis.trained import candidates_of, robustness_of
 from avfusion.analysis.variant_answers import SideBySide
 from avfusion.errors import UserError
 from avfusion.jobs.options import read_output, read_truth
+from avfusion.jobs.promotion import check_promotable, promote_best
 from avfusion.report.comparison_page import HEADLINE, build_page, verdicts_in_words
 from avfusion.report.writing import PICTURES, write_report
 from avfusion.system.device import choose_device
 from avfusion.system.names import metric_name
 from avfusion.tracking.artifacts import log_table
-from avfusion.tracking.champion import best_candidate, promote_best
 from avfusion.tracking.runs import job_run, log_asked, log_batch, log_file, log_folder
 from avfusion.tracking.session import connect, ui_lines
 
@@ -55,7 +55,7 @@ def compare_job(
     found = _find(experiment, filter, runs, predictions, listed)
     candidates = candidates_of(found) if promoting else []
     if candidates:
-        best_candidate(candidates)  # one without a model is told of before the work, not after it
+        check_promotable(candidates)  # one without a model is told of before the work, not after it
     tables = {
         "scores": score_table(found.variants, found.locations),
         "pairs": pair_table(found.variants, found.locations),
@@ -124,10 +124,10 @@ def _lines(found: SideBySide, tables: Mapping[str, pd.DataFrame]) -> list[str]:
     """Scores with intervals, verdicts, calibration; what is invariant is said by the page."""
     counts = f"{len(found.first)} test clips at {len(found.locations)} locations"
     lines = ["", f"{counts}; 95 % intervals over locations", ""]
-    scores = tables["scores"].set_index(["variant", "score"])[["value", "jackknife_low", "jackknife_high"]]
     for variant in found.variants:
-        rows = scores.loc[variant.name].astype(float).T.to_dict("list")
-        parts = ("{} {:.3f} [{:.3f}, {:.3f}]".format(title, *rows[score]) for score, title in HEADLINE.items())
+        rows = tables["scores"][tables["scores"]["variant"] == variant.name].set_index("score")
+        numbers = rows[["value", "jackknife_low", "jackknife_high"]].astype(float).T.to_dict("list")
+        parts = ("{} {:.3f} [{:.3f}, {:.3f}]".format(title, *numbers[score]) for score, title in HEADLINE.items())
         lines.append(f"{variant.name:18} {'  '.join(parts)}")
     verdicts = verdicts_in_words(tables["pairs"])
     lines += ["", *(f"{name.capitalize()}: {text}." for name, texts in verdicts.items() for text in texts)]

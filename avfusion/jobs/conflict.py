@@ -28,7 +28,7 @@ from avfusion.features.provenance import note
 from avfusion.figures import conflict_cells, confusion_difference, confusion_heatmap
 from avfusion.jobs.options import read_output
 from avfusion.report.writing import write_tables
-from avfusion.scoring.evaluation import confusion
+from avfusion.scoring.metrics import confusion
 from avfusion.scoring.predictions import Predictions
 from avfusion.tracking.artifacts import log_table
 from avfusion.tracking.runs import job_run, log_asked, log_batch, log_folder

@@ -91,9 +91,7 @@ def _missing(runs: Sequence[LoggedRun]) -> dict[str, str]:
     return {"late": f"late fusion with alpha = {published.ALPHA:g} ({late[0].title} has another)"}
 
 
-def _find_sweep(
-    experiment: str, features: str | None, first: VariantAnswers
-) -> tuple[Sweep | None, list[str]]:
+def _find_sweep(experiment: str, features: str | None, first: VariantAnswers) -> tuple[Sweep | None, list[str]]:
     """The newest alpha sweep on these features, over the clips of `first`; or that there is one on others."""
     sweeps = [run for run in finished_runs(find_experiment(experiment)[0], "sweep") if run.parent is None]
     run = next((run for run in sweeps if run.features == features), None)

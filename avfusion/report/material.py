@@ -1,4 +1,4 @@
-"""What a report is made of, wherever it comes from: the study's models and others with their answers, an alpha sweep."""
+"""What a report is made of: the models of the study and others with their answers, and an alpha sweep."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -50,7 +50,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Material(SideBySide):
-    """Everything that a report shows: models side by side, of the study by its names for them, and what else there is."""
+    """Everything that a report shows: models side by side, the study's under its own names, and an alpha sweep."""
 
     sweep: Sweep | None = None
     searched: str = "these files"

@@ -19,7 +19,7 @@ from avfusion.report.document import (
     printed,
 )
 from avfusion.report.material import Material
-from avfusion.scoring.evaluation import confusion, per_class
+from avfusion.scoring.metrics import confusion, per_class
 from avfusion.scoring.predictions import Predictions
 
 SCORES = ("precision", "recall", "f1")
@@ -86,9 +86,7 @@ def heatmap(key: str, name: str, material: Material, predictions: Predictions | 
     caption = f"Confusion, {title or name.replace('_', ' ')}: shares of each true class, test clips"
     if predictions is None:
         return Absent(key, caption, material.absent(name))
-    drawn = confusion_heatmap(
-        confusion(predictions), predictions.classes, f"{title}, test clips", note=material.note
-    )
+    drawn = confusion_heatmap(confusion(predictions), predictions.classes, f"{title}, test clips", note=material.note)
     several = model is not None and len(model.seeds) > 1
     notes = (f"Of the first of {len(model.seeds)} seeds.",) if model is not None and several else ()
     return Picture(key, caption, drawn, notes)

@@ -12,7 +12,7 @@ from avfusion.errors import UserError
 from avfusion.report.document import Document
 from avfusion.report.html import to_html
 from avfusion.report.markdown import to_markdown
-from avfusion.system.atomic import replacing, write_atomically
+from avfusion.system.files import replacing, write_atomically
 
 HTML, MARKDOWN, PICTURES = "report.html", "report.md", "figures"
 
