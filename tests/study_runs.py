@@ -1,22 +1,16 @@
 """A small experiment as a user would leave it: variants with two seeds, and an alpha sweep, in a database of tests."""
 
 import os
-from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from unittest.mock import patch
 
-import torch
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
 
-from avfusion.features import FeatureStore
 from avfusion.jobs.sweep import sweep_job
 from avfusion.jobs.train import train_job
-from avfusion.training.experiment import Result, score_test, train
-from avfusion.training.many import Training
-from avfusion.training.split_features import SplitFeatures
-from avfusion.training.stored_results import StoredResults
+from avfusion.training.many import Trainer
 from tests.stores import make_store
 
 EXPERIMENT = "study"
@@ -36,7 +30,7 @@ def study_runs(folder: Path) -> Path:
     with (
         patch("avfusion.tracking.records.save_figure", _save_nothing),
         patch("avfusion.tracking.artifacts.save_figure", _save_nothing),
-        patch("avfusion.jobs.sweep.train_many", _here),
+        patch.object(Trainer, "_in_processes", lambda self, trainings, workers: self._here(trainings)),
     ):
         for number, variants in enumerate(("baseline", "audio_only,video_only,baseline,late")):
             store = folder / f"store{number}"
@@ -55,12 +49,3 @@ def _save_nothing(figure: Figure, path: Path) -> None:
     """Instead of drawing, which takes most of the time."""
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"")
-
-
-def _here(
-    features: Path, trainings: Sequence[Training], device: torch.device, workers: int, kept: StoredResults
-) -> Iterator[Result]:
-    """Instead of other processes, which take seconds to start."""
-    task = SplitFeatures(FeatureStore.open(features))
-    for training in trainings:
-        yield score_test(task, train(task, training.variant, training.params, training.seed, device))

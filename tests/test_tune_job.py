@@ -28,9 +28,8 @@ from avfusion.system.presence import Mark, gone
 from avfusion.tracking.lookup import finished_runs, read_predictions, seed_runs
 from avfusion.tracking.models import load_classifier
 from avfusion.training.experiment import hyperparameters, score_test, train
-from avfusion.training.many import Training
+from avfusion.training.many import Trainer
 from avfusion.training.split_features import SplitFeatures
-from avfusion.training.stored_results import StoredResults
 from avfusion.tuning.leader import LEADER
 from avfusion.tuning.pool import Pool
 from avfusion.tuning.storage import open_storage, resolve_storage
@@ -70,20 +69,11 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tracking_uri: str) -> None:
     """The last trainings in this process, no drawing, and models only where a test looks at them: all take seconds."""
 
-    def here(
-        features: Path, trainings: list[Training], device: object, workers: int, kept: StoredResults
-    ) -> Iterator[object]:
-        task = SplitFeatures(FeatureStore.open(features))
-        for training in trainings:
-            trained = train(task, training.variant, training.params, training.seed, device)  # type: ignore[arg-type]
-            kept.keep(result := score_test(task, trained))
-            yield result
-
     def save(figure: Figure, path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"")
 
-    monkeypatch.setattr("avfusion.training.many._trained", here)
+    monkeypatch.setattr(Trainer, "_in_processes", lambda self, trainings, workers: self._here(trainings))
     if "retrained" not in request.node.name:
         monkeypatch.setattr("avfusion.tracking.records.log_model", lambda classifier: "")
     monkeypatch.setattr("avfusion.tracking.records.save_figure", save)
@@ -325,7 +315,7 @@ def test_a_retraining_that_was_broken_off_goes_on(
     (tuned,), seeds = runs("again", "tuned"), runs("again", "seed")
     assert tuned.info.status == "FINISHED" and len(seeds) == 2
     with monkeypatch.context() as context:
-        context.setattr("avfusion.training.many._trained", lambda *_: iter(()))  # nothing is trained again
+        context.setattr(Trainer, "_in_processes", lambda *_: iter(()))  # nothing is trained again
         run_tune(store, **settings)
     assert [run.info.run_id for run in runs("again", "tuned")] == [tuned.info.run_id]
     assert [run.info.run_id for run in runs("again", "seed")] == [run.info.run_id for run in seeds]
