@@ -3,14 +3,13 @@
 import os
 from functools import cache
 from pathlib import Path
-from unittest.mock import patch
 
-from matplotlib.figure import Figure
+import pytest
 from mlflow import MlflowClient
 
 from avfusion.jobs.sweep import sweep_job
 from avfusion.jobs.train import train_job
-from avfusion.training.many import Trainer
+from tests.stand_ins import draw_nothing, train_here
 from tests.stores import make_store
 
 EXPERIMENT = "study"
@@ -27,11 +26,9 @@ def study_runs(folder: Path) -> Path:
     before = {name: os.environ.pop(name, None) for name in names}
     MlflowClient().create_experiment(EXPERIMENT, artifact_location=(folder / "artifacts").as_uri())
     os.environ["MLFLOW_EXPERIMENT_NAME"] = EXPERIMENT
-    with (
-        patch("avfusion.tracking.records.save_figure", _save_nothing),
-        patch("avfusion.tracking.artifacts.save_figure", _save_nothing),
-        patch.object(Trainer, "_in_processes", lambda self, trainings, workers: self._here(trainings)),
-    ):
+    with pytest.MonkeyPatch.context() as patch:
+        draw_nothing(patch)
+        train_here(patch)
         for number, variants in enumerate(("baseline", "audio_only,video_only,baseline,late")):
             store = folder / f"store{number}"
             make_store(store, seed=number + 10, locations=8, separation=0.6, synthetic=True)
@@ -43,9 +40,3 @@ def study_runs(folder: Path) -> Path:
         if value is not None:
             os.environ[name] = value
     return store
-
-
-def _save_nothing(figure: Figure, path: Path) -> None:
-    """Instead of drawing, which takes most of the time."""
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(b"")

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
@@ -30,6 +29,7 @@ from avfusion.tracking.lookup import LoggedRun, find_experiment, finished_runs, 
 from avfusion.tracking.models import check_model
 from avfusion.tracking.session import EXPERIMENT as DEFAULT
 from avfusion.training.experiment import resolve_params
+from tests.stand_ins import draw_nothing
 from tests.stores import make_store
 
 EXPERIMENT = "compared"
@@ -56,19 +56,12 @@ def store(tracking_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
         patch.delenv("MLFLOW_EXPERIMENT_ID", raising=False)
-        patch.setattr("avfusion.tracking.records.save_figure", _save_nothing)
-        patch.setattr("avfusion.tracking.artifacts.save_figure", _save_nothing)
+        draw_nothing(patch)
         trainings = (("late", "0", ",alpha=0.2"), ("audio_only,late", "0", ""), ("baseline", "0,1", ""))
         for names, seeds, more in trainings:
             train_job(features=str(folder / "store"), variants=names, seeds=seeds, params=FAST + more, device="cpu")
         yield folder / "store"
     mlflow.set_experiment(DEFAULT)  # MLflow itself remembers the last one, whatever the environment says
-
-
-def _save_nothing(figure: Figure, path: Path) -> None:
-    """Instead of drawing, which takes most of the time."""
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(b"")
 
 
 def job(folder: Path, **given: str) -> tuple[list[str], Run]:

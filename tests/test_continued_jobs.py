@@ -12,20 +12,19 @@ from unittest.mock import patch
 import mlflow
 import pytest
 from filelock import FileLock
-from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+import avfusion.training.many
 from avfusion.jobs.sweep import sweep_job
 from avfusion.jobs.train import train_job
 from avfusion.tracking.failures import RETRIES, TrackingError, bound_waiting, tracked
 from avfusion.tracking.runs import experiment_run, job_run
 from avfusion.tracking.session import connect
-from avfusion.training.classifier import SceneClassifier
 from avfusion.training.experiment import train
-from avfusion.training.many import Trainer
 from avfusion.training.split_features import SplitFeatures
+from tests.stand_ins import draw_nothing, log_no_models, train_here
 from tests.stores import make_store
 from tests.test_entrypoints import call, mistake
 
@@ -37,22 +36,13 @@ STEPS = ("avfusion.tracking.records.log_result", "avfusion.jobs.sweep.log_scores
 class Trainings:
     """Counts trainings, and keeps which companions each logged model had."""
 
-    def __init__(self) -> None:
+    def __init__(self, models: dict[str, list[str]]) -> None:
         self.done: list[str] = []
-        self.models: dict[str, list[str]] = {}
+        self.models = models
 
     def train(self, task: SplitFeatures, variant: type, params: dict, seed: int, *rest: object) -> object:  # type: ignore[type-arg]
         self.done.append(f"{variant.id} {params.get('alpha', '')} {seed}")  # type: ignore[attr-defined]
         return train(task, variant, params, seed, *rest)  # type: ignore[arg-type]
-
-    def log_model(self, classifier: SceneClassifier) -> str:
-        self.models[classifier.description.variant] = sorted(classifier.companions)
-        return ""
-
-
-def save_nothing(figure: Figure, path: Path) -> None:
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(b"")
 
 
 @pytest.fixture
@@ -62,12 +52,10 @@ def trainings(tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     client = MlflowClient()
     client.create_experiment(tmp_path.name, artifact_location=(tmp_path / "artifacts").as_uri())
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", tmp_path.name)
-    counted = Trainings()
-    monkeypatch.setattr("avfusion.training.many.train", counted.train)
-    monkeypatch.setattr(Trainer, "_in_processes", lambda self, trainings, workers: self._here(trainings))
-    monkeypatch.setattr("avfusion.tracking.records.log_model", counted.log_model)
-    monkeypatch.setattr("avfusion.tracking.records.save_figure", save_nothing)
-    monkeypatch.setattr("avfusion.tracking.artifacts.save_figure", save_nothing)
+    draw_nothing(monkeypatch)
+    train_here(monkeypatch)
+    counted = Trainings(models=log_no_models(monkeypatch))
+    monkeypatch.setattr(avfusion.training.many, "train", counted.train)
     make_store(tmp_path / "store", separation=0.8)
     return counted
 

@@ -13,6 +13,7 @@ from avfusion.report.from_runs import material_of_experiment
 from avfusion.report.material import Material
 from avfusion.scoring.metrics import accuracy
 from avfusion.tracking.lookup import find_experiment, finished_runs, read_predictions, read_table, seed_runs
+from tests.stand_ins import draw_nothing
 from tests.study_runs import EXPERIMENT, study_runs
 
 
@@ -61,7 +62,7 @@ def test_the_sweep_comes_from_its_own_run(made: Material) -> None:
 
 
 def test_the_job_writes_and_logs_the_page(made: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("avfusion.report.writing.png", lambda figure: b"")  # drawing takes seconds
+    draw_nothing(monkeypatch)
     lines = report_job(experiment=EXPERIMENT, predictions="none", output=str(tmp_path / "report"))
     assert f"report   {tmp_path / 'report' / 'report.html'}" in lines
     text = "\n".join(lines)

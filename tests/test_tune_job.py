@@ -12,7 +12,6 @@ import optuna
 import pandas as pd
 import pytest
 import torch
-from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from optuna import Study
@@ -37,6 +36,7 @@ from avfusion.tuning.study import RUN, WORKER, n_done
 from avfusion.tuning.worker import Ended
 from tests.postgres import postgres_server, programs
 from tests.processors import without_bf16
+from tests.stand_ins import draw_nothing, log_no_models, train_here
 from tests.stores import make_store
 
 FAST = "epochs=6,batch_size=16|32,hidden=8|16,embedding=8,output_hidden=8"
@@ -68,16 +68,10 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture(autouse=True)
 def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tracking_uri: str) -> None:
     """The last trainings in this process, no drawing, and models only where a test looks at them: all take seconds."""
-
-    def save(figure: Figure, path: Path) -> None:
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(b"")
-
-    monkeypatch.setattr(Trainer, "_in_processes", lambda self, trainings, workers: self._here(trainings))
+    train_here(monkeypatch)
+    draw_nothing(monkeypatch)
     if "retrained" not in request.node.name:
-        monkeypatch.setattr("avfusion.tracking.records.log_model", lambda classifier: "")
-    monkeypatch.setattr("avfusion.tracking.records.save_figure", save)
-    monkeypatch.setattr("avfusion.tracking.artifacts.save_figure", save)
+        log_no_models(monkeypatch)
 
 
 def run_tune(store: Path, **changes: str) -> list[str]:
