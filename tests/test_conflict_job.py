@@ -7,7 +7,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from avfusion.analysis.conflict import align, cell_table, conflict_clips, oracle_accuracy, rescues_and_harms
+from avfusion.analysis.conflict import cell_table, conflict_clips, oracle_accuracy, rescues_and_harms
+from avfusion.analysis.variant_answers import align
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
 from avfusion.jobs.conflict import conflict_job

@@ -9,7 +9,9 @@ from mlflow import MlflowClient
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
 from avfusion.jobs.report import report_job
-from avfusion.report.from_runs import material_of_experiment
+from avfusion.report.data_section import data_section
+from avfusion.report.document import Table
+from avfusion.report.gathering import material_of_experiment
 from avfusion.report.material import Material
 from avfusion.scoring.metrics import accuracy
 from avfusion.tracking.lookup import find_experiment, finished_runs, read_predictions, read_table, seed_runs
@@ -27,6 +29,11 @@ def made(store: FeatureStore) -> Material:
     return material_of_experiment(EXPERIMENT)
 
 
+def data_table(material: Material) -> Table:
+    (found,) = [block for block in data_section(material).blocks if isinstance(block, Table) and block.key == "Data"]
+    return found
+
+
 def test_the_newest_run_of_each_variant_on_the_newest_features(made: Material, store: FeatureStore) -> None:
     assert list(made.models) == ["audio_only", "video_only", "baseline", "late"]
     runs = finished_runs(find_experiment(EXPERIMENT)[0], "variant")
@@ -39,13 +46,14 @@ def test_the_newest_run_of_each_variant_on_the_newest_features(made: Material, s
 
 
 def test_what_the_data_were(made: Material, store: FeatureStore) -> None:
-    facts = dict(made.facts)
+    facts = {row[0].text: row[1].text for row in data_table(made).rows}
     assert (facts["dataset"], facts["synthetic scenes"]) == ("toys (synthetic)", "yes")
     assert (facts["embedder"], facts["embedder trained?"]) == ("toy", "no: its weights are random")
     n_test = len(made.first)
     assert int(facts["training clips"]) + int(facts["validation clips"]) + n_test == len(store.clips)
-    assert made.locations is not None and set(made.locations) == set(made.first.ids)
-    assert made.figure_note == "synthetic scenes, untrained embedder"
+    assert made.clip_locations is not None and made.clip_locations.origin == "the feature store"
+    assert len(made.clip_locations.in_order(made.first.ids)) == n_test
+    assert made.note == "synthetic scenes, untrained embedder"
     assert made.not_tau[0] == "the scenes are synthetic"
 
 
