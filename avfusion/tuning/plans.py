@@ -60,7 +60,7 @@ class Plan:
 
     @property
     def total(self) -> int:
-        """How many trials the study will have: `n_trials`, but of a grid no more than it has points, and the defaults."""
+        """How many trials the study will have: `n_trials`, or fewer if a grid has fewer points."""
         if self.sampler != "grid":
             return self.n_trials
         dimensions, first = self.space.searched, self.space.first

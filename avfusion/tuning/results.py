@@ -29,7 +29,7 @@ def best_params(plan: Plan, study: Study) -> tuple[int, dict[str, Value]]:
 
 
 def outcome(trial: FrozenTrial) -> str:
-    """`complete`, `pruned`, `failed` (its training), `broken off` (its worker), or before its end `waiting`, `running`."""
+    """`complete`, `pruned`, `failed` (its training), `broken off` (its worker), or `waiting` or `running`."""
     if trial.state == TrialState.FAIL and not done(trial):
         return "broken off"
     return {TrialState.FAIL: "failed"}.get(trial.state, trial.state.name.lower())
