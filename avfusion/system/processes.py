@@ -1,4 +1,4 @@
-"""Processes beside each other: how they begin, how they end, and that none stays behind."""
+"""Worker processes: how they are started, share out work, end, and that none stays behind; how many cores there are."""
 
 import logging
 import multiprocessing
