@@ -1,4 +1,4 @@
-"""Worker processes: how they are started, share out work, end, and that none stays behind; how many cores there are."""
+"""Worker processes: how they start, share out work and end, and that none stays behind; how many cores there are."""
 
 import logging
 import multiprocessing
