@@ -13,7 +13,6 @@ from avfusion.analysis.conflict import align
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
 from avfusion.features.provenance import note
-from avfusion.jobs.options import read_output
 from avfusion.report.conflict_analysis import conflict_figures, conflict_tables
 from avfusion.report.writing import png
 from avfusion.scoring.folders import file_of_model
@@ -39,25 +38,25 @@ class Answers:
     """Path and provenance of the features, if it comes from a run."""
 
 
-def conflict_job(*, audio: str, video: str, fused: str, output: str) -> list[str]:
-    """Compare two sets of answers (and a fused one), each as `read_answers` takes it; returns what to tell people.
+def conflict_job(*, audio: str, video: str, fused: str | None, output: Path | None) -> list[str]:
+    """Show where the answers of an audio and of a video model disagree, and what a fused model makes of it.
 
-    Tables (CSV) and figures (PNG) go to the folder `output`, for `none` to MLflow only. Raises `UserError` for
-    what cannot be read, or sets over different clips.
+    Args:
+        audio, video, fused: the answers of each model, over the same clips: a prediction file, a folder with one, or
+            the id of a run; `fused` may be None.
+        output: folder for tables (CSV) and figures (PNG); None leaves them to MLflow alone.
+
+    Returns the lines to show. Raises `UserError` for what cannot be read, or sets over different clips.
     """
-    for name, text in (("audio", audio), ("video", video)):
-        if text == "none":
-            raise UserError(f"{name}: none given; name a prediction file or the id of a run, as {name}=FILE")
-    chosen = None if output == "none" else read_output(output)
     connect()
     given = {"audio": audio, "video": video, "fused": fused}
-    sets = {name: read_answers(text) for name, text in given.items() if text != "none"}
+    sets = {name: read_answers(text) for name, text in given.items() if text}
     models = dict(zip(sets, align(*(answers.predictions for answers in sets.values())), strict=True))
     features = next((answers.features for answers in sets.values() if answers.features), None)
     tables = conflict_tables(models, clip_paths(features))
     figures = conflict_figures(models, note(features["provenance"]) if features else None)
     with job_run("conflict"), tempfile.TemporaryDirectory() as temporary:
-        folder = chosen or Path(temporary)
+        folder = output or Path(temporary)
         _write(tables, figures, folder)
         log_asked(given)
         log_batch({}, _metrics(tables))
@@ -65,7 +64,7 @@ def conflict_job(*, audio: str, video: str, fused: str, output: str) -> list[str
             log_table(table, name)
         log_folder(folder, "conflict")
     origins = ", ".join(f"{name} = {answers.origin}" for name, answers in sets.items())
-    return _lines(tables, origins, "MLflow, run conflict" if output == "none" else str(folder.resolve()))
+    return _lines(tables, origins, str(output.resolve()) if output else "MLflow, run conflict")
 
 
 def read_answers(text: str) -> Answers:

@@ -1,12 +1,13 @@
 """The job `main`: from clips to compared fusion variants."""
 
+from pathlib import Path
+
 from avfusion.datasets.splits import assign_splits
+from avfusion.extraction import Modalities
 from avfusion.fusion import choose_variants
-from avfusion.fusion.hyperparameters import parse_params
-from avfusion.jobs.extract import DEFAULTS, Extraction, load_data, log_store, summary
+from avfusion.jobs.extract import Extraction, load_data, log_store, summary
 from avfusion.jobs.laps import Laps
-from avfusion.jobs.options import read_truth
-from avfusion.jobs.train import asked_for, check_trainable, comparison, parse_seeds, train_variants
+from avfusion.jobs.train import asked_for, check_trainable, comparison, train_variants
 from avfusion.jobs.work import training_job
 from avfusion.system.device import choose_device
 from avfusion.tracking.session import connect
@@ -17,27 +18,37 @@ from avfusion.training.task import Task
 
 def main_job(
     *,
-    data: str,
-    variants: str,
-    seeds: str,
-    params: str,
+    data: Path | None,
+    output: Path | None,
+    embedder: str,
+    weights: str | None,
+    precision: str,
     device: str,
-    register: str = "false",
-    allow_outside: str = "false",
-    **options: str,
+    modalities: Modalities,
+    strict: bool,
+    allow_outside: bool,
+    timeout: float,
+    executor: str,
+    address: str | None,
+    parts: str | None,
+    variants: tuple[str, ...],
+    seeds: tuple[int, ...],
+    params: dict[str, str],
+    register: bool,
 ) -> list[str]:
-    """Extract the features of `data`, train `variants` on them and compare; returns what to tell people.
+    """Go from clips to compared fusion variants: the jobs `extract` and `train`, whose arguments these are, in one.
 
-    Arguments as of the jobs `extract` and `train`; all of them, and that the clips can be split by location, are
-    checked before the first clip is read.
+    All arguments, and that the clips can be split by location, are checked before the first clip is read. Returns the
+    lines to show. Raises `UserError` for anything that cannot be used.
     """
     laps = Laps()
     chosen = choose_variants(variants)
-    resolved = resolve_params(chosen, parse_params(params))
-    seed_list = parse_seeds(seeds)
-    target, registered = choose_device(device), read_truth("register", register)
+    resolved = resolve_params(chosen, params)
+    target = choose_device(device)
     check_precision(zip(chosen, resolved, strict=True), target)
-    extraction = Extraction.parse(device=device, **{**DEFAULTS, **options})
+    extraction = Extraction(
+        output, embedder, weights, precision, device, modalities, strict, timeout, executor, address, parts
+    )
     dataset = load_data(data, allow_outside)
     assign_splits(dataset.table())
     laps.end("clips")
@@ -48,8 +59,8 @@ def main_job(
         laps.end("features")
         task = Task(store)
         check_trainable(task, chosen)
-        work = job.begin(asked_for(chosen, resolved, seed_list), store, target)
-        table = train_variants(task, chosen, resolved, seed_list, target, work, registered=registered)
+        work = job.begin(asked_for(chosen, resolved, seeds), store, target)
+        table = train_variants(task, chosen, resolved, seeds, target, work, registered=register)
         lines = comparison(table, task, job.experiment_id)
         laps.end("training")
         return [*summary(store), laps.line(), *lines]

@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
-from avfusion.jobs.options import RUNS
+from avfusion.jobs import RUNS
 from avfusion.system.atomic import TEMPORARY_SUFFIX, write_atomically
 from avfusion.tracking.continued import JobRuns, has_finished
 from avfusion.tracking.failures import TrackingError
