@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from avfusion.jobs.predict import Options, Prediction
-from avfusion.serving.clips import Query, find_clips
 from avfusion.serving.embedding import carried_weights
 from avfusion.serving.extractor import Extractor
+from avfusion.serving.queries import Query, find_queries
 from avfusion.tracking.session import connect
 from avfusion.tracking.stored_models import fetch_model
 from avfusion.training.classifier import SceneClassifier
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--timelines", action="store_true")
     given = parser.parse_args()
     connect()
-    queries = find_clips(given.clips)[: given.count]
+    queries = find_queries(given.clips)[: given.count]
     with tempfile.TemporaryDirectory() as temporary:
         folder = fetch_model(given.model, Path(temporary))
         classifier = SceneClassifier.load(folder)

@@ -39,7 +39,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from avfusion.jobs.predict import PREDICTIONS, predict_job
-from avfusion.serving.clips import find_clips
+from avfusion.serving.queries import find_queries
 
 WARM_UP = 40
 """Requests before memory is measured for the first time."""
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--requests", type=int, default=200)
     given = parser.parse_args()
-    queries = [query for query in find_clips(str(given.clips)) if query.video][:30]
+    queries = [query for query in find_queries(str(given.clips)) if query.video][:30]
     expected = _expected(given.model, [str(query.video) for query in queries])
     bodies = {str(query.video): _body(Path(str(query.video)).read_bytes()) for query in queries}
     bad = _bad_bodies(Path(str(queries[0].video)).read_bytes())

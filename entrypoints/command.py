@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from avfusion.errors import UserError
-from avfusion.system.shown import masked, printable, refuse_secret
+from avfusion.system.names import escaped
+from avfusion.system.secrets import masked, refuse_secret
 from entrypoints.kinds import Kind
 from entrypoints.options import ENTRY_POINTS, EntryPoint
 
@@ -31,8 +32,8 @@ class Command(click.Command):
         try:
             return super().main(*arguments, **settings)
         except UserError as error:
-            line = str(error).replace("\n", "\\n")  # a value may hold one
-            _say(f"error: {line}", err=True)
+            line = _shown(str(error)).replace("\n", "\\n")  # a value may hold a line feed
+            click.echo(f"error: {line}", err=True)
             sys.exit(2)
 
 
@@ -96,19 +97,19 @@ def _run(name: str, entry: EntryPoint, values: dict[str, Any]) -> None:
         click.echo(f"stopped; the same command {again}", err=True)
         sys.exit(exit_code(interruption))
     for line in lines:
-        _say(line)
+        click.echo(_shown(line))
 
 
-def _say(text: str, *, err: bool = False) -> None:
-    """Print for people: no secrets, and nothing that a terminal obeys."""
-    click.echo(printable(masked(text)), err=err)
+def _shown(text: str) -> str:
+    """`text` for people: no secrets, and nothing that a terminal obeys but line feeds."""
+    return escaped(masked(text), lines=True)
 
 
 class _Shown(logging.Formatter):
-    """Log lines as `_say` prints; tracebacks too."""
+    """Log lines as people see them; tracebacks too."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return printable(masked(super().format(record)))
+        return _shown(super().format(record))
 
 
 def _quiet() -> None:

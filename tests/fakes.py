@@ -15,7 +15,7 @@ from avfusion.embedders import JsonValue
 from avfusion.errors import UserError
 from avfusion.extraction import clip as clip_module
 from avfusion.media import stream_sound as decode
-from avfusion.system.atomic import write_atomically
+from avfusion.system.files import write_atomically
 
 
 class FakeEmbedder:

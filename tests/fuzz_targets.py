@@ -43,10 +43,10 @@ from avfusion.scoring.folders import read_folder
 from avfusion.scoring.predictions import Predictions
 from avfusion.scoring.tsv import read_dcase_tsv, write_course_tsv, write_dcase_tsv
 from avfusion.serving.answers import answer
-from avfusion.serving.clips import find_clips
 from avfusion.serving.embedding import load_same
 from avfusion.serving.gate import Gate
 from avfusion.serving.model import SceneModel
+from avfusion.serving.queries import find_queries
 from avfusion.tracking.models import _signature
 from avfusion.training.classifier import DESCRIPTION, SceneClassifier
 from avfusion.training.classifier import WEIGHTS as CLASSIFIER_WEIGHTS
@@ -268,13 +268,13 @@ def write_lists(folder: Path) -> list[Path]:
 def read_lists(path: Path) -> None:
     """As a dataset, and as clips whose scene is asked for."""
     if path.suffix == ".txt":
-        queries = find_clips(str(path))
+        queries = find_queries(str(path))
         assert all(query.id.isprintable() or not re.search(r"[\x00-\x1f]", query.id) for query in queries)
         return
     dataset = read_dataset(path.parent if path.name == "meta.csv" else path)
     assert len(dataset.digest) == 64 and dataset.table()["id"].is_unique
     if path.name != "meta.csv":
-        find_clips(str(path))
+        find_queries(str(path))
 
 
 # Models

@@ -24,7 +24,7 @@ from avfusion.errors import UserError
 from avfusion.extraction import extract
 from avfusion.extraction.ray.ledger import Ledger
 from avfusion.features import FeatureStore
-from avfusion.system.memory_limit import VARIABLE
+from avfusion.system.memory import VARIABLE
 from tests.fakes import FakeEmbedder, OddDecoders, refuse
 from tests.ftp import serving
 from tests.kills import content, wait_until

@@ -17,9 +17,9 @@ from avfusion.errors import UserError
 from avfusion.extraction import extract
 from avfusion.features.hdf5 import import_features
 from avfusion.l3.keras_weights import read_layers
-from avfusion.serving.clips import Query
 from avfusion.serving.extractor import Extractor
-from avfusion.system.memory_limit import VARIABLE
+from avfusion.serving.queries import Query
+from avfusion.system.memory import VARIABLE
 from tests.bombs import DATASETS, MEDIA, write_media
 from tests.fakes import FakeEmbedder, Hoarding, OnGpu
 from tests.hdf5_files import edit, stems, write_course

@@ -36,7 +36,7 @@ from avfusion.jobs.conflict import conflict_job
 from avfusion.jobs.predict import Options, Prediction
 from avfusion.jobs.report import report_job
 from avfusion.jobs.train import train_job
-from avfusion.serving.clips import Query
+from avfusion.serving.queries import Query
 from avfusion.system.names import check_name, escaped, file_names, markdown, metric_name
 from avfusion.tracking.lookup import (
     LoggedRun,
@@ -311,3 +311,9 @@ def test_what_no_name_may_hold(character: str) -> None:
 
 def test_what_is_shown_with_escapes() -> None:
     assert escaped("caf\udce9\n\u2028\ud83d \N{BUS}\u202f") == "caf\\xe9\\n\\u2028\\ud83d \N{BUS}\u202f"
+
+
+def test_what_a_terminal_obeys_is_written_out() -> None:
+    assert escaped("a\x1b[31mred\r\x9b\x07\u202etxt.exe", lines=True) == r"a\x1b[31mred\r\x9b\x07\u202etxt.exe"
+    assert escaped("caf\udce9", lines=True) == r"caf\xe9"
+    assert escaped("métro\t電車 \N{TRAM CAR}\n", lines=True) == "métro\t電車 \N{TRAM CAR}\n"

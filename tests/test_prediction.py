@@ -14,10 +14,10 @@ from avfusion.figures import clip_timeline
 from avfusion.fusion import Shape, variants
 from avfusion.media import MediaError
 from avfusion.serving.answers import answer, responsible
-from avfusion.serving.clips import Query
 from avfusion.serving.content import ContentWatcher
 from avfusion.serving.embedding import WEIGHTS, carried_weights, check_named, load_same, save_embedder
 from avfusion.serving.extractor import Extractor, SharedExtractors, missing_in_words
+from avfusion.serving.queries import Query
 from avfusion.serving.timeline import make_timeline
 from avfusion.training.classifier import Description, SceneClassifier
 from avfusion.training.experiment import hyperparameters

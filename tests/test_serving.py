@@ -29,9 +29,9 @@ from avfusion.errors import UserError
 from avfusion.features.parts import Part, no_features
 from avfusion.serving import extractor as extractor_module
 from avfusion.serving.answers import answer
-from avfusion.serving.clips import Query
 from avfusion.serving.extractor import SharedExtractors
 from avfusion.serving.model import MLFLOWS_SERVER
+from avfusion.serving.queries import Query
 from avfusion.serving.upload import ServerLimits, Upload, read_clip
 from avfusion.system.work_folder import WorkFolder
 from avfusion.tracking.models import REQUIREMENTS, log_model

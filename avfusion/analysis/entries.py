@@ -28,10 +28,10 @@ class Entries:
     """Contender -> id of the run that holds its model, which is that of all its seeds; None for files."""
 
 
-def entries_of_folder(folder: Path, locations: str) -> Entries:
+def entries_of_folder(folder: Path, locations: Path | None) -> Entries:
     """Every model in `folder` (see `read_folder`); those of the same names in its folder val are validation answers.
 
-    `locations` is a CSV, or `none` if the clips are named as TAU's. Raises `UserError` for what cannot be used.
+    `locations` is a CSV, or None if the clips are named as TAU's. Raises `UserError` for what cannot be used.
     """
     answers = read_folder(folder)
     held_out = read_folder(folder / VALIDATION) if (folder / VALIDATION).is_dir() else {}
@@ -46,10 +46,10 @@ def entries_of_folder(folder: Path, locations: str) -> Entries:
     return Entries(tuple(contenders), places, f"the prediction files in {folder.resolve().name}", (*remarks, *notes))
 
 
-def find_places(locations: str, clips: tuple[str, ...]) -> Places:
-    """From the CSV `locations`, or for `none` from the clips' names; `UserError` if they do not tell."""
-    if locations != "none":
-        return read_places(Path(locations), clips)
+def find_places(locations: Path | None, clips: tuple[str, ...]) -> Places:
+    """From the CSV `locations`, or for None from the clips' names; `UserError` if they do not tell."""
+    if locations:
+        return read_places(locations, clips)
     places = places_of_names(clips)
     if places is None:
         raise UserError(

@@ -23,13 +23,12 @@ from avfusion.tracking.lookup import (
 from avfusion.tracking.settings import changed_settings
 
 
-def entries_of_runs(ids: str, locations: str) -> Entries:
-    """The runs of these ids (with commas), each a contender."""
-    given = list(dict.fromkeys(part.strip() for part in ids.split(",") if part.strip()))
-    return _entries([find_run(run_id) for run_id in given], f"{len(given)} MLflow runs", locations, [])
+def entries_of_runs(ids: Sequence[str], locations: Path | None) -> Entries:
+    """The runs of these ids, each a contender."""
+    return _entries([find_run(run_id) for run_id in ids], f"{len(ids)} MLflow runs", locations, [])
 
 
-def entries_of_experiment(experiment: str, filter_: str, locations: str) -> Entries:
+def entries_of_experiment(experiment: str, filter_: str | None, locations: Path | None) -> Entries:
     """The finished runs of variants in `experiment`: all that match the MLflow filter, or the newest of each variant.
 
     All are of one feature store, that of the newest run; others are left out, which is said. Raises `UserError` for an
@@ -37,14 +36,14 @@ def entries_of_experiment(experiment: str, filter_: str, locations: str) -> Entr
     """
     identity, name = find_experiment(experiment)
     runs = [run for run in finished_runs(identity, "variant") if run.parent is None]
-    if filter_ != "none":
+    if filter_ is not None:
         matching = matching_ids(identity, filter_)
         runs = [run for run in runs if run.id in matching]
     same = [run for run in runs if run.features == runs[0].features]
     remarks = []
     if len(same) < len(runs):
         remarks.append(f"Left out: {len(runs) - len(same)} run(s) on other features than those of the newest.")
-    if filter_ == "none":
+    if filter_ is None:
         newest = {run.variant: run for run in reversed(same)}
         if len(newest) < len(same):
             remarks.append(
@@ -53,7 +52,7 @@ def entries_of_experiment(experiment: str, filter_: str, locations: str) -> Entr
         same = list(newest.values())
     else:
         same.reverse()
-    what = f"the MLflow experiment {name}" + (f", filter {filter_}" if filter_ != "none" else "")
+    what = f"the MLflow experiment {name}" + (f", filter {filter_}" if filter_ else "")
     if len(same) < 2:
         raise UserError(f"{what} has {len(same)} finished run(s) of variants to compare; two are needed: train more")
     return _entries(same, what, locations, remarks)
@@ -68,7 +67,7 @@ def open_store(features: Mapping[str, Any]) -> FeatureStore | None:
     return store if store.digest == features["digest"] else None
 
 
-def _entries(runs: Sequence[LoggedRun], source: str, locations: str, remarks: list[str]) -> Entries:
+def _entries(runs: Sequence[LoggedRun], source: str, locations: Path | None, remarks: list[str]) -> Entries:
     contenders, leaves, named, remarks = [], {}, _named(runs), list(remarks)
     for name, run in named.items():
         seeds = seed_runs(run)
@@ -81,7 +80,7 @@ def _entries(runs: Sequence[LoggedRun], source: str, locations: str, remarks: li
     features = read_config(find_run(next(iter(leaves.values()))))["features"]
     clips = aligned[0].seeds[0].ids
     store = open_store(features)
-    if locations == "none" and store is not None:
+    if locations is None and store is not None:
         places = _places_of_store(store, clips)
     else:
         places = find_places(locations, clips)
@@ -114,7 +113,7 @@ def _places_of_store(store: FeatureStore, clips: tuple[str, ...]) -> Places:
     columns = zip(store.clips["id"], store.clips["location"], strict=True)
     locations = {str(clip): str(location) for clip, location in columns}
     try:
-        cities = find_places("none", clips).cities
+        cities = find_places(None, clips).cities
     except UserError:
         cities = None
     return Places(locations, cities, "the feature store")

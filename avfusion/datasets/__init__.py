@@ -10,7 +10,7 @@ import pkgutil
 from pathlib import Path
 from typing import Protocol, cast
 
-from avfusion.datasets.clips import SPLITS, Clip, Dataset
+from avfusion.datasets.dataset import SPLITS, Clip, Dataset
 from avfusion.errors import UserError
 
 __all__ = ["SPLITS", "Clip", "Dataset", "layouts", "read_dataset"]

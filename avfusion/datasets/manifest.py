@@ -7,7 +7,7 @@ both) may be empty, and a column `clip`, if there is one too, only gives the id.
 import logging
 from pathlib import Path
 
-from avfusion.datasets.clips import SPLITS, Clip, Dataset, inside, unique_ids
+from avfusion.datasets.dataset import SPLITS, Clip, Dataset, inside, unique_ids
 from avfusion.datasets.lists import Line, Listed, Row, check_listed_once, read_rows
 from avfusion.errors import UserError
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from avfusion.datasets.clips import SPLITS
+from avfusion.datasets.dataset import SPLITS
 from avfusion.errors import UserError
 from avfusion.system.seeds import derive_seed
 

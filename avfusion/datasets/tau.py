@@ -13,7 +13,7 @@ import logging
 import re
 from pathlib import Path, PurePosixPath
 
-from avfusion.datasets.clips import Clip, Dataset, inside, unique_ids
+from avfusion.datasets.dataset import Clip, Dataset, inside, unique_ids
 from avfusion.datasets.lists import Listed, Row, check_listed_once, read_rows
 from avfusion.errors import UserError
 

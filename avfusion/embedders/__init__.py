@@ -96,7 +96,7 @@ class PortableEmbedder(Embedder, Protocol):
 class Loader(Protocol):
     """Builds an embedder; raises UserError for options and choices that it does not know."""
 
-    def __call__(self, *, weights: str, precision: str, device: str, options: Mapping[str, Option]) -> Embedder:
+    def __call__(self, *, weights: str | None, precision: str, device: str, options: Mapping[str, Option]) -> Embedder:
         """An embedder with these weights, number format, device and options of its own."""
         ...
 
@@ -107,12 +107,12 @@ def embedder_names() -> list[str]:
 
 
 def load_embedder(
-    name: str, *, weights: str = "none", precision: str = "float32", device: str = "auto", **options: Option
+    name: str, *, weights: str | None = None, precision: str = "float32", device: str = "auto", **options: Option
 ) -> Embedder:
     """The embedder called `name`.
 
     Args:
-        weights: `none` for the embedder's own, or a path (see the embedder's module).
+        weights: None for the embedder's own, or a path (see the embedder's module).
         precision: `float32`, `bf16` or `auto`.
         device: `auto`, `cpu` or `cuda`.
         options: the embedder's own, for instance hop=0.1; text is converted to the option's type.

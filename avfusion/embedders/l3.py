@@ -106,7 +106,7 @@ class L3Embedder:
         return provenance
 
 
-def _load(name: str, *, weights: str, precision: str, device: str, options: Mapping[str, Option]) -> Embedder:
+def _load(name: str, *, weights: str | None, precision: str, device: str, options: Mapping[str, Option]) -> Embedder:
     """`demo`: weights are safetensors or `untrained`; `openl3`: see `avfusion.l3.openl3_files`."""
     from avfusion.l3.api import load_l3  # here: torch is most of the start of who only asks for names
 

@@ -100,11 +100,11 @@ def _version() -> str:
         return "of unknown version"
 
 
-def _load(*, weights: str, precision: str, device: str, options: Mapping[str, Option]) -> OriginalOpenL3:
+def _load(*, weights: str | None, precision: str, device: str, options: Mapping[str, Option]) -> OriginalOpenL3:
     chosen = read_options(_DEFAULTS, options)
     sizes = {key: chosen[key] for key in ("input_repr", "content_type", "audio_size", "image_size")}
     openl3_config(**sizes)  # type: ignore[arg-type]  # refuses names that the original does not have
-    if weights != "none" or precision not in ("float32", "auto") or device not in ("auto", "cpu", "cuda"):
+    if weights is not None or precision not in ("float32", "auto") or device not in ("auto", "cpu", "cuda"):
         raise UserError(
             f"{_NAME} runs with its own weights, precision and device; got weights={weights}, "
             f"precision={precision}, device={device}; leave them at none, float32, auto"

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from avfusion.media.container import one_line
-from avfusion.system.memory_limit import MemoryLimit, too_large
+from avfusion.system.memory import MemoryLimit, too_large
 
 if TYPE_CHECKING:
     from avfusion.embedders import Embedder

@@ -16,8 +16,8 @@ from avfusion.datasets import Dataset
 from avfusion.errors import UserError, unknown
 from avfusion.extraction.clip import MODALITIES, Modalities
 from avfusion.extraction.executor_base import Executor, Means
-from avfusion.extraction.executors import NONE, check_executor, open_executor
-from avfusion.extraction.part_places import AddressPlace, FolderPlace, Place
+from avfusion.extraction.executors import check_executor, open_executor
+from avfusion.extraction.parts_storage import PartsAddress, PartsFolder, PartsStorage
 from avfusion.extraction.worker import Settings, Task, given_up
 from avfusion.features import FeatureStore
 from avfusion.features.layout import STORE, Json
@@ -47,8 +47,8 @@ def extract(
     strict: bool = False,
     progress: bool = True,
     executor: str = "local",
-    address: str = NONE,
-    parts: str = NONE,
+    address: str | None = None,
+    parts: str | None = None,
     on_cpu: "Callable[[], Embedder] | None" = None,
 ) -> FeatureStore:
     """Writes the features of `dataset` to the folder `output`, or continues where an earlier run stopped.
@@ -61,7 +61,7 @@ def extract(
     Args:
         dataset: the clips.
         load: makes the embedder; called once in each worker process, so it must be picklable and not
-            from the main module, for instance `functools.partial(load_embedder, "demo", weights="none", ...)`.
+            from the main module, for instance `functools.partial(load_embedder, "demo", device="cpu")`.
         output: the feature store's folder; made if need be.
         workers: processes; by default one per core, or one per GPU of a cluster that has any.
         threads: of each process. Results may differ in the last bits with another number.
@@ -98,9 +98,9 @@ def extract(
             if reused:
                 _check_media(dataset, folder, progress=progress)
             else:
-                place = _place(parts, plan, writer)
-                _run(dataset, place, runner, progress=progress)
-                runner.pack(partial(_pack, writer, dataset, plan | origin, place))
+                storage = _storage(parts, plan, writer)
+                _run(dataset, storage, runner, progress=progress)
+                runner.pack(partial(_pack, writer, dataset, plan | origin, storage))
         if writer.complete:
             writer.tidy()
     store = FeatureStore.open(folder)
@@ -111,20 +111,20 @@ def extract(
     return store
 
 
-def _place(parts: str, plan: Json, writer: StoreWriter) -> Place:
+def _storage(parts: str | None, plan: Json, writer: StoreWriter) -> PartsStorage:
     """Where the parts go; those of another plan have another name, so that they never mix."""
-    if parts == NONE:
-        return FolderPlace(writer.parts.absolute())
+    if parts is None:
+        return PartsFolder(writer.parts.absolute())
     digest = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()[:16]
-    place = AddressPlace(f"{parts.rstrip('/')}/{digest}")
-    place.check()
-    return place
+    storage = PartsAddress(f"{parts.rstrip('/')}/{digest}")
+    storage.check()
+    return storage
 
 
-def _pack(writer: StoreWriter, dataset: Dataset, plan: Json, place: Place) -> None:
+def _pack(writer: StoreWriter, dataset: Dataset, plan: Json, storage: PartsStorage) -> None:
     """Makes the store of the parts; in whatever process it is called, the driver holds the lock."""
-    writer.finish(dataset, plan, place.read)
-    place.clear()
+    writer.finish(dataset, plan, storage.read)
+    storage.clear()
 
 
 def _plan(dataset: Dataset, embedder: Json, *, modalities: str, threads: int) -> Json:
@@ -174,14 +174,14 @@ def _in_words(dataset: Dataset, changed: Mapping[int, str]) -> str:
     return f"{len(changed)} of {len(dataset.clips)} clips changed, the first is {dataset.clips[first].id}: {change}"
 
 
-def _run(dataset: Dataset, place: Place, runner: Executor, *, progress: bool) -> None:
+def _run(dataset: Dataset, storage: PartsStorage, runner: Executor, *, progress: bool) -> None:
     """Makes the parts that are still missing, and those of media that were replaced since."""
-    done = place.done(len(dataset.clips))
-    changed = _changed(dataset, {index: place.sources(index) for index in sorted(done)}, progress)
+    done = storage.done(len(dataset.clips))
+    changed = _changed(dataset, {index: storage.sources(index) for index in sorted(done)}, progress)
     if changed:
         _log.warning("%s; they are extracted again", _in_words(dataset, changed))
     for index in changed:
-        place.remove(index)
+        storage.remove(index)
     done -= set(changed)
     if done:
         _log.info("%d of %d clips were extracted before; continuing", len(done), len(dataset.clips))
@@ -197,9 +197,9 @@ def _run(dataset: Dataset, place: Place, runner: Executor, *, progress: bool) ->
         disable=not progress,
         mininterval=0.5 if sys.stderr.isatty() else 15.0,  # a log file needs no more
     ) as bar:
-        for outcome in runner.run(tasks, place):
+        for outcome in runner.run(tasks, storage):
             if not outcome.written:
-                place.write(outcome.task.index, given_up(outcome.task, outcome.reason))
+                storage.write(outcome.task.index, given_up(outcome.task, outcome.reason))
             if outcome.reason:
                 n_failed += 1
                 bar.set_postfix(failed=n_failed, refresh=False)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from avfusion.extraction.part_places import Place
+from avfusion.extraction.parts_storage import PartsStorage
 from avfusion.extraction.pool import Outcome
 from avfusion.extraction.worker import Task
 
@@ -19,8 +19,8 @@ class Executor(Protocol):
         """What the embedder says of itself where it will run; UserError or RuntimeError if it cannot be loaded."""
         ...
 
-    def run(self, tasks: Iterable[Task], place: Place) -> Iterator[Outcome]:
-        """The outcome of each task, as they come; its part is in `place` if `written`."""
+    def run(self, tasks: Iterable[Task], storage: PartsStorage) -> Iterator[Outcome]:
+        """The outcome of each task, as they come; its part is in `storage` if `written`."""
         ...
 
     def pack(self, work: Callable[[], None]) -> None:
@@ -37,7 +37,7 @@ class Means:
         n_clips: as many workers at most.
         threads: of each of them.
         timeout: seconds that decoding one clip may take.
-        address: of a cluster, or `none`.
+        address: of a cluster, or None.
         on_cpu: makes the embedder without a GPU, to prepare clips for workers that have one.
     """
 
@@ -45,5 +45,5 @@ class Means:
     n_clips: int
     threads: int
     timeout: float
-    address: str
+    address: str | None
     on_cpu: "Callable[[], Embedder]"

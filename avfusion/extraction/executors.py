@@ -9,13 +9,10 @@ from typing import Any
 
 from avfusion.errors import UserError, unknown
 from avfusion.extraction.executor_base import Executor, Means
-from avfusion.extraction.part_places import Place
+from avfusion.extraction.parts_storage import PartsStorage
 from avfusion.extraction.pool import Outcome, WorkerPool
 from avfusion.extraction.worker import Settings, Task
 from avfusion.system.processes import available_cores
-
-NONE = "none"
-
 
 Opener = Callable[[Settings, Means], AbstractContextManager[Executor]]
 
@@ -37,8 +34,8 @@ class LocalExecutor:
         """See `Executor`."""
         return dict(self._pool.provenance())
 
-    def run(self, tasks: Iterable[Task], place: Place) -> Iterator[Outcome]:
-        """See `Executor`; `place` is the folder of the settings."""
+    def run(self, tasks: Iterable[Task], storage: PartsStorage) -> Iterator[Outcome]:
+        """See `Executor`; `storage` is the folder of the settings."""
         return self._pool.run(tasks)
 
     def pack(self, work: Callable[[], None]) -> None:
@@ -58,12 +55,12 @@ def _open_ray(settings: Settings, means: Means) -> AbstractContextManager[Execut
 EXECUTORS: dict[str, Opener] = {"local": LocalExecutor, "ray": _open_ray}
 
 
-def check_executor(name: str, address: str, parts: str) -> None:
+def check_executor(name: str, address: str | None, parts: str | None) -> None:
     """Raises UserError for an unknown executor, and for options that only a cluster has."""
     if name not in EXECUTORS:
         raise unknown("executor", name, list(EXECUTORS))
     for option, value in (("address", address), ("parts", parts)):
-        if name == "local" and value != NONE:
+        if name == "local" and value:
             raise UserError(f"{option}={value} is for a cluster: add executor=ray, or leave it out")
 
 

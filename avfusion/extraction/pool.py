@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from avfusion.errors import UserError
 from avfusion.extraction.worker import UNWANTED, DecodeClock, Done, Ready, Settings, Stopped, Task, work
-from avfusion.system.memory_limit import gigabytes
+from avfusion.system.memory import gigabytes
 from avfusion.system.processes import Worker
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -78,7 +78,7 @@ class WorkerPool:
             timeout: seconds that decoding one clip may take.
 
         Raises:
-            UserError: the setting of a clip's memory makes no sense (see `avfusion.system.memory_limit`).
+            UserError: the setting of a clip's memory makes no sense (see `avfusion.system.memory`).
         """
         gigabytes()
         self._settings, self._threads, self._timeout = settings, threads, timeout

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 
 from avfusion.features.parts import Features
-from avfusion.system.atomic import replacing
+from avfusion.system.files import replacing
 
 
 class ArrayFile:

@@ -14,8 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from avfusion.features.layout import CONTENT, STANDARDIZATION
-from avfusion.system.atomic import write_atomically
-from avfusion.system.json_files import read_object
+from avfusion.system.files import read_object, write_atomically
 
 NOTE = ".digest.json"
 WORTH_A_NOTE = 2**26

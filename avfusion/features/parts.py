@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from avfusion.errors import UserError
 from avfusion.features.sources import UNKNOWN, Sources
-from avfusion.system.atomic import replacing
+from avfusion.system.files import replacing
 
 Features = NDArray[np.float32]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from avfusion.features.layout import MEDIA, MEDIA_COLUMNS, csv_bytes
-from avfusion.system.atomic import write_atomically
+from avfusion.system.files import write_atomically
 
 
 class Sources(NamedTuple):

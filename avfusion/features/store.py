@@ -30,7 +30,7 @@ from avfusion.features.layout import (
     Json,
 )
 from avfusion.features.provenance import check_provenance
-from avfusion.system.json_files import read_object
+from avfusion.system.files import read_object
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -44,8 +44,7 @@ from avfusion.features.layout import (
 )
 from avfusion.features.parts import Features, Part, read_part
 from avfusion.features.sources import Sources, write_sources
-from avfusion.system.atomic import remove_temporaries, write_atomically
-from avfusion.system.json_files import read_object
+from avfusion.system.files import read_object, remove_temporaries, write_atomically
 
 
 class StoreWriter:

@@ -1,5 +1,6 @@
 """The job `compare`: is this variant really better, and how far can it be trusted?"""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from avfusion.analysis.results import HEADLINE, Results, Robustness, results_of
 from avfusion.analysis.robustness import choose_shifts, robustness
 from avfusion.analysis.trained import TrainedVariants, differing_clean_scores, trained_variants
 from avfusion.errors import UserError
-from avfusion.jobs.options import read_output, read_truth
 from avfusion.report.comparison_page import build_page, in_words
 from avfusion.report.writing import PICTURES, write_report
 from avfusion.system.device import choose_device
@@ -35,31 +35,46 @@ OUTPUT = Path("runs/compare")
 
 def compare_job(
     *,
-    experiment: str,
-    filter: str,
-    runs: str,
-    predictions: str,
-    locations: str,
-    shifts: str,
-    cities: str,
-    output: str,
+    experiment: str | None,
+    filter: str | None,
+    runs: tuple[str, ...] | None,
+    predictions: Path | None,
+    locations: Path | None,
+    shifts: tuple[str, ...] | None,
+    cities: tuple[str, ...] | None,
+    output: Path | None,
     device: str,
-    promote: str = "false",
+    promote: bool,
 ) -> list[str]:
-    """Compare variants on the same test clips; writes the page and returns what to tell people.
+    """Compare variants on the same test clips, and write a page with what can and cannot be told apart.
 
-    Exactly one of `experiment` (with `filter`), `runs` and `predictions` says which; `promote=true` makes the best of
-    the runs on validation clips the champion. Raises `UserError` for anything that cannot be used.
+    Args:
+        experiment: name or id of an MLflow experiment whose newest runs are compared, or
+        runs: ids of the runs to compare, or
+        predictions: a folder of prediction files; exactly one of the three is needed.
+        filter: MLflow filter that chooses among the runs of `experiment`.
+        locations: CSV with a column location, one line per clip; None takes them from the features or the clips' names.
+        shifts: ids of the spoilt inputs to try, or `all` alone; None tries none.
+        cities: cities to train without, one at a time, or `all` alone; None trains nothing.
+        output: folder of the page; None is `OUTPUT`.
+        device: `auto`, `cpu` or `cuda`.
+        promote: whether the best run on validation clips becomes the champion of the registry.
+
+    Returns the lines to show. Raises `UserError` for anything that cannot be used.
     """
-    choose_shifts(shifts)
+    choose_shifts(shifts or ())
     target = choose_device(device)
     given = {"experiment": experiment, "filter": filter, "runs": runs, "predictions": predictions}
     _check_one_source(given)
-    promoting = _promoting(promote, predictions)
-    folder = read_output(str(OUTPUT) if output == "none" else output)
+    if promote and predictions:
+        raise UserError(
+            f"promote=true: predictions={predictions} is a folder of files, which hold no model; compare MLflow runs "
+            "with experiment=NAME or runs=ID,ID"
+        )
+    folder = output or OUTPUT
     connect()
     entries = _entries(experiment, filter, runs, predictions, locations)
-    candidates = candidates_of(entries) if promoting else []
+    candidates = candidates_of(entries) if promote else []
     if candidates:
         best_candidate(candidates)  # one without a model is told of before the work, not after it
     results = results_of(entries, robustness_of(entries, shifts, cities, locations, target))
@@ -81,52 +96,55 @@ def compare_job(
     return [*_lines(results), "", *files, *promoted]
 
 
-def _check_one_source(given: dict[str, str]) -> None:
-    sources = [name for name in ("experiment", "runs", "predictions") if given[name] != "none"]
+def _check_one_source(given: Mapping[str, object]) -> None:
+    sources = [name for name in ("experiment", "runs", "predictions") if given[name]]
     if len(sources) != 1:
         found = " and ".join(sources) or "none of them"
         raise UserError(
             f"compare needs one of experiment, runs and predictions, got {found}: give experiment=NAME (with filter), "
             "runs=ID,ID or predictions=FOLDER"
         )
-    if given["filter"] != "none" and sources != ["experiment"]:
+    if given["filter"] and sources != ["experiment"]:
         raise UserError(f"filter={given['filter']}: a filter needs an experiment; give experiment=NAME")
 
 
-def _promoting(promote: str, predictions: str) -> bool:
-    """Whether the best is to be promoted; `UserError` where there will be no model to promote."""
-    promoting = read_truth("promote", promote)
-    if promoting and predictions != "none":
-        raise UserError(
-            f"promote=true: predictions={predictions} is a folder of files, which hold no model; compare MLflow runs "
-            "with experiment=NAME or runs=ID,ID"
-        )
-    return promoting
+def _entries(
+    experiment: str | None,
+    filter_: str | None,
+    runs: tuple[str, ...] | None,
+    predictions: Path | None,
+    locations: Path | None,
+) -> Entries:
+    if predictions:
+        return entries_of_folder(predictions, locations)
+    if runs:
+        return entries_of_runs(runs, locations)
+    return entries_of_experiment(str(experiment), filter_, locations)
 
 
-def _entries(experiment: str, filter_: str, runs: str, predictions: str, locations: str) -> Entries:
-    if predictions != "none":
-        return entries_of_folder(Path(predictions), locations)
-    return entries_of_runs(runs, locations) if runs != "none" else entries_of_experiment(experiment, filter_, locations)
-
-
-def robustness_of(entries: Entries, shifts: str, cities: str, locations: str, device: torch.device) -> Robustness:
+def robustness_of(
+    entries: Entries,
+    shifts: tuple[str, ...] | None,
+    cities: tuple[str, ...] | None,
+    locations: Path | None,
+    device: torch.device,
+) -> Robustness:
     """Curves and cities as far as they are asked for and can be had, else why not."""
-    chosen = choose_shifts(shifts)
+    chosen = choose_shifts(shifts or ())
     not_asked = Robustness(no_shifts=NO_SHIFTS, no_cities=NO_CITIES)
-    if not chosen and cities == "none":
+    if not chosen and not cities:
         return not_asked
     try:
         trained = trained_variants(entries)
     except UserError as error:
-        if cities != "none":
-            raise UserError(f"cities={cities}: {error}") from error
+        if cities:
+            raise UserError(f"cities={','.join(cities)}: {error}") from error
         return Robustness(no_shifts=str(error), no_cities=str(error))
     found = not_asked
     if chosen:
         curves = robustness(trained.classifiers(device), trained.task, chosen)
         found = replace(found, shifts=curves, remarks=_remarks(entries, curves))
-    return _with_cities(found, entries, trained, cities, locations, device) if cities != "none" else found
+    return _with_cities(found, entries, trained, cities, locations, device) if cities else found
 
 
 def _remarks(entries: Entries, curves: pd.DataFrame) -> tuple[str, ...]:
@@ -138,14 +156,19 @@ def _remarks(entries: Entries, curves: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _with_cities(
-    found: Robustness, entries: Entries, trained: TrainedVariants, cities: str, locations: str, device: torch.device
+    found: Robustness,
+    entries: Entries,
+    trained: TrainedVariants,
+    cities: tuple[str, ...],
+    locations: Path | None,
+    device: torch.device,
 ) -> Robustness:
     clips = tuple(map(str, trained.task.store.clips["id"]))
     chosen = choose_cities(cities, entries.places.cities)
     known = find_places(locations, clips).cities or {}
     if missing := [clip for clip in clips if clip not in known]:
         raise UserError(
-            f"cities={cities}: no city of {len(missing)} clips of the feature store, for instance {missing[0]!r}; "
+            f"cities={','.join(cities)}: no city of {len(missing)} clips of the feature store, for instance {missing[0]!r}; "
             "locations must list the training clips too"
         )
     tasks, remarks = {}, list(found.remarks)

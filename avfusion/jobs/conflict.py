@@ -18,7 +18,7 @@ from avfusion.report.writing import png
 from avfusion.scoring.folders import file_of_model
 from avfusion.scoring.predictions import Predictions
 from avfusion.scoring.tsv import read_course_tsv
-from avfusion.system.atomic import replacing, write_atomically
+from avfusion.system.files import replacing, write_atomically
 from avfusion.tracking.artifacts import log_table
 from avfusion.tracking.lookup import find_run, read_config, read_predictions, seed_runs
 from avfusion.tracking.runs import job_run, log_asked, log_batch, log_folder

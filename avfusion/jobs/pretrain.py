@@ -16,8 +16,8 @@ from avfusion.l3.presets import preset_config
 from avfusion.l3.weights import save_weights, weights_digest
 from avfusion.pretraining.learning import Learner, Plan, Progress
 from avfusion.pretraining.material import prepare
-from avfusion.system.atomic import write_atomically
 from avfusion.system.device import choose_device
+from avfusion.system.files import write_atomically
 from avfusion.tracking.artifacts import log_figure
 from avfusion.tracking.runs import commit, job_run, log_batch, log_file
 from avfusion.tracking.session import connect, ui_lines

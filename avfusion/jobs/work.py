@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
 from avfusion.jobs import RUNS
-from avfusion.system.atomic import TEMPORARY_SUFFIX, write_atomically
+from avfusion.system.files import TEMPORARY_SUFFIX, write_atomically
 from avfusion.tracking.continued import JobRuns, has_finished
 from avfusion.tracking.failures import TrackingError
 from avfusion.tracking.runs import job_run

@@ -25,7 +25,7 @@ from avfusion.errors import UserError
 from avfusion.l3.area_pictures import stream_area_pictures
 from avfusion.l3.framing import count_windows, cut_windows, timestamps
 from avfusion.l3.frontend import Frontend
-from avfusion.l3.loading import NOT_CHOSEN, LoadedNetworks, load_networks
+from avfusion.l3.loading import LoadedNetworks, load_networks
 from avfusion.l3.pictures import stream_pictures
 from avfusion.l3.presets import MODALITIES, SAMPLE_RATE, L3Config, Modality, preset_config
 from avfusion.l3.resample import resample, resample_blocks, resampled_length
@@ -219,7 +219,7 @@ def _joined(parts: Iterable[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]
 def load_l3(
     preset: str = "openl3",
     *,
-    weights: str | Path = NOT_CHOSEN,
+    weights: str | Path | None = None,
     modalities: Sequence[Modality] = MODALITIES,
     precision: str = "float32",
     device: str = "auto",
@@ -228,7 +228,7 @@ def load_l3(
     """An L3-Net by name: `openl3` or `demo`.
 
     Args:
-        weights: `none` (the preset's own), `untrained`, or a path; see `avfusion.l3.loading`.
+        weights: None (the preset's own), `untrained`, or a path; see `avfusion.l3.loading`.
         modalities: `audio`, `image` or both; only their weights are looked for.
         precision: `float32` (parity with the original), `bf16` (for hardware that
             multiplies bf16; relative error about 1e-2), or `auto`.

@@ -19,7 +19,7 @@ from avfusion.errors import UserError
 from avfusion.l3.download import LARGEST
 from avfusion.l3.presets import Modality, SubnetworkConfig
 from avfusion.l3.weights import State, expected_shapes
-from avfusion.system.memory_limit import MemoryLimit
+from avfusion.system.memory import MemoryLimit
 
 Layer = tuple[str, list[npt.NDArray[np.float32]]]  # name, arrays in file order
 

@@ -12,7 +12,6 @@ from avfusion.l3.untrained import untrained_subnetwork
 from avfusion.l3.weights import build_subnetwork, read_safetensors, weights_digest
 
 UNTRAINED = "untrained"
-NOT_CHOSEN = "none"
 _SHIPPED = Path(__file__).parent / "weights_demo" / "demo.safetensors"
 
 
@@ -31,12 +30,12 @@ class LoadedNetworks:
 
 
 def load_networks(
-    config: L3Config, weights: str | Path = NOT_CHOSEN, modalities: Sequence[Modality] = MODALITIES
+    config: L3Config, weights: str | Path | None = None, modalities: Sequence[Modality] = MODALITIES
 ) -> LoadedNetworks:
     """The subnetworks of `config` with the chosen weights.
 
     Args:
-        weights: `none` for the preset's own (OpenL3's official ones; the demo's shipped ones, or
+        weights: None for the preset's own (OpenL3's official ones; the demo's shipped ones, or
             seeded untrained ones while none are shipped), `untrained`, or a path: safetensors of
             either preset; for OpenL3 also Keras HDF5, a folder, or two files separated by a comma.
         modalities: which subnetworks are wanted; the other's weights are not looked for.
@@ -44,16 +43,15 @@ def load_networks(
     Raises:
         UserError: weights that cannot be found, read, or fitted into the network.
     """
-    choice = str(weights)
+    choice = None if weights is None else str(weights)
     shipped = _SHIPPED.is_file()
-    if choice == UNTRAINED or (config.preset == "demo" and choice == NOT_CHOSEN and not shipped):
+    if choice == UNTRAINED or (config.preset == "demo" and choice is None and not shipped):
         networks = {modality: untrained_subnetwork(config, modality) for modality in modalities}
         return LoadedNetworks(networks, dict.fromkeys(modalities, UNTRAINED), trained=False)
     if config.preset == "openl3":
-        given = None if choice == NOT_CHOSEN else choice
-        found = {modality: load_official(config, modality, given) for modality in modalities}
+        found = {modality: load_official(config, modality, choice) for modality in modalities}
     else:
-        path = _SHIPPED if choice == NOT_CHOSEN else Path(choice)
+        path = _SHIPPED if choice is None else Path(choice)
         found = {modality: _from_safetensors(config, modality, path) for modality in modalities}
     networks = {modality: network for modality, (network, _) in found.items()}
     return LoadedNetworks(networks, {m: origin for m, (_, origin) in found.items()}, trained=True)

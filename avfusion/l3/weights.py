@@ -14,7 +14,7 @@ from torch import Tensor
 from avfusion.errors import UserError
 from avfusion.l3.network import Subnetwork
 from avfusion.l3.presets import Modality, SubnetworkConfig
-from avfusion.system.atomic import replacing
+from avfusion.system.files import replacing
 
 State = dict[str, Tensor]
 

@@ -27,7 +27,7 @@ from av.audio.frame import AudioFrame
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 
-from avfusion.system.memory_limit import too_large
+from avfusion.system.memory import too_large
 
 Kind = Literal["audio", "video"]
 NOUNS: dict[Kind, str] = {"audio": "sound", "video": "pictures"}

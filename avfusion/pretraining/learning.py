@@ -23,7 +23,7 @@ from avfusion.l3.avc import AVCNetwork, avc_accuracy, avc_loss
 from avfusion.l3.frontend import Frontend
 from avfusion.l3.presets import L3Config
 from avfusion.pretraining.material import Material
-from avfusion.system.atomic import replacing
+from avfusion.system.files import replacing
 from avfusion.system.seeds import derive_seed
 
 LEARNING_RATE, WEIGHT_DECAY = 1e-3, 1e-2

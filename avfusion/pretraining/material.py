@@ -21,8 +21,8 @@ from avfusion.l3.area_pictures import stream_area_pictures
 from avfusion.l3.pictures import stream_pictures
 from avfusion.l3.presets import SAMPLE_RATE, WINDOW, L3Config
 from avfusion.media import MediaError, VideoReader, read_sound
-from avfusion.system.atomic import write_atomically
-from avfusion.system.memory_limit import MemoryLimit
+from avfusion.system.files import write_atomically
+from avfusion.system.memory import MemoryLimit
 from avfusion.system.processes import available_cores, spread
 
 PICTURES = 10

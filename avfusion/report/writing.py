@@ -9,7 +9,7 @@ from avfusion.errors import UserError
 from avfusion.report.document import Document
 from avfusion.report.html import to_html
 from avfusion.report.markdown import to_markdown
-from avfusion.system.atomic import write_atomically
+from avfusion.system.files import write_atomically
 
 HTML, MARKDOWN, PICTURES = "report.html", "report.md", "figures"
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from avfusion.errors import UserError, unknown
 from avfusion.scoring.metrics import SMALLEST_PROBABILITY
 from avfusion.scoring.predictions import ROW_SUM_TOLERANCE, Predictions
-from avfusion.system.atomic import replacing
+from avfusion.system.files import replacing
 from avfusion.system.names import check_name
 
 logger = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ from avfusion.extraction.pool import WorkerPool
 from avfusion.extraction.worker import Settings, Task
 from avfusion.features.parts import Part, part_name, read_part
 from avfusion.media import DEFAULT_LIMITS, Limits
-from avfusion.serving.clips import Query
 from avfusion.serving.embedding import load_same
+from avfusion.serving.queries import Query
 from avfusion.system.work_folder import WorkFolder
 
 _LOOK_EVERY = 0.25  # seconds between two looks at whether a caller still waits
@@ -35,7 +35,7 @@ class Extractor:
         self,
         embedder: Mapping[str, Any],
         *,
-        weights: str,
+        weights: str | None,
         device: str,
         workers: int,
         timeout: float,

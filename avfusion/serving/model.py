@@ -24,10 +24,10 @@ from avfusion.errors import UserError
 from avfusion.features.parts import Part
 from avfusion.media import DEFAULT_LIMITS
 from avfusion.serving.answers import MODALITIES, NOUNS, Answer, Features, answer
-from avfusion.serving.clips import Query
 from avfusion.serving.embedding import carried_weights
 from avfusion.serving.extractor import BusyError, SharedExtractors, missing_in_words
 from avfusion.serving.gate import Gate, client_is_gone
+from avfusion.serving.queries import Query
 from avfusion.serving.upload import ServerLimits, Upload, read_clip
 from avfusion.system.work_folder import remove_left_overs
 from avfusion.training.classifier import SceneClassifier

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from avfusion.system.memory_limit import too_large
+from avfusion.system.memory import too_large
 
 ERRORS = (OSError, ValueError, KeyError, RuntimeError, TypeError, MemoryError)
 """What these checks raise, and h5py for damaged files."""

@@ -1,4 +1,7 @@
-"""Names of classes, clips and files, which people choose freely: what none may hold, and how they stand elsewhere."""
+"""Names of classes, clips and files, which people choose freely: what none may hold, and how they stand elsewhere.
+
+Elsewhere is on a terminal, in MLflow's metrics, on a disk and in Markdown.
+"""
 
 import hashlib
 import re
@@ -6,10 +9,6 @@ import unicodedata
 from collections.abc import Iterable
 
 from avfusion.errors import UserError
-
-# Control characters with tab and line breaks, the two other line breaks, halves of surrogate pairs. These categories
-# are settled; "not printable" is not: it takes in spaces, joined emoji, and whatever a Python does not know yet.
-_UNUSABLE = ("Cc", "Zl", "Zp", "Cs")
 
 LONGEST_PLAIN = 100
 """Bytes of a plain name: MLflow takes 250 characters with all that stands before it, disks 255 with what they add."""
@@ -19,16 +18,24 @@ def check_name(where: str, what: str, name: str) -> None:
     """Raises `UserError`, beginning with `where`, for a name that no table of text can hold."""
     if name.isprintable():  # nearly always, and far faster
         return
-    if strange := next(filter(_is_unusable, name), None):
+    if found := _UNUSABLE.search(name):
+        strange = found[0]
         raise UserError(
             f"{where}: the {what} '{escaped(name)}' holds the character '{escaped(strange)}' (U+{ord(strange):04X}); "
             "names hold no tabs, line breaks or other control characters"
         )
 
 
-def escaped(name: str) -> str:
-    r"""`name` with what `check_name` refuses written as in Python: `\n`, `\u2028`, `\xe9` for a byte, not UTF-8."""
-    return "".join(_escape(character) if _is_unusable(character) else character for character in name)
+def escaped(text: str, *, lines: bool = False) -> str:
+    r"""`text` with what `check_name` refuses written as in Python: `\n`, `\u2028`, `\xe9` for a byte that is not UTF-8.
+
+    With `lines`, it is made for a terminal, which shows several lines: line feeds and tabs stay, and marks that turn
+    the direction of writing are written out too.
+
+    >>> print(escaped("a\tb"), escaped("a\x1b[2Jb\n", lines=True), end="")
+    a\tb a\x1b[2Jb
+    """
+    return (_OBEYED if lines else _UNUSABLE).sub(lambda found: _escape(found[0]), text)
 
 
 def metric_name(name: str) -> str:
@@ -74,16 +81,17 @@ def markdown(text: str) -> str:
     return _MARKDOWN.sub(r"\\\1", " ".join(_BLANKS.split(text.strip())))
 
 
+# Control characters with tab and line breaks, the two other line breaks, halves of surrogate pairs: the categories Cc,
+# Zl, Zp and Cs, which are settled. "Not printable" is not: it takes in spaces, joined emoji, and what a Python is too
+# old to know.
+_UNUSABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _DIGITS = 8
 _HASHED = re.compile(rf"-[0-9a-f]{{{_DIGITS}}}\Z")
 _STRANGE = re.compile(r"[^\w\-. ]")
 _ENDS = re.compile(r"\A[. ]+|[. ]+\Z")
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|#&$~])")
 _BLANKS = re.compile(r"[ \t\r\n]+")
-
-
-def _is_unusable(character: str) -> bool:
-    return unicodedata.category(character) in _UNUSABLE
 
 
 def _escape(character: str) -> str:

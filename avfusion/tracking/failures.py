@@ -11,7 +11,7 @@ from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
 from avfusion.errors import UserError
-from avfusion.system.shown import masked
+from avfusion.system.secrets import masked
 
 FAILURES = (MlflowException, RequestException, SQLAlchemyError)
 """What MLflow raises where its server or database fails."""

@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from avfusion.errors import UserError
 from avfusion.scoring.predictions import Predictions
 from avfusion.scoring.tsv import read_course_tsv
-from avfusion.system.shown import masked
+from avfusion.system.secrets import masked
 
 KIND, PARENT = "avfusion.kind", "mlflow.parentRunId"
 

@@ -19,7 +19,7 @@ from mlflow.tracking.fluent import _active_run_stack
 from mlflow.utils.git_utils import get_git_commit
 
 from avfusion.system.presence import gone, host, own_mark, process_space
-from avfusion.system.shown import masked
+from avfusion.system.secrets import masked
 from avfusion.tracking.failures import FAILURES, TrackingError, at_once, tracked
 
 BATCH = 1000

@@ -20,8 +20,8 @@ from mlflow import MlflowClient
 from sqlalchemy.exc import DBAPIError
 
 from avfusion.errors import UserError
-from avfusion.system.atomic import TEMPORARY_SUFFIX
-from avfusion.system.shown import masked
+from avfusion.system.files import TEMPORARY_SUFFIX
+from avfusion.system.secrets import masked
 from avfusion.tracking.failures import FAILURES, bound_waiting
 
 EXPERIMENT = "avfusion"

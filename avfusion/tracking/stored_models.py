@@ -8,7 +8,7 @@ import mlflow
 from mlflow.exceptions import MlflowException
 
 from avfusion.errors import UserError
-from avfusion.system.shown import masked
+from avfusion.system.secrets import masked
 from avfusion.tracking.models import CLASSIFIER
 from avfusion.training.classifier import DESCRIPTION, SceneClassifier
 

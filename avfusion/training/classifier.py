@@ -21,7 +21,7 @@ from avfusion.features.provenance import check_embedder
 from avfusion.fusion import FusionNetwork, Shape, build, variants
 from avfusion.fusion.base import to_length
 from avfusion.fusion.hyperparameters import Value
-from avfusion.system.json_files import read_object
+from avfusion.system.files import read_object
 from avfusion.system.names import check_name
 from avfusion.training.standardization import Standardize
 

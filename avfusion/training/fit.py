@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from avfusion.errors import UserError
 from avfusion.fusion import FusionNetwork
 from avfusion.fusion.hyperparameters import Choice, Hyperparameter, Real, Value, Whole
-from avfusion.system.allocator import keep_freed_memory
+from avfusion.system.memory import keep_freed_memory
 from avfusion.system.seeds import derive_seed
 
 RECIPE: Mapping[str, Hyperparameter] = {

@@ -18,8 +18,7 @@ import numpy as np
 from avfusion.fusion import FusionNetwork, variants
 from avfusion.fusion.hyperparameters import Value
 from avfusion.scoring.predictions import Predictions
-from avfusion.system.atomic import TEMPORARY_SUFFIX
-from avfusion.system.json_files import read_object
+from avfusion.system.files import TEMPORARY_SUFFIX, read_object
 from avfusion.training.classifier import SceneClassifier
 from avfusion.training.experiment import Result, Trained
 from avfusion.training.fit import Epoch
@@ -99,7 +98,7 @@ def _save(result: Result, folder: Path) -> None:
     for path in folder.rglob("*"):
         if path.is_file():
             with path.open("rb+") as file:
-                os.fsync(file.fileno())  # before the folder takes its name: see avfusion.system.atomic
+                os.fsync(file.fileno())  # before the folder takes its name: see avfusion.system.files
 
 
 def _load(folder: Path) -> Result:

@@ -11,7 +11,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from avfusion.errors import UserError
-from avfusion.system.shown import refuse_secret
+from avfusion.system.secrets import refuse_secret
 from avfusion.tuning.retry import retry
 
 JOURNAL = Path("runs/tuning/studies.log")

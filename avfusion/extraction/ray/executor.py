@@ -22,14 +22,14 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from avfusion import __version__
 from avfusion.errors import UserError
 from avfusion.extraction.executor_base import Means
-from avfusion.extraction.part_places import Place
+from avfusion.extraction.parts_storage import PartsStorage
 from avfusion.extraction.pool import THREAD_VARIABLES, Outcome
 from avfusion.extraction.ray.cluster import connected
 from avfusion.extraction.ray.ledger import Ledger
 from avfusion.extraction.ray.stages import SCHEMA, STOPPED, Network, Row, Work, as_table, prepare
 from avfusion.extraction.worker import Settings, Task
 from avfusion.media.container import one_line
-from avfusion.system.memory_limit import VARIABLE, gigabytes
+from avfusion.system.memory import VARIABLE, gigabytes
 
 _WAVE = 20_000  # clips that are handed to Ray Data at a time: its bookkeeping grows with them
 _LARGEST_BLOCK = 16  # clips per task; a task of Ray Data costs about 10 ms
@@ -68,12 +68,12 @@ class RayExecutor:
             raise UserError(f"the cluster has avfusion {version}, this machine {__version__}; install the same")
         return dict(provenance)
 
-    def run(self, tasks: Iterable[Task], place: Place) -> Iterator[Outcome]:
+    def run(self, tasks: Iterable[Task], storage: PartsStorage) -> Iterator[Outcome]:
         """See `avfusion.extraction.executor_base.Executor`.
 
         A clip of which Ray Data brings no outcome is handed over again, as long as others get on.
         """
-        work = self._work(place)
+        work = self._work(storage)
         waiting = {task.index: task for task in tasks}
         while waiting:
             n_before = len(waiting)
@@ -90,12 +90,12 @@ class RayExecutor:
         """Packs in a process of its own on this machine, which sees the folder of the store."""
         _ask(work, num_cpus=0, scheduling_strategy=_here())
 
-    def _work(self, place: Place) -> Work:
+    def _work(self, storage: PartsStorage) -> Work:
         settings = self._settings
         # Its loss would end the extraction, so it lives and dies with the machine of the driver.
         ledger = ray.remote(Ledger).options(num_cpus=0, scheduling_strategy=_here()).remote()
         return Work(
-            uuid.uuid4().hex, settings.load, settings.modalities, settings.limits, self._means.timeout, place, ledger
+            uuid.uuid4().hex, settings.load, settings.modalities, settings.limits, self._means.timeout, storage, ledger
         )  # fmt: skip
 
     def _wave(self, tasks: list[Task], work: Work) -> Iterator[dict[str, Any]]:

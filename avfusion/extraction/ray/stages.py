@@ -18,7 +18,7 @@ from avfusion.embedders import SplitEmbedder
 from avfusion.errors import UserError
 from avfusion.extraction.clip import Modalities, clip_features
 from avfusion.extraction.clip_memory import ClipMemory, complaint
-from avfusion.extraction.part_places import Place
+from avfusion.extraction.parts_storage import PartsStorage
 from avfusion.extraction.prepared import Prepared, embed_prepared, prepare_clip
 from avfusion.extraction.ray.watchdog import Watchdog
 from avfusion.extraction.worker import Task, given_up
@@ -78,7 +78,7 @@ class Work:
     modalities: Modalities
     limits: Limits
     timeout: float
-    place: Place
+    storage: PartsStorage
     ledger: Any
 
 
@@ -102,15 +102,15 @@ class Worker:
         if self.trouble:
             return self._stopped(row, self.trouble)
         try:
-            if self.work.place.has(row.number):  # a worker died after writing it, or was given up here
-                return self._done(row, self.work.place.read(row.number, row.clip_id))
+            if self.work.storage.has(row.number):  # a worker died after writing it, or was given up here
+                return self._done(row, self.work.storage.read(row.number, row.clip_id))
             made = self._guarded(row, attempt)
             if isinstance(made, Part):
-                self.work.place.write(row.number, made)
+                self.work.storage.write(row.number, made)
         except UserError as error:
             return self._stopped(row, str(error))
         except OSError as error:
-            return self._stopped(row, self.work.place.complaint(error))
+            return self._stopped(row, self.work.storage.complaint(error))
         self.work.ledger.end.remote(row.number)
         return self._done(row, made) if isinstance(made, Part) else made
 
@@ -151,7 +151,7 @@ class Worker:
         return row._replace(prepared=pickle.dumps(made, protocol=5))
 
     def _give_up(self, task: Task, reason: str) -> None:
-        self.work.place.write(task.index, given_up(task, reason))
+        self.work.storage.write(task.index, given_up(task, reason))
 
     @staticmethod
     def _done(row: Row, part: Part) -> Row:

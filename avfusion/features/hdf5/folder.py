@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from avfusion.datasets.clips import inside
+from avfusion.datasets.dataset import inside
 from avfusion.errors import UserError
 from avfusion.features import Modality
 

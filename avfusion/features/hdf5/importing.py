@@ -9,8 +9,8 @@ from tqdm import tqdm
 
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore, Modality
-from avfusion.features.hdf5.clips import Files, Source, find_clips
 from avfusion.features.hdf5.folder import FOLDERS, SPLIT_FILES, feature_files, import_digest
+from avfusion.features.hdf5.matching import Files, Source, match_clips
 from avfusion.features.hdf5.moments import RunningMoments, Vector, read_moments
 from avfusion.features.hdf5.reading import FeatureFile
 from avfusion.features.layout import FIRST_FRAMES, Json
@@ -52,7 +52,7 @@ def import_features(
             }
             for modality in _MODALITIES
         }
-        sources, dataset = find_clips(root, files)
+        sources, dataset = match_clips(root, files)
         if not sources:
             raise UserError(f"{root} holds HDF5 files without a clip; expected <label>/audio/<stem> in them")
         moments = {modality: read_moments(root, modality, allow_outside=allow_outside) for modality in _MODALITIES}

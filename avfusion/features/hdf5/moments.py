@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from avfusion.datasets.clips import inside
+from avfusion.datasets.dataset import inside
 from avfusion.errors import UserError
 from avfusion.features import Modality
 from avfusion.features.hdf5.folder import FOLDERS, MOMENTS

@@ -25,7 +25,7 @@ from avfusion.system.hdf5_checks import (
     open_object,
     read,
 )
-from avfusion.system.memory_limit import MemoryLimit
+from avfusion.system.memory import MemoryLimit
 
 OWN_MARK, SYNTHETIC, FRAMES, CLASS, LOCATION, ID = "avfusion", "synthetic", "frames", "class", "location", "id"
 """Attributes that our export adds: three to the file, one to a label, two to a clip."""

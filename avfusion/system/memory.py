@@ -1,14 +1,16 @@
-"""How much memory the reading of a foreign file may take.
+"""Memory of this process: how much the reading of a foreign file may take, and memory kept for the next tensors.
 
 A file of a few kilobytes can make the libraries that read it ask for any amount: tables that claim millions of
 entries, streams that expand a thousandfold. So what reads one does it inside a `MemoryLimit`, where the system refuses
 more; that is an error of this file, and nothing else.
 """
 
+import ctypes
 import math
 import os
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from avfusion.errors import UserError
@@ -24,6 +26,7 @@ DEFAULT = 1.75
 OpenL3 in float32 on a CPU 0.1."""
 
 _STATISTICS = Path("/proc/self/statm")
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # of glibc's malloc.h
 
 
 def gigabytes(environment: Mapping[str, str] = os.environ) -> float:
@@ -78,3 +81,20 @@ def _address_space() -> int:
         return int(_STATISTICS.read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return 0
+
+
+@lru_cache(maxsize=1)
+def keep_freed_memory() -> None:
+    """From now on this process keeps memory that it frees, for its next tensors.
+
+    By default glibc gives a large tensor back to the system at once, and every page of the next one is zeroed and
+    mapped again: a quarter of the time of an LSTM's training step here (benchmarks/README.md). Does nothing with
+    other C libraries.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    mallopt(_MMAP_MAX, 0)
+    mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+    mallopt(_TOP_PAD, 2**26)

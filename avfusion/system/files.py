@@ -1,10 +1,12 @@
-"""Files that are either whole or absent: written under a temporary name, then renamed."""
+"""Files that are whole or absent, written under a temporary name and then renamed; JSON files that may be damaged."""
 
+import json
 import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 TEMPORARY_SUFFIX = ".tmp"
 
@@ -38,3 +40,17 @@ def remove_temporaries(folder: Path) -> None:
     """Removes what killed writers left in `folder`; call it only while no writer is at work."""
     for leftover in folder.glob(f".*{TEMPORARY_SUFFIX}"):
         leftover.unlink()
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in `path`.
+
+    Raises OSError if the file cannot be read, and ValueError, of one line, for whatever is no object in UTF-8.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"it holds a {type(found).__name__} in place of an object")
+    return found

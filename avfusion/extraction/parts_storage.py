@@ -12,13 +12,13 @@ from avfusion.features.layout import cannot_write
 from avfusion.features.parts import Part, part_name, part_sources, read_part, write_part
 from avfusion.features.sources import Sources
 from avfusion.media.container import one_line
-from avfusion.system.shown import masked
+from avfusion.system.secrets import masked
 from avfusion.system.work_folder import WorkFolder
 
 _EXAMPLES = "for instance s3://bucket/folder or file:///shared/folder"
 
 
-class Place(Protocol):
+class PartsStorage(Protocol):
     """Holds one part per clip; picklable, and the same for every machine."""
 
     def has(self, index: int) -> bool:
@@ -55,38 +55,38 @@ class Place(Protocol):
 
 
 @dataclass(frozen=True)
-class FolderPlace:
+class PartsFolder:
     """A folder that every worker sees under the same path."""
 
     folder: Path
 
     def has(self, index: int) -> bool:
-        """See `Place`."""
+        """See `PartsStorage`."""
         return (self.folder / part_name(index)).exists()
 
     def done(self, n_clips: int) -> set[int]:
-        """See `Place`."""
+        """See `PartsStorage`."""
         present = {path.name for path in self.folder.iterdir()}
         return {index for index in range(n_clips) if part_name(index) in present}
 
     def write(self, index: int, part: Part) -> None:
-        """See `Place`."""
+        """See `PartsStorage`."""
         write_part(self.folder, index, part)
 
     def read(self, index: int, clip_id: str) -> Part:
-        """See `Place`."""
+        """See `PartsStorage`."""
         return read_part(self.folder, index, clip_id)
 
     def sources(self, index: int) -> Sources:
-        """See `Place`."""
+        """See `PartsStorage`."""
         return part_sources(self.folder, index)
 
     def remove(self, index: int) -> None:
-        """See `Place`."""
+        """See `PartsStorage`."""
         (self.folder / part_name(index)).unlink()
 
     def complaint(self, error: OSError) -> str:
-        """See `Place`."""
+        """See `PartsStorage`."""
         return cannot_write(self.folder.parent, error)
 
     def clear(self) -> None:
@@ -94,7 +94,7 @@ class FolderPlace:
 
 
 @dataclass(frozen=True)
-class AddressPlace:
+class PartsAddress:
     """An address of fsspec, whose file system must move or put files whole (object stores, shared disks do).
 
     Parts are written to a temporary name and moved: a reader that sees a name sees all of the part.
@@ -103,18 +103,18 @@ class AddressPlace:
     address: str
 
     def has(self, index: int) -> bool:
-        """See `Place`."""
+        """See `PartsStorage`."""
         return bool(self._files.exists(self._path(index)))
 
     def done(self, n_clips: int) -> set[int]:
-        """See `Place`."""
+        """See `PartsStorage`."""
         self._files.makedirs(self._root, exist_ok=True)
         self._files.invalidate_cache()
         present = {str(name).rsplit("/", 1)[-1] for name in self._files.ls(self._root, detail=False)}
         return {index for index in range(n_clips) if part_name(index) in present}
 
     def write(self, index: int, part: Part) -> None:
-        """See `Place`."""
+        """See `PartsStorage`."""
         with WorkFolder() as folder:
             write_part(folder, index, part)
             temporary = f"{self._root}/{folder.name}.tmp"
@@ -125,7 +125,7 @@ class AddressPlace:
                 raise OSError(one_line(error)) from error
 
     def read(self, index: int, clip_id: str) -> Part:
-        """See `Place`."""
+        """See `PartsStorage`."""
         with self._fetched(index) as folder:
             try:
                 return read_part(folder, index, clip_id)
@@ -134,22 +134,22 @@ class AddressPlace:
                 raise
 
     def sources(self, index: int) -> Sources:
-        """See `Place`."""
+        """See `PartsStorage`."""
         with self._fetched(index) as folder:
             return part_sources(folder, index)
 
     def remove(self, index: int) -> None:
-        """See `Place`."""
+        """See `PartsStorage`."""
         self._files.rm_file(self._path(index))
 
     def complaint(self, error: OSError) -> str:
-        """See `Place`."""
+        """See `PartsStorage`."""
         return (
             f"cannot write to {masked(self.address)}: {error}; mend that and run the same command again: it continues"
         )
 
     def clear(self) -> None:
-        """See `Place`."""
+        """See `PartsStorage`."""
         self._files.rm(self._root, recursive=True)
 
     def check(self) -> None:

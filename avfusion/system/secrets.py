@@ -1,6 +1,6 @@
-"""Text that people, logs and MLflow may see: without secrets, and without characters that a terminal obeys.
+"""Secrets of addresses (passwords, tokens, keys), which no log, run or message may show.
 
-Addresses come from users and from libraries' messages; names of clips, classes and files from anyone.
+Addresses come from users, who type them as options, and from the messages of libraries.
 """
 
 import re
@@ -16,7 +16,6 @@ _QUERY = re.compile(
     r"(?P<kept>[?&;][\w.-]*(?:password|passwd|pwd|secret|token|signature|credential|key|sig)[\w.-]*=)[^\s&;#'\"]+",
     re.IGNORECASE,
 )
-_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def masked(text: str) -> str:
@@ -55,14 +54,3 @@ def refuse_secret(option: str, value: str) -> None:
         f"{option}={masked(value)}: the address holds a secret, which MLflow would log for everybody to read; "
         f"leave it out and put it into {elsewhere}"
     )
-
-
-def printable(text: str) -> str:
-    r"""`text` with every character that a terminal obeys written out, as `\x1b`; line feeds and tabs stay.
-
-    These are control characters, marks that turn the direction of writing, and halves of characters (surrogates).
-
-    >>> printable("a\x1b[2Jb")
-    'a\\x1b[2Jb'
-    """
-    return _OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)

@@ -28,7 +28,7 @@ class Source:
     found: frozenset[Modality]
 
 
-def find_clips(root: Path, files: Files) -> tuple[list[Source], Dataset]:
+def match_clips(root: Path, files: Files) -> tuple[list[Source], Dataset]:
     """The clips of all files in the order of split, label and stem, and the dataset that they make.
 
     Names are `scene-city-location-segment`, as in TAU; our own exports say class and location themselves.
