@@ -9,8 +9,20 @@ from typing import Any
 
 import click
 
-from entrypoints.kinds import Fractions, Kind, Names, Needed, OrNone, OutputFolder, Pairs, PathName, Seconds, Seeds
-from entrypoints.kinds import Text, Truth
+from entrypoints.kinds import (
+    Fractions,
+    Kind,
+    Names,
+    Needed,
+    OrNone,
+    OutputFolder,
+    Pairs,
+    PathName,
+    Seconds,
+    Seeds,
+    Text,
+    Truth,
+)
 
 
 @dataclass(frozen=True)
@@ -48,14 +60,10 @@ class EntryPoint:
 ANSWERS = "a prediction file, a folder with one, or the id of a run"
 
 OPTIONS = {
-    "data": Option(
-        OrNone(PathName()), "none", "TAU folder or CSV manifest of clips; `none` renders synthetic scenes."
-    ),
+    "data": Option(OrNone(PathName()), "none", "TAU folder or CSV manifest of clips; `none` renders synthetic scenes."),
     "output": Option(OrNone(OutputFolder()), "none", "Folder to write; `none` chooses one under runs/."),
     "features": Option(
-        Needed(
-            PathName(), "features: none given; name the feature store that extract wrote, as features=FOLDER"
-        ),
+        Needed(PathName(), "features: none given; name the feature store that extract wrote, as features=FOLDER"),
         "none",
         "Feature store to read, or a folder of HDF5 features (DCASE baseline, course).",
     ),
@@ -100,17 +108,13 @@ OPTIONS = {
     "metric": Option(click.Choice(["log_loss", "accuracy"]), "log_loss", "What validation is to improve."),
     "sampler": Option(click.Choice(["tpe", "gp", "random", "grid"]), "tpe", "How trials are chosen."),
     "pruner": Option(click.Choice(["median", "none"]), "median", "When a trial is given up early."),
-    "space": Option(
-        Pairs(), "none", "Instead of what the variant searches: alpha=0.2:0.6,hidden=128|256,dropout=0.3."
-    ),
+    "space": Option(Pairs(), "none", "Instead of what the variant searches: alpha=0.2:0.6,hidden=128|256,dropout=0.3."),
     "storage": Option(
         OrNone(Text()),
         "none",
         "Where studies live: a journal file, sqlite:///FILE or postgresql://...; `none`: under runs/.",
     ),
-    "study": Option(
-        OrNone(Text()), "none", "Name of the study; `none` makes one of variant, features and metric."
-    ),
+    "study": Option(OrNone(Text()), "none", "Name of the study; `none` makes one of variant, features and metric."),
     "retrain": Option(
         Seeds(), "0,1,2,3,4", "Seeds with which the best and the default settings are trained at the end."
     ),
@@ -144,14 +148,10 @@ OPTIONS = {
     "cities": Option(
         OrNone(Names()), "none", "Cities to leave out of training, one at a time: none, all, or names with commas."
     ),
-    "promote": Option(
-        Truth(), "false", "Whether the best on validation becomes models:/avfusion@champion."
-    ),
+    "promote": Option(Truth(), "false", "Whether the best on validation becomes models:/avfusion@champion."),
     "register": Option(Truth(), "false", "Whether each model is put into the MLflow registry as `avfusion`."),
     "model": Option(
-        Needed(
-            Text(), "no model given; give model=runs:/ID/model, models:/avfusion/1 or models:/avfusion@champion"
-        ),
+        Needed(Text(), "no model given; give model=runs:/ID/model, models:/avfusion/1 or models:/avfusion@champion"),
         "none",
         "Trained model: runs:/ID/model, models:/avfusion/1, models:/avfusion@champion, or a folder.",
     ),
@@ -202,15 +202,35 @@ ENTRY_POINTS = {
     "tune": EntryPoint(
         "Search a variant's hyperparameters by validation, then compare the best with the default.",
         (
-            "features", "variant", "trials", "workers", "metric", "sampler", "pruner", "space", "storage", "study",
-            "retrain", "device", "promote",
+            "features",
+            "variant",
+            "trials",
+            "workers",
+            "metric",
+            "sampler",
+            "pruner",
+            "space",
+            "storage",
+            "study",
+            "retrain",
+            "device",
+            "promote",
         ),
         continues=True,
     ),  # fmt: skip
     "predict": EntryPoint(
         "Say which scene clips show, with a model that was trained before.",
         (
-            "model", "clip", "audio", "video", "output", "timeline", "embedder", "weights", "device", "workers",
+            "model",
+            "clip",
+            "audio",
+            "video",
+            "output",
+            "timeline",
+            "embedder",
+            "weights",
+            "device",
+            "workers",
             "timeout",
         ),
         continues=False,
@@ -253,9 +273,7 @@ ENTRY_POINTS = {
         continues=False,
         own={
             "output": Option(
-                Needed(
-                    OutputFolder(), "output: none given; name a new folder for the HDF5 files, as output=FOLDER"
-                ),
+                Needed(OutputFolder(), "output: none given; name a new folder for the HDF5 files, as output=FOLDER"),
                 "none",
                 "New folder to write.",
             )
@@ -264,7 +282,15 @@ ENTRY_POINTS = {
     "compare": EntryPoint(
         "Whether variants can be told apart, how well calibrated and how robust they are, as one page.",
         (
-            "experiment", "filter", "runs", "predictions", "locations", "shifts", "cities", "output", "device",
+            "experiment",
+            "filter",
+            "runs",
+            "predictions",
+            "locations",
+            "shifts",
+            "cities",
+            "output",
+            "device",
             "promote",
         ),
         continues=False,

@@ -1,6 +1,6 @@
 """How much a variant owes to having met a city: trained again without it, scored on its test clips."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,8 +35,8 @@ def choose_cities(names: Sequence[str], cities: Mapping[str, str] | None) -> lis
     """
     if cities is None:
         raise UserError(
-            f"cities={','.join(names)}: the cities of the clips are not known; name the clips scene-city-location-segment, or "
-            "give locations=FILE with a column city, or leave cities out"
+            f"cities={','.join(names)}: the cities of the clips are not known; name the clips "
+            "scene-city-location-segment, or give locations=FILE with a column city, or leave cities out"
         )
     known = sorted(set(cities.values()))
     chosen = known if list(names) == ["all"] else list(names)

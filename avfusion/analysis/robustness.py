@@ -5,7 +5,7 @@ training clips. Severity 0 leaves the features as they are. All draws derive fro
 and severity meets the same ones and a batch's content does not matter. Shapes: B clips of T frames, D features.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np

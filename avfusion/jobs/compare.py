@@ -168,8 +168,8 @@ def _with_cities(
     known = find_places(locations, clips).cities or {}
     if missing := [clip for clip in clips if clip not in known]:
         raise UserError(
-            f"cities={','.join(cities)}: no city of {len(missing)} clips of the feature store, for instance {missing[0]!r}; "
-            "locations must list the training clips too"
+            f"cities={','.join(cities)}: no city of {len(missing)} clips of the feature store, for instance "
+            f"{missing[0]!r}; locations must list the training clips too"
         )
     tasks, remarks = {}, list(found.remarks)
     for city in chosen:

@@ -70,7 +70,14 @@ class Extraction:
     def _folder(self, dataset: Dataset) -> Path:
         if self.output:
             return self.output
-        options = [self.embedder, self.weights or "none", self.precision, self.device, self.modalities, f"{self.timeout:g}"]
+        options = [
+            self.embedder,
+            self.weights or "none",
+            self.precision,
+            self.device,
+            self.modalities,
+            f"{self.timeout:g}",
+        ]
         digest = hashlib.sha256("\n".join([dataset.digest, *options]).encode()).hexdigest()[:8]
         return RUNS / "features" / f"{dataset.name}-{self.embedder}-{digest}"
 

@@ -9,7 +9,6 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from avfusion.errors import UserError
 from avfusion.features.provenance import tags, title
 from avfusion.fusion import FusionNetwork, choose_variants
 from avfusion.fusion.hyperparameters import Value
@@ -110,7 +109,9 @@ def comparison(table: pd.DataFrame, task: Task, experiment_id: str) -> list[str]
     ]
 
 
-def asked_for(variants: list[type[FusionNetwork]], params: list[dict[str, Value]], seeds: tuple[int, ...]) -> dict[str, Any]:
+def asked_for(
+    variants: list[type[FusionNetwork]], params: list[dict[str, Value]], seeds: tuple[int, ...]
+) -> dict[str, Any]:
     """What `train_variants` is given, in plain values."""
     return {"variants": [variant.id for variant in variants], "params": params, "seeds": seeds}
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from avfusion.errors import UserError
 from avfusion.training.experiment import Result
 
 STUDY_ALPHAS = tuple(round(0.10 + 0.05 * step, 2) for step in range(17))
