@@ -14,7 +14,7 @@ import click
 from avfusion.errors import UserError
 
 
-class Kind(click.ParamType):
+class Kind(click.ParamType):  # type: ignore[type-arg]  # generic for type checkers alone
     """One kind of value. `read` turns text into it, and raises ValueError where the text is not what is expected."""
 
     name: str

@@ -29,7 +29,7 @@ from entrypoints.kinds import (
 class Option:
     """One option: the type that turns its text into a value, the text that stands for nothing typed, and its help."""
 
-    type: click.ParamType
+    type: click.ParamType  # type: ignore[type-arg]
     default: str
     help: str
 
@@ -217,7 +217,7 @@ ENTRY_POINTS = {
             "promote",
         ),
         continues=True,
-    ),  # fmt: skip
+    ),
     "predict": EntryPoint(
         "Say which scene clips show, with a model that was trained before.",
         (
@@ -251,7 +251,7 @@ ENTRY_POINTS = {
                 "Name that the embedder of the model's features must have; `none` takes it as it is.",
             ),
         },
-    ),  # fmt: skip
+    ),
     "conflict": EntryPoint(
         "Where the audio and the video model disagree, and what a fused model makes of it.",
         ("audio", "video", "fused", "output"),
@@ -294,6 +294,6 @@ ENTRY_POINTS = {
             "promote",
         ),
         continues=False,
-    ),  # fmt: skip
+    ),
 }
 """Every entry point by name, in the order of MLproject."""

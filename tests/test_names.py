@@ -45,7 +45,7 @@ from avfusion.tracking.lookup import (
     read_predictions,
     read_table,
 )
-from avfusion.tracking.stored_models import fetch_model
+from avfusion.tracking.models import fetch_model
 from avfusion.training.classifier import SceneClassifier
 
 EXPERIMENT = "any names"

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from avfusion.figures.style import SMALL_SIZE, new_matrix, write_cell
-from avfusion.scoring.evaluation import row_normalised
+from avfusion.scoring.metrics import row_normalised
 
 
 def confusion_heatmap(

@@ -14,18 +14,17 @@ from avfusion.fusion import FusionNetwork, choose_variants
 from avfusion.fusion.hyperparameters import Value
 from avfusion.jobs.companions import Companions, accompany
 from avfusion.jobs.features import open_features
-from avfusion.jobs.work import Work, training_job
 from avfusion.system.device import choose_device
 from avfusion.tracking.models import REGISTERED
 from avfusion.tracking.models import register as register_model
-from avfusion.tracking.records import log_best_model, log_result, log_seeds
+from avfusion.tracking.records import log_best_model, log_result, log_seeds, log_summary
 from avfusion.tracking.runs import set_tags
 from avfusion.tracking.session import connect, ui_lines
-from avfusion.tracking.summary import log_summary
+from avfusion.tracking.work import Work, training_job
 from avfusion.training.experiment import Result, resolve_params, score_test, train
 from avfusion.training.fit import Epoch
 from avfusion.training.precision import check_precision
-from avfusion.training.task import TEST, TRAIN, VALIDATION, Task
+from avfusion.training.split_features import TEST, TRAIN, VALIDATION, SplitFeatures
 
 HEADLINE = {
     "accuracy": "test/accuracy",
@@ -67,7 +66,7 @@ def train_job(
     resolved = resolve_params(chosen, params)
     target = choose_device(device)
     check_precision(zip(chosen, resolved, strict=True), target)
-    task = Task(open_features(features, allow_outside=allow_outside))
+    task = SplitFeatures(open_features(features, allow_outside=allow_outside))
     check_trainable(task, chosen)
     connect()
     with training_job("train") as job:
@@ -79,7 +78,7 @@ def train_job(
         return [f"features {task.store.path}; {len(task.store.clips)} clips, failed_clips={n_failed}", *lines]
 
 
-def check_trainable(task: Task, variants: list[type[FusionNetwork]]) -> None:
+def check_trainable(task: SplitFeatures, variants: list[type[FusionNetwork]]) -> None:
     """Raise `UserError` if a variant has too few clips; tell how many clips lack a modality that one needs."""
     for variant in variants:
         task.needing(variant.modalities).check_trainable()
@@ -89,12 +88,12 @@ def check_trainable(task: Task, variants: list[type[FusionNetwork]]) -> None:
             )
 
 
-def left_out(task: Task, variant: type[FusionNetwork]) -> int:
+def left_out(task: SplitFeatures, variant: type[FusionNetwork]) -> int:
     """How many clips lack a modality that `variant` listens to."""
     return int((~task.complete(variant.modalities)).sum())
 
 
-def comparison(table: pd.DataFrame, task: Task, experiment_id: str) -> list[str]:
+def comparison(table: pd.DataFrame, task: SplitFeatures, experiment_id: str) -> list[str]:
     """Log the summary `table` of a job, and return it as lines with the way to the MLflow UI."""
     log_summary(table, task.store)
     counts = ", ".join(f"{len(task.rows(split))} {split}" for split in (TRAIN, VALIDATION, TEST))
@@ -117,7 +116,7 @@ def asked_for(
 
 
 def train_variants(
-    task: Task,
+    task: SplitFeatures,
     variants: list[type[FusionNetwork]],
     params: list[dict[str, Value]],
     seeds: tuple[int, ...],
@@ -142,7 +141,7 @@ def train_variants(
 
 
 def _train_variant(
-    task: Task,
+    task: SplitFeatures,
     variant: type[FusionNetwork],
     params: dict[str, Value],
     seeds: tuple[int, ...],
@@ -181,7 +180,7 @@ def _train_variant(
 
 
 def _train(
-    task: Task,
+    task: SplitFeatures,
     variant: type[FusionNetwork],
     params: dict[str, Value],
     seed: int,

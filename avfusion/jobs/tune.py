@@ -15,15 +15,16 @@ from avfusion.jobs.companions import Companions
 from avfusion.jobs.features import open_features
 from avfusion.jobs.retrain import DEFAULT, TUNED, comparison_lines, retrain
 from avfusion.jobs.train import check_trainable
-from avfusion.jobs.work import Work, training_job
+from avfusion.jobs.promotion import promote_best
 from avfusion.system.device import choose_device
 from avfusion.tracking.artifacts import log_table
-from avfusion.tracking.champion import Candidate, promote_best
 from avfusion.tracking.session import connect, ui_lines
 from avfusion.tracking.studies import TrialRuns, close_left, study_run
 from avfusion.tracking.study_records import StudyRecord, log_study
+from avfusion.tracking.work import Work, training_job
 from avfusion.training.precision import check_precision
-from avfusion.training.task import Task
+from avfusion.training.selection import Candidate
+from avfusion.training.split_features import SplitFeatures
 from avfusion.tuning.leader import Leadership
 from avfusion.tuning.plans import make_plans
 from avfusion.tuning.pool import Pool
@@ -77,7 +78,7 @@ def tune_job(
     plans = make_plans(store, variant, trials, metric, sampler, pruner, space, storage, study)
     plans.sort(key=lambda plan: len(plan.variant.modalities))
     check_precision([(plan.variant, values) for plan in plans for values in plan.space.each("precision")], target)
-    check_trainable(Task(store), [plan.variant for plan in plans])
+    check_trainable(SplitFeatures(store), [plan.variant for plan in plans])
     quiet()
     place = open_storage(plans[0].storage)
     studies = [open_study(plan, place) for plan in plans]

@@ -27,8 +27,9 @@ def make_plans(
     """One plan for each variant in `variant` (see `choose_variants`), on the features of `store`.
 
     `space` changes what the variants declare (see `make_space`), `storage` is as `resolve_storage` takes it, `study` a
-    name, or None for one that tells what is searched; with several variants each study's name ends in its variant's. Raises `UserError` for an unknown
-    name, which lists the choices, and for what `make_space` and `resolve_storage` refuse.
+    name, or None for one that tells what is searched; with several variants each study's name ends in its variant's.
+    Raises `UserError` for an unknown name, which lists the choices, and for what `make_space` and `resolve_storage`
+    refuse.
     """
     chosen = choose_variants(variant)
     for kind, name, known in (

@@ -22,11 +22,11 @@ from optuna.trial import FrozenTrial, TrialState
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
 from avfusion.fusion.hyperparameters import Value
-from avfusion.scoring.evaluation import evaluate
+from avfusion.scoring.metrics import evaluate
 from avfusion.system.presence import own_mark
 from avfusion.training.experiment import Trained, train
 from avfusion.training.fit import Epoch, Examples
-from avfusion.training.task import Task
+from avfusion.training.split_features import SplitFeatures
 from avfusion.tuning.retry import retry
 from avfusion.tuning.storage import open_storage
 from avfusion.tuning.study import (
@@ -77,13 +77,13 @@ class SurplusError(Exception):
 
 
 @dataclass
-class LoadedTask(Task):
+class LoadedTask(SplitFeatures):
     """A task that keeps what it has read from one trial to the next."""
 
     _sequences: dict[str, tuple[Examples, int]] = field(default_factory=dict, init=False)
 
     def sequences(self, split: str) -> tuple[Examples, int]:
-        """See `Task.sequences`; read once for each split."""
+        """See `SplitFeatures.sequences`; read once for each split."""
         if split not in self._sequences:
             self._sequences[split] = super().sequences(split)
         return self._sequences[split]
@@ -99,7 +99,7 @@ class Objective:
     """Trains one trial; the value is the study's metric on validation."""
 
     plan: Plan
-    task: Task
+    task: SplitFeatures
     device: torch.device
     connection: Connection | None = None
     """To whom `Started` and `Ended` are sent; None while nobody listens."""
