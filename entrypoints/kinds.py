@@ -93,6 +93,21 @@ class Truth(Kind):
         return bool(("false", "true").index(text))
 
 
+class Whole(Kind):
+    """A whole number from `least` on."""
+
+    name, annotation = "N", int
+
+    def __init__(self, least: int) -> None:
+        self.least, self.expected = least, f"a whole number of at least {least}"
+
+    def read(self, text: str, option: str) -> int:
+        """See `Kind`."""
+        if (number := int(text)) < self.least:
+            raise ValueError(text)
+        return number
+
+
 class Seconds(Kind):
     """A stretch of time; it may be 0 where `zero` says so."""
 
@@ -173,7 +188,7 @@ class OrNone(Kind):
 
     def __init__(self, kind: Kind, word: str = "none") -> None:
         self.kind, self.word, self.name = kind, word, kind.name
-        self.annotation, self.expected = kind.annotation | None, f"{kind.expected}, or {word}"
+        self.annotation, self.expected = kind.annotation | None, f"`{word}` or {kind.expected}"
 
     def read(self, text: str, option: str) -> Any:
         """See `Kind`."""

@@ -22,6 +22,7 @@ from entrypoints.kinds import (
     Seeds,
     Text,
     Truth,
+    Whole,
 )
 
 
@@ -36,9 +37,7 @@ class Option:
     @property
     def annotation(self) -> Any:
         """The Python type that a job's signature gives its value."""
-        if isinstance(self.type, Kind):
-            return self.type.annotation
-        return int if isinstance(self.type, click.IntRange) else str
+        return self.type.annotation if isinstance(self.type, Kind) else str
 
 
 @dataclass(frozen=True)
@@ -93,8 +92,8 @@ OPTIONS = {
         "fsspec address for a cluster's unfinished work, as s3://...; `none`: the output folder.",
     ),
     "preset": Option(click.Choice(["demo", "openl3"]), "demo", "L3-Net to train."),
-    "steps": Option(click.IntRange(1), "1300", "Training steps of 64 clips each."),
-    "seed": Option(click.IntRange(0), "0", "Seed of weights, pairs and held-out locations."),
+    "steps": Option(Whole(1), "1300", "Training steps of 64 clips each."),
+    "seed": Option(Whole(0), "0", "Seed of weights, pairs and held-out locations."),
     "variants": Option(Names(), "quick", "Fusion variants: quick, all, or ids with commas."),
     "seeds": Option(Seeds(), "0", "Seeds with commas; several are averaged."),
     "alphas": Option(
@@ -102,9 +101,9 @@ OPTIONS = {
         "study",
         "Values of alpha with commas; `study` takes its 17, from 0.10 to 0.90.",
     ),
-    "workers": Option(click.IntRange(1), "2", "Processes of one thread each."),
+    "workers": Option(Whole(1), "2", "Processes of one thread each."),
     "variant": Option(Names(), "late", "Fusion variant to tune: an id, several with commas, or all; a study for each."),
-    "trials": Option(click.IntRange(1), "60", "Trials of a study in total, whoever runs them."),
+    "trials": Option(Whole(1), "60", "Trials of a study in total, whoever runs them."),
     "metric": Option(click.Choice(["log_loss", "accuracy"]), "log_loss", "What validation is to improve."),
     "sampler": Option(click.Choice(["tpe", "gp", "random", "grid"]), "tpe", "How trials are chosen."),
     "pruner": Option(click.Choice(["median", "none"]), "median", "When a trial is given up early."),

@@ -22,29 +22,19 @@ from avfusion.analysis.trained import trained_variants
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
 from avfusion.fusion import variants
-from avfusion.jobs.compare import compare_job, robustness_of
-from avfusion.jobs.train import train_job
+from avfusion.jobs.compare import robustness_of
 from avfusion.scoring.metrics import log_loss
 from avfusion.scoring.tsv import write_course_tsv
 from avfusion.tracking.lookup import LoggedRun, find_experiment, finished_runs, read_config, read_predictions, seed_runs
 from avfusion.tracking.models import check_model
 from avfusion.tracking.session import EXPERIMENT as DEFAULT
 from avfusion.training.experiment import resolve_params
+from tests.edge import run_job
 from tests.stores import make_store
 
 EXPERIMENT = "compared"
 FAST = "epochs=2,batch_size=16"
-NOTHING = {
-    "experiment": "none",
-    "filter": "none",
-    "runs": "none",
-    "predictions": "none",
-    "locations": "none",
-    "shifts": "none",
-    "cities": "none",
-    "output": "none",
-    "device": "cpu",
-}
+NOTHING = {"shifts": "none", "device": "cpu"}
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +50,9 @@ def store(tracking_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         patch.setattr("avfusion.tracking.artifacts.save_figure", _save_nothing)
         trainings = (("late", "0", ",alpha=0.2"), ("audio_only,late", "0", ""), ("baseline", "0,1", ""))
         for names, seeds, more in trainings:
-            train_job(features=str(folder / "store"), variants=names, seeds=seeds, params=FAST + more, device="cpu")
+            run_job(
+                "train", features=str(folder / "store"), variants=names, seeds=seeds, params=FAST + more, device="cpu"
+            )
         yield folder / "store"
     mlflow.set_experiment(DEFAULT)  # MLflow itself remembers the last one, whatever the environment says
 
@@ -72,7 +64,7 @@ def _save_nothing(figure: Figure, path: Path) -> None:
 
 
 def job(folder: Path, **given: str) -> tuple[list[str], Run]:
-    lines = compare_job(**{**NOTHING, "output": str(folder), **given})
+    lines = run_job("compare", **{**NOTHING, "output": str(folder), **given})
     client = MlflowClient()
     experiment, _ = find_experiment(EXPERIMENT)
     (newest,) = client.search_runs([experiment], "tags.`avfusion.kind` = 'job'", max_results=1)
@@ -154,7 +146,7 @@ def test_a_filter_and_ids_choose_runs(store: Path, tmp_path: Path) -> None:
     assert "Not asked for: shifts=none" in (tmp_path / "report.html").read_text()
     known = finished_runs(find_experiment(EXPERIMENT)[0], "variant")
     ids = [entry.id for entry in known if entry.variant in ("audio_only", "baseline")]
-    found = entries_of_runs(",".join(ids), "none")
+    found = entries_of_runs(tuple(ids), None)
     assert {entry.name: len(entry.seeds) for entry in found.contenders} == {"audio_only": 1, "baseline": 2}
 
 
@@ -176,8 +168,8 @@ def test_files_with_a_list_of_locations(store: Path, tmp_path: Path) -> None:
 
 
 def test_a_city_that_holds_everything_cannot_be_left_out(store: Path) -> None:
-    entries = entries_of_experiment(EXPERIMENT, "none", "none")
-    found = robustness_of(entries, "none", "all", "none", torch.device("cpu"))  # every clip is named as of one town
+    entries = entries_of_experiment(EXPERIMENT, None, None)
+    found = robustness_of(entries, None, ("all",), None, torch.device("cpu"))  # every clip is named as of one town
     assert found.cities is None and "Cannot be left out: without town" in found.no_cities
 
 
@@ -201,7 +193,7 @@ def test_runs_from_before_a_hyperparameter_are_trained_with_its_default(
         return config
 
     monkeypatch.setattr("avfusion.analysis.trained.read_config", older)
-    recipes = trained_variants(entries_of_experiment(EXPERIMENT, "none", "none")).recipes.values()
+    recipes = trained_variants(entries_of_experiment(EXPERIMENT, None, None)).recipes.values()
     assert {recipe.params["precision"] for recipe in recipes} == {"float32"}
     assert {recipe.params["epochs"] for recipe in recipes} == {2}
 
@@ -227,7 +219,7 @@ def test_the_best_on_validation_becomes_the_champion(store: Path, tmp_path: Path
 def test_of_several_seeds_the_model_is_in_their_common_run(store: Path) -> None:
     known = finished_runs(find_experiment(EXPERIMENT)[0], "variant")
     baseline = next(run for run in known if run.variant == "baseline")
-    entries = entries_of_runs(",".join(run.id for run in known if run.variant in ("late", "baseline")), "none")
+    entries = entries_of_runs(tuple(run.id for run in known if run.variant in ("late", "baseline")), None)
     candidate = next(one for one in candidates_of(entries) if one.name == "baseline")
     assert candidate.run_id == baseline.id and check_model(baseline.id)
     # Of the clips that one contender did not answer, none counts for the others.
@@ -245,12 +237,12 @@ def test_a_winner_without_a_model_is_told_of_before_the_work(store: Path, tmp_pa
     baseline = next(r for r in finished_runs(find_experiment(EXPERIMENT)[0], "variant") if r.variant == "baseline")
     ids = ",".join(leaf.id for leaf in seed_runs(baseline))
     with pytest.raises(UserError, match=r"promote=true: baseline .* is the best .*, but run baseline seed .* no model"):
-        compare_job(**{**NOTHING, "output": str(tmp_path / "page"), "runs": ids}, promote="true")
+        run_job("compare", **{**NOTHING, "output": str(tmp_path / "page"), "runs": ids}, promote="true")
     assert not (tmp_path / "page").exists()
 
 
 def test_recipes_are_those_of_the_runs(store: Path) -> None:
-    found = trained_variants(entries_of_experiment(EXPERIMENT, "none", "none"))
+    found = trained_variants(entries_of_experiment(EXPERIMENT, None, None))
     (expected,) = resolve_params([variants()["late"]], {"epochs": "2", "batch_size": "16"})
     assert found.recipes["late"].params == expected and found.recipes["late"].seed == 0
 
@@ -276,5 +268,5 @@ def test_recipes_are_those_of_the_runs(store: Path) -> None:
 )
 def test_mistakes_get_one_clear_line(store: Path, tmp_path: Path, given: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
-        compare_job(**{**NOTHING, "output": str(tmp_path), **given})
+        run_job("compare", **{**NOTHING, "output": str(tmp_path), **given})
     assert "\n" not in str(caught.value)

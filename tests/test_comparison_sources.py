@@ -75,11 +75,11 @@ def test_a_folder_of_files_with_names_that_tell_places(tmp_path: Path) -> None:
     for number in range(2):
         write_course_tsv(tmp_path / f"model{number}.tsv", answers(number))
     write_course_tsv(tmp_path / "val" / "model1.tsv", answers(8))
-    entries = entries_of_folder(tmp_path, "none")
+    entries = entries_of_folder(tmp_path, None)
     assert [(entry.name, len(entry.validation)) for entry in entries.contenders] == [("model0", 0), ("model1", 1)]
     assert set(entries.places.locations.values()) == {clip.rpartition("-")[0] for clip in answers(0).ids}
     assert set((entries.places.cities or {}).values()) == {"lyon", "milan"}
     for number in range(2):
         write_course_tsv(tmp_path / f"model{number}.tsv", answers(number, names="others"))
     with pytest.raises(UserError, match="locations: none given, and the clips are not named as TAU's are"):
-        entries_of_folder(tmp_path, "none")
+        entries_of_folder(tmp_path, None)

@@ -23,7 +23,6 @@ from avfusion.features import FeatureStore
 from avfusion.fusion import variants
 from avfusion.fusion.late import LateFusion
 from avfusion.jobs import tune
-from avfusion.jobs.tune import tune_job
 from avfusion.system.presence import Mark, gone
 from avfusion.tracking.lookup import finished_runs, read_predictions, seed_runs
 from avfusion.tracking.models import load_classifier
@@ -36,6 +35,7 @@ from avfusion.tuning.pool import Pool
 from avfusion.tuning.storage import open_storage, resolve_storage
 from avfusion.tuning.study import RUN, WORKER, n_done
 from avfusion.tuning.worker import Ended
+from tests.edge import run_job
 from tests.postgres import postgres_server, programs
 from tests.processors import without_bf16
 from tests.stores import make_store
@@ -96,7 +96,7 @@ def run_tune(store: Path, **changes: str) -> list[str]:
         "sampler": "tpe", "pruner": "median", "space": FAST, "storage": "none", "study": "none", "retrain": "0,1",
         "device": "cpu",
     }  # fmt: skip
-    return tune_job(**{**settings, **changes})
+    return run_job("tune", **{**settings, **changes})
 
 
 def study_of(storage: str, name: str) -> Study:

@@ -23,7 +23,7 @@ from avfusion.tracking.lookup import (
 from avfusion.training.experiment import changed_params
 
 
-def entries_of_runs(ids: Sequence[str], locations: Path | None) -> Entries:
+def entries_of_runs(ids: tuple[str, ...], locations: Path | None) -> Entries:
     """The runs of these ids, each a contender."""
     return _entries([find_run(run_id) for run_id in ids], f"{len(ids)} MLflow runs", locations, [])
 

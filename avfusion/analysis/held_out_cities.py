@@ -1,6 +1,6 @@
 """How much a variant owes to having met a city: trained again without it, scored on its test clips."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +28,7 @@ class Recipe:
     seed: int
 
 
-def choose_cities(names: Sequence[str], cities: Mapping[str, str] | None) -> list[str]:
+def choose_cities(names: tuple[str, ...], cities: Mapping[str, str] | None) -> list[str]:
     """The cities of these names, or every one for `all` alone; `UserError` for a name that no test clip's city has.
 
     `cities` is by test clip; None where they are not known.
@@ -39,7 +39,7 @@ def choose_cities(names: Sequence[str], cities: Mapping[str, str] | None) -> lis
             "scene-city-location-segment, or give locations=FILE with a column city, or leave cities out"
         )
     known = sorted(set(cities.values()))
-    chosen = known if list(names) == ["all"] else list(names)
+    chosen = known if names == ("all",) else list(names)
     for name in chosen:
         if name not in known:
             raise unknown("city", name, [*known, "all", "none"])

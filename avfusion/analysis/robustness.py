@@ -5,7 +5,7 @@ training clips. Severity 0 leaves the features as they are. All draws derive fro
 and severity meets the same ones and a batch's content does not matter. Shapes: B clips of T frames, D features.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -103,9 +103,9 @@ SHIFTS = {
 """The shifts by id. Missing features are the training mean; a late video continues with what was cut off."""
 
 
-def choose_shifts(names: Sequence[str]) -> list[Shift]:
+def choose_shifts(names: tuple[str, ...]) -> list[Shift]:
     """The shifts with these ids, in the order given, or every one for `all` alone; `UserError` for an unknown id."""
-    if list(names) == ["all"]:
+    if names == ("all",):
         return list(SHIFTS.values())
     for name in names:
         if name not in SHIFTS:

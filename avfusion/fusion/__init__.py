@@ -5,7 +5,6 @@ Nothing here trains: a variant is a network, with the defaults and search ranges
 
 import importlib
 import pkgutil
-from collections.abc import Sequence
 from functools import cache
 
 from avfusion.errors import unknown
@@ -32,15 +31,15 @@ def variants() -> dict[str, type[FusionNetwork]]:
     return {variant.id: variant for variant in sorted(found, key=lambda variant: (variant.order, variant.id))}
 
 
-def choose_variants(names: Sequence[str]) -> list[type[FusionNetwork]]:
+def choose_variants(names: tuple[str, ...]) -> list[type[FusionNetwork]]:
     """The variants with these ids in the order given; `all` or `quick`, alone, stand for groups.
 
     Raises `UserError` for an unknown id; it lists the known ones.
     """
     known = variants()
-    if list(names) == ["all"]:
+    if names == ("all",):
         return list(known.values())
-    if list(names) == ["quick"]:
+    if names == ("quick",):
         return [variant for variant in known.values() if variant.quick]
     for name in names:
         if name not in known:

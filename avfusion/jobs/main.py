@@ -1,7 +1,7 @@
 """The job `main`: from clips to compared fusion variants."""
 
-from pathlib import Path
 import time
+from pathlib import Path
 
 from avfusion.datasets.splits import assign_splits
 from avfusion.extraction import Modalities

@@ -18,8 +18,8 @@ from avfusion.tracking.artifacts import log_features, log_figure, log_table
 from avfusion.tracking.records import log_result, log_scores
 from avfusion.tracking.runs import log_batch, set_tags
 from avfusion.tracking.session import connect, ui_lines
-from avfusion.training.alpha_sweep import STUDY_ALPHAS, VALIDATION_COLUMNS, choose_alpha, sweep_table
 from avfusion.tracking.work import training_job
+from avfusion.training.alpha_sweep import STUDY_ALPHAS, VALIDATION_COLUMNS, choose_alpha, sweep_table
 from avfusion.training.experiment import Result, resolve_params
 from avfusion.training.many import Training, train_many
 from avfusion.training.precision import check_precision

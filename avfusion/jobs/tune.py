@@ -13,9 +13,9 @@ from avfusion.features import FeatureStore
 from avfusion.features.provenance import tags, title
 from avfusion.jobs.companions import Companions
 from avfusion.jobs.features import open_features
+from avfusion.jobs.promotion import promote_best
 from avfusion.jobs.retrain import DEFAULT, TUNED, comparison_lines, retrain
 from avfusion.jobs.train import check_trainable
-from avfusion.jobs.promotion import promote_best
 from avfusion.system.device import choose_device
 from avfusion.tracking.artifacts import log_table
 from avfusion.tracking.session import connect, ui_lines

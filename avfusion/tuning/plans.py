@@ -1,6 +1,6 @@
 """From what the user asks for to the studies to make."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from avfusion.errors import unknown
 from avfusion.features import FeatureStore
@@ -15,7 +15,7 @@ from avfusion.tuning.study import STUDY_METRICS, Plan, default_name
 
 def make_plans(
     store: FeatureStore,
-    variant: Sequence[str],
+    variant: tuple[str, ...],
     n_trials: int,
     metric: str,
     sampler: str,
