@@ -261,7 +261,7 @@ def test_recipes_are_those_of_the_runs(store: Path) -> None:
         ({"experiment": EXPERIMENT, "shifts": "fog"}, "unknown shift 'fog'"),
         ({"experiment": EXPERIMENT, "cities": "rome"}, "unknown city 'rome'; choose from: all, none, town"),
         ({"experiment": EXPERIMENT, "locations": "/no.csv"}, "/no.csv: no such file"),
-        ({"experiment": EXPERIMENT, "device": "tpu"}, "unknown device 'tpu'"),
+        ({"experiment": EXPERIMENT, "device": "tpu"}, "'--device': 'tpu' is not one of"),
         ({"experiment": EXPERIMENT, "promote": "yes"}, "promote=yes: expected true or false"),
         ({"predictions": "/nowhere", "promote": "true"}, "promote=true: predictions=/nowhere is a folder of files"),
     ],

@@ -58,7 +58,7 @@ def test_paths_outside(data: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("modalities", "sound", "unknown modalities 'sound'; choose from: any, both"),
+        ("modalities", "sound", "'--modalities': 'sound' is not one of 'both', 'any'"),
         ("strict", "yes", "strict=yes: expected true or false"),
         ("allow_outside", "1", "allow_outside=1: expected true or false"),
         ("timeout", "soon", "timeout=soon: expected seconds above 0"),

@@ -94,7 +94,7 @@ def _unsaved(figure: Figure, file: Path | io.BytesIO, **options: object) -> None
 
 @pytest.fixture(scope="module", autouse=True)
 def unsaved_figures() -> Iterator[None]:
-    with patch.object(Figure, "savefig", _unsaved), patch("avfusion.figures.confusion_heatmap.write_cell"):
+    with patch.object(Figure, "savefig", _unsaved), patch("avfusion.figures.confusion._write_cell"):
         yield
 
 

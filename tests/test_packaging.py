@@ -14,8 +14,8 @@ from avfusion.extraction.executors import EXECUTORS
 from avfusion.l3.presets import preset_names
 from avfusion.l3.runtime import PRECISIONS
 from avfusion.system.device import DEVICES
+from avfusion.tuning.plans import TARGETS
 from avfusion.tuning.sampling import PRUNERS, SAMPLERS
-from avfusion.tuning.study import STUDY_METRICS
 from entrypoints.command import load_job
 from entrypoints.mlproject import MLPROJECT as MLPROJECT_FILE
 from entrypoints.mlproject import mlproject
@@ -27,7 +27,7 @@ MLPROJECT: dict[str, Any] = yaml.safe_load((ROOT / "MLproject").read_text())
 ENTRY_POINTS = sorted(MLPROJECT["entry_points"])
 CHOICES = {
     "device": DEVICES, "precision": PRECISIONS, "modalities": MODALITIES, "executor": EXECUTORS,
-    "preset": preset_names(), "metric": STUDY_METRICS, "sampler": SAMPLERS, "pruner": PRUNERS,
+    "preset": preset_names(), "metric": TARGETS, "sampler": SAMPLERS, "pruner": PRUNERS,
 }  # fmt: skip
 """What the rooms know by name, of the options of few choices."""
 
@@ -73,9 +73,8 @@ def test_every_option_is_used() -> None:
 
 
 def test_choices_are_those_of_the_rooms() -> None:
-    found = {
-        name: set(option.type.choices) for name, option in OPTIONS.items() if isinstance(option.type, click.Choice)
-    }
+    types = {name: option.type for name, option in OPTIONS.items()}
+    found = {name: set(kind.choices) for name, kind in types.items() if isinstance(kind, click.Choice)}
     assert found == {name: set(known) for name, known in CHOICES.items()}
 
 

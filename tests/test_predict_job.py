@@ -163,12 +163,12 @@ def test_no_name_ends_a_batch(fusion: Run, clips: Path, tmp_path: Path) -> None:
         ({"model": "0123456789abcdef" * 2}, "model=runs:/0123456789abcdef0123456789abcdef/model: not found in sqlite"),
         ({"model": "."}, "model=.: there is no classifier of avfusion in it"),
         ({"embedder": "openl3"}, r"embedder=openl3: the model's features were made by demo \(weights"),
-        ({"workers": "0"}, "workers=0: expected a whole number above 0"),
-        ({"workers": "1.5"}, "workers=1.5: expected a whole number above 0"),
-        ({"timeline": "x"}, "timeline=x: expected seconds, or none, of at least 0"),
+        ({"workers": "0"}, "workers=0: expected a whole number of at least 1"),
+        ({"workers": "1.5"}, "workers=1.5: expected a whole number of at least 1"),
+        ({"timeline": "x"}, "timeline=x: expected `none` or seconds of at least 0"),
         ({"timeout": "-1"}, "timeout=-1: expected seconds above 0"),
         ({"clip": "none"}, "no clip given"),
-        ({"device": "tpu"}, "unknown device 'tpu'"),
+        ({"device": "tpu"}, "'--device': 'tpu' is not one of"),
     ],
 )
 def test_mistakes_get_one_clear_line(

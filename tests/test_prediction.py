@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from avfusion.embedders import load_embedder
 from avfusion.errors import UserError
 from avfusion.figures import clip_timeline
-from avfusion.fusion import Shape, variants
+from avfusion.fusion import Shape, build, variants
 from avfusion.media import MediaError
 from avfusion.serving.answers import answer, responsible
 from avfusion.serving.content import ContentWatcher
@@ -36,11 +36,10 @@ def make_classifier(variant: str, *, n_frames: int = 5, seed: int = 0, embedder:
     torch.manual_seed(seed)
     dims = tuple(int(str(DEMO[f"{name}_size"])) for name in ("audio", "image")) if embedder else (DIM, DIM)
     params = {name: entry.default for name, entry in hyperparameters(variants()[variant]).items()}
-    description = Description(
-        variant, Shape(dims[0], dims[1], n_frames, len(CLASSES)), params, CLASSES, {"embedder": DEMO}
-    )
-    moments = ((np.full(dim, 2, np.float32), np.full(dim, 3, np.float32)) for dim in dims)
-    return SceneClassifier(description, *(Standardize(*pair) for pair in moments)).eval()
+    shape = Shape(dims[0], dims[1], n_frames, len(CLASSES))
+    description = Description(variant, shape, params, CLASSES, {"embedder": DEMO})
+    audio, video = (Standardize(np.full(dim, 2, np.float32), np.full(dim, 3, np.float32)) for dim in dims)
+    return SceneClassifier(description, audio, video, build(variants()[variant], shape, params)).eval()
 
 
 def make_features(audio: int, video: int, seed: int = 0) -> dict[str, NDArray[np.float32]]:

@@ -259,7 +259,7 @@ def test_the_study_alphas() -> None:
         ({"params": "alpha=1.5"}, r"alpha=1.5: expected a number in \[0, 1\]"),
         ({"params": "alfa=0.5"}, "unknown hyperparameter 'alfa'; choose from: alpha, batch_size"),
         ({"seeds": "0,0"}, "seeds=0,0: expected different whole numbers"),
-        ({"device": "tpu"}, "unknown device 'tpu'; choose from: auto, cpu, cuda"),
+        ({"device": "tpu"}, "'--device': 'tpu' is not one of 'auto', 'cpu', 'cuda'"),
     ],
 )
 def test_mistakes_get_one_clear_line(tmp_path: Path, changes: dict[str, str], message: str) -> None:

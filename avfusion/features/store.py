@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Modality = Literal["audio", "video"]
+MODALITIES: tuple[Modality, ...] = ("audio", "video")
 
 _COUNT = re.compile("[0-9]{1,12}")
 _AGAIN = "delete it and extract again"

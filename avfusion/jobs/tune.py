@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from avfusion.features import FeatureStore
-from avfusion.features.provenance import tags, title
+from avfusion.features.provenance import note, tags, title
 from avfusion.jobs.companions import Companions
 from avfusion.jobs.features import open_features
 from avfusion.jobs.promotion import promote_best
@@ -25,12 +25,13 @@ from avfusion.tracking.work import Work, training_job
 from avfusion.training.precision import check_precision
 from avfusion.training.selection import Candidate
 from avfusion.training.split_features import SplitFeatures
+from avfusion.tuning.drawings import drawings
 from avfusion.tuning.leader import Leadership
-from avfusion.tuning.plans import make_plans
+from avfusion.tuning.plans import TARGETS, Plan, make_plans
 from avfusion.tuning.pool import Pool
 from avfusion.tuning.results import best_params, importances, run_outcomes, trials_table
 from avfusion.tuning.storage import open_storage
-from avfusion.tuning.study import RUN, STUDY_METRICS, Plan, Study, n_done, open_study, recover
+from avfusion.tuning.study import RUN, Study, n_done, open_study, recover
 from avfusion.tuning.worker import Ended, Started, quiet
 
 log = logging.getLogger(__name__)
@@ -170,7 +171,7 @@ class Tuning:
 
     def _finish(self, run_id: str) -> list[str]:
         """Tables, figures, and the best configuration trained again beside the default."""
-        plan, metric = self.plan, STUDY_METRICS[self.plan.metric]
+        plan, metric = self.plan, TARGETS[self.plan.metric]
         number, best = best_params(plan, self.study)
         table = trials_table(plan, self.study)
         settings = {"variant": plan.variant.id, "metric": plan.metric, "space": str(plan.space)}
@@ -180,6 +181,12 @@ class Tuning:
             trials=table,
             scales=plan.space.scales,
             importances=importances(self.study),
+            drawings=drawings(
+                self.study,
+                plan.variant.title,
+                f"validation {plan.metric.replace('_', ' ')}",
+                note(self.store.provenance),
+            ),
             metric=plan.metric,
             larger_is_better=metric.direction == "maximize",
             best_trial=number,
