@@ -9,8 +9,8 @@ import click
 import pytest
 import yaml
 
-from avfusion.extraction import MODALITIES
-from avfusion.extraction.executors import EXECUTORS
+from avfusion.extraction import REQUIRED
+from avfusion.extraction.settings import EXECUTORS
 from avfusion.l3.presets import preset_names
 from avfusion.l3.runtime import PRECISIONS
 from avfusion.system.device import DEVICES
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 MLPROJECT: dict[str, Any] = yaml.safe_load((ROOT / "MLproject").read_text())
 ENTRY_POINTS = sorted(MLPROJECT["entry_points"])
 CHOICES = {
-    "device": DEVICES, "precision": PRECISIONS, "modalities": MODALITIES, "executor": EXECUTORS,
+    "device": DEVICES, "precision": PRECISIONS, "modalities": REQUIRED, "executor": EXECUTORS,
     "preset": preset_names(), "metric": TARGETS, "sampler": SAMPLERS, "pruner": PRUNERS,
 }  # fmt: skip
 """What the rooms know by name, of the options of few choices."""

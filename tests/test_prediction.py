@@ -16,7 +16,7 @@ from avfusion.media import MediaError
 from avfusion.serving.answers import answer, responsible
 from avfusion.serving.content import ContentWatcher
 from avfusion.serving.embedding import WEIGHTS, carried_weights, check_named, load_same, save_embedder
-from avfusion.serving.extractor import Extractor, SharedExtractors, missing_in_words
+from avfusion.serving.extractor import Extractor, SharedExtractors
 from avfusion.serving.queries import Query
 from avfusion.serving.timeline import make_timeline
 from avfusion.training.classifier import Description, SceneClassifier
@@ -226,18 +226,18 @@ def test_clips_to_parts_in_a_process(tmp_path: Path) -> None:
         Query("black", tmp_path / "both.wav", tmp_path / "black.avi"),
         Query("text", tmp_path / "text.mp4", tmp_path / "text.mp4"),
     ]
-    options = {"weights": "none", "device": "cpu", "timeout": 60.0}
+    options = {"weights": None, "device": "cpu", "timeout": 60.0}
     with Extractor(DEMO, workers=1, **options) as extractor:  # type: ignore[arg-type]
         first = dict(extractor.parts(queries, ("audio", "video")))
         (again,) = [part for _, part in extractor.parts([both], ("audio",))]
     assert [bool(first[n].reason) for n in range(5)] == [False, False, False, False, True]
     assert len(first[0].audio) == len(first[0].video) and first[0].step == pytest.approx(0.2)
-    assert missing_in_words(first[1]) == "no pictures: the file has no such stream" and len(first[1].audio)
-    assert missing_in_words(first[2]) == "no sound: the file has no such stream" and len(first[2].video)
-    assert missing_in_words(first[3]) == "no pictures: they are black throughout" and len(first[3].audio)
-    assert "Invalid data" in missing_in_words(first[4])
+    assert first[1].note == "no pictures: the file has no such stream" and len(first[1].audio)
+    assert first[2].note == "no sound: the file has no such stream" and len(first[2].video)
+    assert first[3].note == "no pictures: they are black throughout" and len(first[3].audio)
+    assert "Invalid data" in first[4].reason
     np.testing.assert_array_equal(again.audio, first[0].audio)
-    assert not len(again.video) and missing_in_words(again) == ""
+    assert not len(again.video) and again.note == ""
 
 
 def test_an_embedder_that_cannot_be_had_is_said_and_the_next_caller_need_not_wait() -> None:

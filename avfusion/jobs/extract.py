@@ -4,12 +4,12 @@ import hashlib
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from avfusion.datasets import Dataset, read_dataset
 from avfusion.embedders import embedder_names, load_embedder
 from avfusion.errors import unknown
-from avfusion.extraction import Modalities, extract
-from avfusion.extraction.executors import check_executor
+from avfusion.extraction import Settings, extract
 from avfusion.features import FeatureStore
 from avfusion.features.provenance import tags, title
 from avfusion.jobs import RUNS
@@ -26,60 +26,56 @@ GPU_DRIVERS = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
 
 @dataclass(frozen=True)
 class Extraction:
-    """How clips become features, as the options of `extract_job` say; checked before any clip is read."""
+    """An extraction whose options are checked, before there are clips."""
 
-    output: Path | None
-    embedder: str
-    weights: str | None
-    precision: str
-    device: str
-    modalities: Modalities
+    settings: Settings
     strict: bool
-    timeout: float
-    executor: str
-    address: str | None
-    parts: str | None
-
-    def __post_init__(self) -> None:
-        """Raises `UserError` for an unknown embedder, and for options that only a cluster has."""
-        if self.embedder not in embedder_names():
-            raise unknown("embedder", self.embedder, embedder_names())
-        check_executor(self.executor, self.address, self.parts)
+    output: Path | None
+    """Folder of the store; None for one under runs/, named after the clips and `named`."""
+    named: tuple[str, ...]
+    """What decides the features, as users type it; the embedder's name comes first."""
 
     def run(self, dataset: Dataset) -> FeatureStore:
-        """The feature store of `dataset`, written or continued at `output`, or at a folder named after its content."""
-        # Workers of a cluster do not share the working directory.
-        weights = self.weights
-        if weights and Path(weights).exists():
-            weights = str(Path(weights).absolute())
-        load = partial(load_embedder, self.embedder, weights=weights, precision=self.precision, device=self.device)
-        return extract(
-            dataset,
-            load,
-            self._folder(dataset),
-            workers=None if self.executor == "ray" else _room(self.device),
-            modalities=self.modalities,
-            timeout=self.timeout,
-            strict=self.strict,
-            executor=self.executor,
-            address=self.address,
-            parts=self.parts,
-            on_cpu=partial(load, device="cpu"),
-        )
+        """The feature store of `dataset`, written, or continued where an earlier run stopped."""
+        digest = hashlib.sha256("\n".join([dataset.digest, *self.named]).encode()).hexdigest()[:8]
+        folder = self.output or RUNS / "features" / f"{dataset.name}-{self.named[0]}-{digest}"
+        return extract(dataset, folder, self.settings, strict=self.strict)
 
-    def _folder(self, dataset: Dataset) -> Path:
-        if self.output:
-            return self.output
-        options = [
-            self.embedder,
-            self.weights or "none",
-            self.precision,
-            self.device,
-            self.modalities,
-            f"{self.timeout:g}",
-        ]
-        digest = hashlib.sha256("\n".join([dataset.digest, *options]).encode()).hexdigest()[:8]
-        return RUNS / "features" / f"{dataset.name}-{self.embedder}-{digest}"
+
+def prepare(
+    output: Path | None,
+    embedder: str,
+    weights: str | None,
+    precision: str,
+    device: str,
+    modalities: Literal["both", "any"],
+    strict: bool,
+    timeout: float,
+    executor: str,
+    address: str | None,
+    parts: str | None,
+) -> Extraction:
+    """The extraction that these options of `extract_job` ask for.
+
+    Raises `UserError` for an embedder that there is none of, and for options of clusters without a cluster.
+    """
+    if embedder not in embedder_names():
+        raise unknown("embedder", embedder, embedder_names())
+    named = (embedder, weights or "none", precision, device, modalities, f"{timeout:g}")
+    if weights and Path(weights).exists():  # workers of a cluster do not share the working directory
+        weights = str(Path(weights).absolute())
+    load = partial(load_embedder, embedder, weights=weights, precision=precision, device=device)
+    settings = Settings(
+        load,
+        required=modalities,
+        timeout=timeout,
+        workers=None if executor == "ray" else _room(device),
+        executor=executor,
+        address=address,
+        parts=parts,
+        load_on_cpu=partial(load, device="cpu"),
+    )
+    return Extraction(settings, strict, output, named)
 
 
 def _room(device: str) -> int | None:
@@ -101,7 +97,7 @@ def extract_job(
     weights: str | None,
     precision: str,
     device: str,
-    modalities: Modalities,
+    modalities: Literal["both", "any"],
     strict: bool,
     allow_outside: bool,
     timeout: float,
@@ -128,7 +124,7 @@ def extract_job(
 
     Returns the lines to show. Raises `UserError` for input that cannot be used.
     """
-    extraction = Extraction(
+    extraction = prepare(
         output, embedder, weights, precision, device, modalities, strict, timeout, executor, address, parts
     )
     dataset = load_data(data, allow_outside)

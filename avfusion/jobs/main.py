@@ -2,11 +2,11 @@
 
 import time
 from pathlib import Path
+from typing import Literal
 
 from avfusion.datasets.splits import assign_splits
-from avfusion.extraction import Modalities
 from avfusion.fusion import choose_variants
-from avfusion.jobs.extract import Extraction, load_data, log_store, summary
+from avfusion.jobs.extract import load_data, log_store, prepare, summary
 from avfusion.jobs.train import asked_for, check_trainable, comparison, train_variants
 from avfusion.system.device import choose_device
 from avfusion.tracking.session import connect
@@ -24,7 +24,7 @@ def main_job(
     weights: str | None,
     precision: str,
     device: str,
-    modalities: Modalities,
+    modalities: Literal["both", "any"],
     strict: bool,
     allow_outside: bool,
     timeout: float,
@@ -46,7 +46,7 @@ def main_job(
     resolved = resolve_params(chosen, params)
     target = choose_device(device)
     check_precision(zip(chosen, resolved, strict=True), target)
-    extraction = Extraction(
+    extraction = prepare(
         output, embedder, weights, precision, device, modalities, strict, timeout, executor, address, parts
     )
     dataset = load_data(data, allow_outside)
