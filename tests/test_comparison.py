@@ -8,12 +8,12 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from avfusion.analysis.contenders import SCORES, Contender, locations_in_order
 from avfusion.analysis.intervals import Interval, SeedError, class_weights, draw_locations, estimate
+from avfusion.analysis.locations import locations_of_names
 from avfusion.analysis.over_seeds import difference_over_seeds, mean_over_seeds
-from avfusion.analysis.pairs import Verdict, compare, holm, mcnemar_p_value, verdict
-from avfusion.analysis.places import places_of_names
+from avfusion.analysis.pairs import Verdict, holm, mcnemar_p_value, mcnemar_table, pair_table, score_table, verdict
 from avfusion.analysis.resampling import Locations
+from avfusion.analysis.variant_answers import SCORES, VariantAnswers
 from avfusion.errors import UserError
 from avfusion.figures import forest_plot, reliability_diagram, robustness_curve
 from avfusion.scoring.metrics import evaluate
@@ -177,31 +177,32 @@ def test_seeds_and_locations_add_up() -> None:
 
 def test_scores_are_those_of_the_metrics_and_seeds_are_averaged() -> None:
     first, second = answers(0), answers(1)
-    places = places_of_names(first.ids)
-    assert places is not None
-    locations = Locations.of(locations_in_order(first.ids, places.locations, ""), first.labels, 3)
-    comparison = compare([Contender("a", "", (first, second)), Contender("b", "", (second,))], locations, draws=50)
-    scores = {(entry.contender, entry.score): entry for entry in comparison.scores}
+    found = locations_of_names(first.ids)
+    assert found is not None
+    locations = Locations.of(found.in_order(first.ids), first.labels, 3)
+    variants = [VariantAnswers("a", "", (first, second)), VariantAnswers("b", "", (second,))]
+    scores = score_table(variants, locations, draws=50).set_index(["variant", "score"])
+    pairs = {row["score"]: row for row in pair_table(variants, locations, draws=50).to_dict("records")}
     metrics = [evaluate(first), evaluate(second)]
+    assert len(scores) == 2 * len(SCORES) and len(pairs) == len(SCORES)
     for score in SCORES:
         both = [values[score] for values in metrics]
-        assert scores["a", score].estimate.value == pytest.approx(np.mean(both))
-        assert scores["a", score].seed_spread == pytest.approx(np.std(both, ddof=1))
-        assert np.isnan(scores["b", score].seed_spread)
-        (difference,) = comparison.of(score)
-        assert difference.estimate.value == pytest.approx(np.mean(both) - both[1])
-        assert difference.holm == difference.estimate.p_value  # the only pair
-    (agreement,) = comparison.agreements
-    assert agreement.only_first == (first.right & ~second.right).sum()
-    assert agreement.only_second == (~first.right & second.right).sum()
+        assert scores.loc[("a", score), "value"] == pytest.approx(np.mean(both))
+        assert scores.loc[("a", score), "seed_std"] == pytest.approx(np.std(both, ddof=1))
+        assert scores["seed_std"].isna()["b", score]
+        assert pairs[score]["difference"] == pytest.approx(np.mean(both) - both[1])
+        assert pairs[score]["p_holm"] == pairs[score]["p_value"]  # the only pair
+    (agreement,) = mcnemar_table(variants).to_dict("records")
+    assert agreement["only_first_right"] == (first.right & ~second.right).sum()
+    assert agreement["only_second_right"] == (~first.right & second.right).sum()
 
 
 def test_a_great_difference_is_told_in_the_right_direction() -> None:
     good, bad = answers(2, n_locations=24, skill=6.0), answers(3, n_locations=24, skill=0.0)
     locations = Locations.of([clip.rpartition("-")[0] for clip in good.ids], good.labels, 3)
     for order, expected in (((good, bad), Verdict.BETTER), ((bad, good), Verdict.WORSE)):
-        found = compare([Contender(str(i), "", (p,)) for i, p in enumerate(order)], locations, draws=20)
-        assert {entry.verdict for entry in found.differences} == {expected}
+        variants = [VariantAnswers(str(number), "", (made,)) for number, made in enumerate(order)]
+        assert set(pair_table(variants, locations, draws=20)["verdict"]) == {expected}
 
 
 def test_verdicts_need_the_corrected_p_value() -> None:

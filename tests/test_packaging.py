@@ -9,8 +9,8 @@ import click
 import pytest
 import yaml
 
-from avfusion.extraction import REQUIRED
 from avfusion.extraction.settings import EXECUTORS
+from avfusion.features import REQUIRED
 from avfusion.l3.presets import preset_names
 from avfusion.l3.runtime import PRECISIONS
 from avfusion.system.device import DEVICES
