@@ -7,11 +7,12 @@ from typing import Literal
 from avfusion.datasets.splits import assign_splits
 from avfusion.fusion import choose_variants
 from avfusion.jobs.extract import load_data, log_store, prepare, summary
-from avfusion.jobs.train import asked_for, check_trainable, comparison, train_variants
+from avfusion.jobs.train import asked_for, comparison, train_variants
 from avfusion.system.device import choose_device
 from avfusion.tracking.session import connect
 from avfusion.tracking.work import training_job
 from avfusion.training.experiment import resolve_params
+from avfusion.training.many import check_trainable
 from avfusion.training.precision import check_precision
 from avfusion.training.split_features import SplitFeatures
 
