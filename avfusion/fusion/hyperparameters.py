@@ -102,9 +102,12 @@ def with_default(entry: Hyperparameter, value: Value) -> Hyperparameter:
 
 
 def parse_params(text: str, option: str = "params") -> dict[str, str]:
-    """`"alpha=0.25,dropout=0.3"` as `{"alpha": "0.25", "dropout": "0.3"}`; `none` or nothing is empty.
+    """Names and values, as text, that the option `params` gives; none for `none` or an empty text.
 
-    `option` is what errors call it.
+    `option` is what errors call it. Raises `UserError` for anything else than name=value with commas.
+
+    >>> parse_params("alpha=0.25,dropout=0.3")
+    {'alpha': '0.25', 'dropout': '0.3'}
     """
     if text.strip() in ("", "none"):
         return {}
