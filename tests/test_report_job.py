@@ -14,7 +14,7 @@ from avfusion.report.document import Table
 from avfusion.report.gathering import material_of_experiment
 from avfusion.report.material import Material
 from avfusion.scoring.metrics import accuracy
-from avfusion.tracking.lookup import find_experiment, finished_runs, read_predictions, read_table, seed_runs
+from avfusion.tracking.lookup import LoggedRun, find_experiment, finished_runs, read_predictions, read_table, seed_runs
 from tests.stand_ins import draw_nothing
 from tests.study_runs import EXPERIMENT, study_runs
 
@@ -102,3 +102,10 @@ def test_mistakes_get_one_clear_line(store: FeatureStore, experiment: str, predi
     with pytest.raises(UserError, match=message) as caught:
         report_job(experiment=experiment, predictions=predictions, output="none")
     assert "\n" not in str(caught.value)
+
+
+def test_late_fusion_with_another_alpha_alone_is_nothing_to_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = LoggedRun("0123456789", "late", "variant", "late", None, {}, {"alpha": "0.9"}, "digest")
+    monkeypatch.setattr("avfusion.report.gathering.runs_of_experiment", lambda name: (name, [run], []))
+    with pytest.raises(UserError, match=r"'mine' has nothing to report: no .* alpha = 0.5 \(run late \(01234567\)"):
+        material_of_experiment("mine")
