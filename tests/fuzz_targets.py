@@ -176,10 +176,10 @@ def read_store(path: Path) -> None:
         _forge(folder)
     store = FeatureStore.open(folder)
     assert title(store.provenance) and len(note(store.provenance) or "") < 100
-    task = SplitFeatures(store)
-    task.check_trainable()
-    task.sequences("train")
-    task.pooled("test")
+    data = SplitFeatures(store)
+    data.check_trainable()
+    data.sequences("train")
+    data.pooled("test")
     for known in read_sources(folder).values():
         replaced(known, folder / FAILURES, folder)
 

@@ -39,9 +39,9 @@ class Trainings:
         self.done: list[str] = []
         self.models = models
 
-    def train(self, task: SplitFeatures, variant: type, params: dict, seed: int, *rest: object) -> object:  # type: ignore[type-arg]
+    def train(self, data: SplitFeatures, variant: type, params: dict, seed: int, *rest: object) -> object:  # type: ignore[type-arg]
         self.done.append(f"{variant.id} {params.get('alpha', '')} {seed}")  # type: ignore[attr-defined]
-        return train(task, variant, params, seed, *rest)  # type: ignore[arg-type]
+        return train(data, variant, params, seed, *rest)  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -160,12 +160,12 @@ def test_the_best_is_retrained_and_compared_on_the_same_seeds(store: Path, stora
     assert compared[["configuration", "seed"]].to_numpy().tolist() == [
         ["tuned", 0], ["tuned", 1], ["default", 0], ["default", 1],
     ]  # fmt: skip
-    task = SplitFeatures(FeatureStore.open(store))
+    data = SplitFeatures(FeatureStore.open(store))
     params = {name: entry.default for name, entry in hyperparameters(variants()["early"]).items()} | {"epochs": 6}
-    default = score_test(task, train(task, variants()["early"], params, 1, torch.device("cpu")))
+    default = score_test(data, train(data, variants()["early"], params, 1, torch.device("cpu")))
     assert compared["test_log_loss"][3] == pytest.approx(default.metrics["test/log_loss"], rel=1e-4)
     found = next(run for run in finished_runs(tuned.info.experiment_id, "tuned") if run.id == tuned.info.run_id)
-    assert [len(read_predictions(run, "test").ids) for run in seed_runs(found)] == [len(task.ids("test"))] * 2
+    assert [len(read_predictions(run, "test").ids) for run in seed_runs(found)] == [len(data.ids("test"))] * 2
 
 
 def test_one_seed_several_variants_and_a_grid(store: Path, storage: str) -> None:

@@ -58,11 +58,11 @@ def main_job(
         store = extraction.run(dataset)
         log_store(store)
         laps.end("features")
-        task = SplitFeatures(store)
-        check_trainable(task, chosen)
+        features = SplitFeatures(store)
+        check_trainable(features, chosen)
         work = job.begin(asked_for(chosen, resolved, seeds), store, target)
-        table = train_variants(task, chosen, resolved, seeds, target, work, registered=register)
-        lines = comparison(table, task, job.experiment_id)
+        table = train_variants(features, chosen, resolved, seeds, target, work, registered=register)
+        lines = comparison(table, features, job.experiment_id)
         laps.end("training")
         return [*summary(store), laps.line(), *lines]
 

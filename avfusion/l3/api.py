@@ -14,11 +14,10 @@ import numpy.typing as npt
 import torch
 
 from avfusion.errors import UserError
-from avfusion.l3.area_pictures import stream_area_pictures
 from avfusion.l3.framing import count_windows, cut_windows, hop_samples, timestamps
 from avfusion.l3.frontend import Frontend
 from avfusion.l3.loading import LoadedNetworks, load_networks
-from avfusion.l3.pictures import stream_pictures
+from avfusion.l3.pictures import network_pictures
 from avfusion.l3.presets import BRANCHES, SAMPLE_RATE, Branch, L3Config, preset_config
 from avfusion.l3.resample import resampled_length
 from avfusion.l3.runtime import Runner, batched, check_precision, choose_precision, joined
@@ -154,9 +153,7 @@ class L3:
 
     def prepare_video(self, frames: Iterable[AnyArray]) -> Iterator[Values]:
         """What of `embed_video` needs no network: one clip's pictures [side, side, 3]."""
-        if self.config.pictures == "area":
-            return stream_area_pictures(frames, self.config.image.input_size[0])
-        return stream_pictures(frames)
+        return network_pictures(frames, self.config)
 
     def embed_prepared_audio(self, pieces: Iterable[Values]) -> Values:
         """The rest: what `prepare_audio` gave, however it is cut -> [T, D]."""

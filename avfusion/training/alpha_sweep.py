@@ -33,7 +33,12 @@ def sweep_table(results: Sequence[Result]) -> pd.DataFrame:
 def choose_alpha(validation: pd.DataFrame) -> float:
     """The alpha with the highest validation accuracy, mean over seeds; of equals the one with the lower log loss.
 
-    `validation` has exactly the columns `VALIDATION_COLUMNS`: a choice must not see the test split.
+    `validation` has exactly the columns `VALIDATION_COLUMNS`: a choice must not see the test split. Raises `ValueError`
+    if it has others.
+
+    >>> rows = [(0.3, 0, 0.70, 0.9), (0.3, 1, 0.74, 0.8), (0.5, 0, 0.72, 0.8), (0.5, 1, 0.72, 0.7)]
+    >>> choose_alpha(pd.DataFrame(rows, columns=VALIDATION_COLUMNS))
+    0.5
     """
     if list(validation.columns) != VALIDATION_COLUMNS:
         raise ValueError(f"alpha is chosen from {VALIDATION_COLUMNS} alone; got {list(validation.columns)}")
