@@ -85,21 +85,21 @@ def first_bars(folder: Path) -> None:
 def tracking(folder: Path) -> None:
     """A job's runs with everything that is logged, against the same training and scoring alone."""
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
-    task, device = SplitFeatures(FeatureStore.open(folder / "store")), torch.device("cpu")
-    variants, seeds = choose_variants("quick"), [0, 1]
+    data, device = SplitFeatures(FeatureStore.open(folder / "store")), torch.device("cpu")
+    variants, seeds = choose_variants(("quick",)), (0, 1)
     params = resolve_params(variants, {})
 
     def alone() -> list[Result]:
         return [
-            score_test(task, train(task, variant, values, seed, device))
+            score_test(data, train(data, variant, values, seed, device))
             for variant, values in zip(variants, params, strict=True)
             for seed in seeds
         ]
 
     def tracked() -> object:
         with training_job("train") as job:
-            work = job.begin(asked_for(variants, params, seeds), task.store, device)
-            return train_variants(task, variants, params, seeds, device, work)
+            work = job.begin(asked_for(variants, params, seeds), data.store, device)
+            return train_variants(data, variants, params, seeds, device, work)
 
     connect()
     n_runs = len(variants) * (len(seeds) + 1)

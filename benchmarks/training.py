@@ -103,12 +103,12 @@ def sweep(folder: Path, n_workers: int, n_epochs: int) -> Side:
     given = {"epochs": str(n_epochs), "patience": str(n_epochs)}
     trainings = [Training(variants()["late"], settings("late", alpha=str(a), **given), 0) for a in STUDY_ALPHAS]
     started = time.perf_counter()
-    task = SplitFeatures(FeatureStore.open(folder / "store"))
+    data = SplitFeatures(FeatureStore.open(folder / "store"))
     if n_workers:
         with tempfile.TemporaryDirectory() as kept:
-            results = list(Trainer(task, CPU, StoredResults(Path(kept)), n_workers).results(trainings))
+            results = list(Trainer(data, CPU, StoredResults(Path(kept)), n_workers).results(trainings))
     else:
-        results = [score_test(task, train(task, t.variant, t.params, t.seed, CPU)) for t in trainings]
+        results = [score_test(data, train(data, t.variant, t.params, t.seed, CPU)) for t in trainings]
     return Side([], time.perf_counter() - started, [result.metrics["val/accuracy"] for result in results])
 
 

@@ -176,10 +176,10 @@ def read_store(path: Path) -> None:
         _forge(folder)
     store = FeatureStore.open(folder)
     assert title(store.provenance) and len(note(store.provenance) or "") < 100
-    task = SplitFeatures(store)
-    task.check_trainable()
-    task.sequences("train")
-    task.pooled("test")
+    data = SplitFeatures(store)
+    data.check_trainable()
+    data.sequences("train")
+    data.pooled("test")
     for known in read_sources(folder).values():
         replaced(known, folder / FAILURES, folder)
 
@@ -268,13 +268,13 @@ def write_lists(folder: Path) -> list[Path]:
 def read_lists(path: Path) -> None:
     """As a dataset, and as clips whose scene is asked for."""
     if path.suffix == ".txt":
-        queries = find_queries(str(path))
+        queries = find_queries(path)
         assert all(query.id.isprintable() or not re.search(r"[\x00-\x1f]", query.id) for query in queries)
         return
     dataset = read_dataset(path.parent if path.name == "meta.csv" else path)
     assert len(dataset.digest) == 64 and dataset.table()["id"].is_unique
     if path.name != "meta.csv":
-        find_queries(str(path))
+        find_queries(path)
 
 
 # Models

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -306,3 +307,18 @@ def test_workers_import_no_more_than_they_need() -> None:
     heavy = "{'mlflow', 'pandas', 'torch', 'h5py'}"
     code = f"import sys, avfusion.extraction.worker; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_nothing_is_said_of_what_was_not_named(tmp_path: Path) -> None:
+    """A served model that listens to sound alone names no pictures."""
+    write_sound(tmp_path / "x.wav", tone(1, 48_000), "pcm_s16le", "s16", "mono")
+    said = {
+        required: clip_features(FakeEmbedder(), "x", tmp_path / "x.wav", None, required=required)
+        for required in get_args(Required)[1:]
+    }
+    assert (said["any"].note, said["named"].note) == ("the list names no file", "")
+    np.testing.assert_array_equal(said["any"].audio, said["named"].audio)
+    gone = clip_features(FakeEmbedder(), "x", None, tmp_path / "gone.mp4", required="named")
+    assert gone.reason == "no such file"
+    nothing = clip_features(FakeEmbedder(), "x", None, None, required="named")
+    assert (nothing.reason, nothing.note, len(nothing.audio), len(nothing.video)) == ("", "", 0, 0)

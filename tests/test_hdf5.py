@@ -79,14 +79,14 @@ def test_moments_are_computed_over_every_frame_of_train(tmp_path: Path) -> None:
     alone = "bus-rome-777-1"
     with edit(tmp_path / "data", "audio", "train") as file:
         file[f"1/audio/{alone}"] = features("audio", alone, 30)
-    task = SplitFeatures(load(tmp_path / "data"))
+    data = SplitFeatures(load(tmp_path / "data"))
     names = [stem for _, stem in stems("train")]
     audio = np.concatenate([*(features("audio", stem) for stem in names), features("audio", alone, 30)])
     video = np.concatenate([features("video", stem) for stem in names])
     for modality, frames in (("audio", audio), ("video", video)):
-        np.testing.assert_allclose(task.standardize[modality].mean, frames.mean(0, dtype=np.float64), rtol=1e-6)
-        np.testing.assert_allclose(task.standardize[modality].std, frames.std(0, dtype=np.float64), rtol=1e-6)
-    assert [len(task.rows(split)) for split in (TRAIN, VALIDATION, TEST)] == [6, 6, 6]
+        np.testing.assert_allclose(data.standardize[modality].mean, frames.mean(0, dtype=np.float64), rtol=1e-6)
+        np.testing.assert_allclose(data.standardize[modality].std, frames.std(0, dtype=np.float64), rtol=1e-6)
+    assert [len(data.rows(split)) for split in (TRAIN, VALIDATION, TEST)] == [6, 6, 6]
 
 
 @pytest.mark.parametrize("missing", ["val", "test"])
@@ -96,12 +96,12 @@ def test_clips_that_are_drawn_from_train_do_not_standardise_it(tmp_path: Path, m
     for modality in MODALITIES:
         (tmp_path / "data" / f"{modality}_features_data" / f"{missing}.hdf5").unlink()
     store = load(tmp_path / "data")
-    task = SplitFeatures(store)
-    assert [len(task.rows(split)) for split in (TRAIN, missing)] == [3, 3]
-    frames = np.concatenate([features("audio", stem) for stem in task.ids(TRAIN)])
-    np.testing.assert_allclose(task.standardize["audio"].mean, frames.mean(0, dtype=np.float64), rtol=1e-6)
-    np.testing.assert_allclose(task.standardize["audio"].std, frames.std(0, dtype=np.float64), rtol=1e-6)
-    assert task.standardize["video"].mean.tolist() == [0, 1, 2, 3]  # as given
+    data = SplitFeatures(store)
+    assert [len(data.rows(split)) for split in (TRAIN, missing)] == [3, 3]
+    frames = np.concatenate([features("audio", stem) for stem in data.ids(TRAIN)])
+    np.testing.assert_allclose(data.standardize["audio"].mean, frames.mean(0, dtype=np.float64), rtol=1e-6)
+    np.testing.assert_allclose(data.standardize["audio"].std, frames.std(0, dtype=np.float64), rtol=1e-6)
+    assert data.standardize["video"].mean.tolist() == [0, 1, 2, 3]  # as given
 
 
 def test_the_first_96_frames_are_learned_from(
@@ -111,25 +111,25 @@ def test_the_first_96_frames_are_learned_from(
     monkeypatch.chdir(tmp_path)
     caplog.set_level("INFO")
     write_course(tmp_path / "data", n_frames=120)
-    store = open_features("data")
+    store = open_features(Path("data"))
     assert "18 of 18 clips are cut to their first 96 frames, as the course does" in caplog.text
     assert store.provenance["parameters"]["first_frames"] == 96
     export_features(store, tmp_path / "course")
-    for task in (SplitFeatures(store), SplitFeatures(open_features("course"))):
-        np.testing.assert_array_equal(task.store.frames("audio", 0), features("audio", task.ids(TRAIN)[0], 120))
-        training = np.concatenate([features("audio", stem, 120) for stem in task.ids(TRAIN)])
+    for data in (SplitFeatures(store), SplitFeatures(open_features(Path("course")))):
+        np.testing.assert_array_equal(data.store.frames("audio", 0), features("audio", data.ids(TRAIN)[0], 120))
+        training = np.concatenate([features("audio", stem, 120) for stem in data.ids(TRAIN)])
         mean, std = training.mean(0, dtype=np.float64), training.std(0, dtype=np.float64)
-        pooled = [(features("audio", stem, 120)[:96].mean(0) - mean) / std for stem in task.ids(TEST)]
-        np.testing.assert_allclose(task.pooled(TEST).audio[:, 0], pooled, atol=1e-5)
-        assert task.n_frames == task.sequences(TRAIN)[0].audio.shape[1] == 96
-        assert task.clip(0)[1].shape == (1, 96, DIM)
-        np.testing.assert_array_equal(task.second_frames(0)[0][9, 0], task.clip(0)[0][0, 86])
+        pooled = [(features("audio", stem, 120)[:96].mean(0) - mean) / std for stem in data.ids(TEST)]
+        np.testing.assert_allclose(data.pooled(TEST).audio[:, 0], pooled, atol=1e-5)
+        assert data.n_frames == data.sequences(TRAIN)[0].audio.shape[1] == 96
+        assert data.clip(0)[1].shape == (1, 96, DIM)
+        np.testing.assert_array_equal(data.second_frames(0)[0][9, 0], data.clip(0)[0][0, 86])
         (params,) = resolve_params([variants()["audio_only"]], {"epochs": "1"})
-        result = score_test(task, train(task, variants()["audio_only"], params, 0, torch.device("cpu")))
-        sound = torch.tensor(features("audio", task.ids(TEST)[0], 120))[None]
+        result = score_test(data, train(data, variants()["audio_only"], params, 0, torch.device("cpu")))
+        sound = torch.tensor(features("audio", data.ids(TEST)[0], 120))[None]
         scores = result.trained.classifier.answers(sound, sound)[0].detach().exp().numpy()
         np.testing.assert_allclose(scores[0], result.test.probabilities[0], atol=1e-5)
-        curves = robustness({"audio_only": result.trained.classifier}, task, choose_shifts("no_video"))
+        curves = robustness({"audio_only": result.trained.classifier}, data, choose_shifts(("no_video",)))
         assert curves["accuracy"].iloc[0] == result.metrics["test/accuracy"]
 
 
@@ -346,12 +346,12 @@ def test_an_import_that_is_killed_and_repeated(tmp_path: Path, name: str, before
 def test_a_folder_of_hdf5_features_is_imported_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_course(tmp_path / "data")
-    first = open_features("data")
+    first = open_features(Path("data"))
     status = (first.path / "store.json").stat()
     assert first.path.parent == Path("runs/features")
-    assert open_features("data").path == first.path
+    assert open_features(Path("data")).path == first.path
     assert (first.path / "store.json").stat().st_mtime_ns == status.st_mtime_ns
-    assert open_features(str(first.path)).digest == first.digest
+    assert open_features(first.path).digest == first.digest
     with edit(tmp_path / "data", "audio", "train") as file:
         file["0/audio/airport-rome-5-5"] = features("audio", "x")
-    assert open_features("data").path != first.path
+    assert open_features(Path("data")).path != first.path

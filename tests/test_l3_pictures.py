@@ -8,11 +8,16 @@ from scipy.ndimage import map_coordinates
 from avfusion.errors import UserError
 from avfusion.l3 import pictures
 from avfusion.l3.area_pictures import area_picture
-from avfusion.l3.pictures import prepare_pictures, stream_pictures
+from avfusion.l3.pictures import stream_pictures
 
 
 def noise(*shape: int, dtype: Any = np.uint8, seed: int = 0) -> Any:
     return np.random.RandomState(seed).randint(0, 256, shape).astype(dtype)
+
+
+def prepare_pictures(frames: Any) -> Any:
+    """Frames [H, W, 3] or [N, H, W, 3] of one clip -> pictures [N, 224, 224, 3]."""
+    return np.stack(list(stream_pictures(frames if frames.ndim == 4 else frames[None])))
 
 
 def rescaled(frame: Any) -> Any:

@@ -46,35 +46,35 @@ def store(tmp_path: Path) -> FeatureStore:
 
 @pytest.mark.parametrize("name", sorted(variants()))
 def test_every_variant_leaves_out_what_it_cannot_use(store: FeatureStore, name: str) -> None:
-    task, variant = SplitFeatures(store), variants()[name]
+    data, variant = SplitFeatures(store), variants()[name]
     (params,) = resolve_params([variant], {"epochs": "1", "batch_size": "16"})
-    result = score_test(task, train(task, variant, params, 0, CPU))
+    result = score_test(data, train(data, variant, params, 0, CPU))
     assert np.isfinite(result.test.probabilities).all()
     assert np.isfinite([epoch.train_loss + epoch.val_loss for epoch in result.trained.history]).all()
     frames = store.clips["video_frames"].to_numpy()
     usable = (frames > 0) | (variant.modalities == ("audio",))
-    assert list(result.test.ids) == store.clips["id"][(task.splits == TEST) & usable].tolist()
+    assert list(result.test.ids) == store.clips["id"][(data.splits == TEST) & usable].tolist()
 
 
 def test_missing_clips_do_not_move_the_standardisation(store: FeatureStore) -> None:
-    task = SplitFeatures(store).needing(("video",))
-    rows = task.rows(TRAIN)
+    data = SplitFeatures(store).needing(("video",))
+    rows = data.rows(TRAIN)
     frames = np.concatenate([store.frames("video", int(row)) for row in rows]).astype(np.float64)
-    np.testing.assert_allclose(task.standardize["video"].mean, frames.mean(0), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(task.standardize["video"].std, frames.std(0), rtol=1e-5)
+    np.testing.assert_allclose(data.standardize["video"].mean, frames.mean(0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(data.standardize["video"].std, frames.std(0), rtol=1e-5)
     assert (store.clips["video_frames"].to_numpy()[rows] > 0).all()
 
 
 def test_a_whole_modality_missing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     store = without(make_store(tmp_path / "whole"), tmp_path / "store", "video", every=1)
-    task, known = SplitFeatures(store), variants()
+    data, known = SplitFeatures(store), variants()
     with caplog.at_level(logging.WARNING, "avfusion"):
-        check_trainable(task, [known["audio_only"]])
+        check_trainable(data, [known["audio_only"]])
         assert not caplog.text
         with pytest.raises(UserError, match="0 clips that have audio and video in the train split"):
-            check_trainable(task, [known["audio_only"], known["late"]])
+            check_trainable(data, [known["audio_only"], known["late"]])
     (params,) = resolve_params([known["audio_only"]], {"epochs": "1"})
-    assert len(score_test(task, train(task, known["audio_only"], params, 0, CPU)).test.ids) > 0
+    assert len(score_test(data, train(data, known["audio_only"], params, 0, CPU)).test.ids) > 0
 
 
 def test_the_run_says_how_many(store: FeatureStore, caplog: pytest.LogCaptureFixture) -> None:

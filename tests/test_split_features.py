@@ -13,11 +13,11 @@ from tests.stores import make_store
 
 
 def test_no_location_crosses_splits_and_every_class_is_in_each(tmp_path: Path) -> None:
-    task = SplitFeatures(make_store(tmp_path / "store"))
-    clips = task.store.clips.assign(split=task.splits)
+    data = SplitFeatures(make_store(tmp_path / "store"))
+    clips = data.store.clips.assign(split=data.splits)
     assert (clips.groupby("location")["split"].nunique() == 1).all()
     assert (clips.groupby("split")["label"].nunique() == 3).all()
-    assert sorted(np.concatenate([task.rows(s) for s in (TRAIN, VALIDATION, TEST)])) == list(range(len(clips)))
+    assert sorted(np.concatenate([data.rows(s) for s in (TRAIN, VALIDATION, TEST)])) == list(range(len(clips)))
 
 
 def test_a_planted_leak_stops(tmp_path: Path) -> None:
@@ -27,31 +27,31 @@ def test_a_planted_leak_stops(tmp_path: Path) -> None:
 
 
 def test_standardisation_is_by_all_frames_of_training_clips(tmp_path: Path) -> None:
-    task = SplitFeatures(make_store(tmp_path / "store", lengths=(3, 5, 9)))
-    frames = np.concatenate([task.store.frames("audio", row) for row in task.rows(TRAIN)]).astype(np.float64)
-    np.testing.assert_allclose(task.standardize["audio"].mean, frames.mean(0), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(task.standardize["audio"].std, frames.std(0), rtol=1e-5)
+    data = SplitFeatures(make_store(tmp_path / "store", lengths=(3, 5, 9)))
+    frames = np.concatenate([data.store.frames("audio", row) for row in data.rows(TRAIN)]).astype(np.float64)
+    np.testing.assert_allclose(data.standardize["audio"].mean, frames.mean(0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(data.standardize["audio"].std, frames.std(0), rtol=1e-5)
 
 
 def test_pooled_examples_are_means_of_standardised_frames(tmp_path: Path) -> None:
-    task = SplitFeatures(make_store(tmp_path / "store", lengths=(3, 5, 9)))
-    examples = task.pooled(TEST)
-    assert examples.audio.shape == (len(task.rows(TEST)), 1, 8)
-    for position, row in enumerate(task.rows(TEST)):
-        frames = task.standardize["video"](torch.tensor(task.store.frames("video", row)))
+    data = SplitFeatures(make_store(tmp_path / "store", lengths=(3, 5, 9)))
+    examples = data.pooled(TEST)
+    assert examples.audio.shape == (len(data.rows(TEST)), 1, 8)
+    for position, row in enumerate(data.rows(TEST)):
+        frames = data.standardize["video"](torch.tensor(data.store.frames("video", row)))
         torch.testing.assert_close(examples.video[position, 0], frames.mean(0), rtol=1e-4, atol=1e-5)
-        assert task.classes[examples.labels[position]] == task.store.clips["label"].iloc[row]
+        assert data.classes[examples.labels[position]] == data.store.clips["label"].iloc[row]
 
 
 def test_sequences_are_cut_or_continued_to_the_commonest_length(tmp_path: Path) -> None:
-    task = SplitFeatures(make_store(tmp_path / "store", lengths=(5, 5, 5, 3, 9)))
-    assert task.n_frames == 5
-    examples, n_other = task.sequences(TRAIN)
-    rows = task.rows(TRAIN)
-    lengths = task.store.clips["audio_frames"].to_numpy()[rows]
+    data = SplitFeatures(make_store(tmp_path / "store", lengths=(5, 5, 5, 3, 9)))
+    assert data.n_frames == 5
+    examples, n_other = data.sequences(TRAIN)
+    rows = data.rows(TRAIN)
+    lengths = data.store.clips["audio_frames"].to_numpy()[rows]
     assert n_other == (lengths != 5).sum() > 0
     for position, row in enumerate(rows):
-        frames = task.standardize["audio"](torch.tensor(task.store.frames("audio", row)))
+        frames = data.standardize["audio"](torch.tensor(data.store.frames("audio", row)))
         expected = torch.cat([frames, frames[-1:].expand(5, -1)])[:5] if len(frames) < 5 else frames[:5]
         torch.testing.assert_close(examples.audio[position], expected)
 

@@ -26,9 +26,9 @@ def params_of(variant: type[FusionNetwork]) -> Training:
     return Training(variant, resolve_params([variant], own)[0], 3)
 
 
-def trained(task: SplitFeatures, variant: type[FusionNetwork]) -> Result:
+def trained(data: SplitFeatures, variant: type[FusionNetwork]) -> Result:
     training = params_of(variant)
-    return score_test(task, train(task, variant, training.params, training.seed, CPU))
+    return score_test(data, train(data, variant, training.params, training.seed, CPU))
 
 
 def find(results: StoredResults, training: Training) -> Result | None:
@@ -45,8 +45,8 @@ def assert_same(found: Predictions | None, expected: Predictions | None) -> None
 
 @pytest.mark.parametrize("variant", ALL, ids=[variant.id for variant in ALL])
 def test_a_result_comes_back_to_the_bit(variant: type[FusionNetwork], tmp_path: Path) -> None:
-    task = SplitFeatures(make_store(tmp_path / "store"))
-    result, results = trained(task, variant), StoredResults(tmp_path)
+    data = SplitFeatures(make_store(tmp_path / "store"))
+    result, results = trained(data, variant), StoredResults(tmp_path)
     results.keep(result)
     found = find(results, params_of(variant))
     assert found is not None and found.metrics == result.metrics
@@ -58,7 +58,7 @@ def test_a_result_comes_back_to_the_bit(variant: type[FusionNetwork], tmp_path: 
     before, after = (r.trained.classifier for r in (result, found))
     assert after.description == before.description
     assert str(after.state_dict()) == str(before.state_dict())
-    audio, video = (torch.tensor(task.store.frames(m, 0))[None] for m in ("audio", "video"))
+    audio, video = (torch.tensor(data.store.frames(m, 0))[None] for m in ("audio", "video"))
     with torch.no_grad():
         assert torch.equal(after.answers(audio, video)[0], before.answers(audio, video)[0])
 

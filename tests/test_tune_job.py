@@ -22,7 +22,6 @@ from avfusion.features import FeatureStore
 from avfusion.fusion import variants
 from avfusion.fusion.late import LateFusion
 from avfusion.jobs import tune
-from avfusion.jobs.tune import tune_job
 from avfusion.system.presence import Mark, gone
 from avfusion.tracking.lookup import finished_runs, read_predictions, seed_runs
 from avfusion.tracking.models import load_classifier
@@ -34,6 +33,7 @@ from avfusion.tuning.pool import Pool
 from avfusion.tuning.storage import open_storage, resolve_storage
 from avfusion.tuning.study import RUN, WORKER, n_done
 from avfusion.tuning.worker import Ended
+from tests.edge import run_job
 from tests.postgres import postgres_server, programs
 from tests.processors import without_bf16
 from tests.stand_ins import draw_nothing, log_no_models, train_here
@@ -80,7 +80,7 @@ def run_tune(store: Path, **changes: str) -> list[str]:
         "sampler": "tpe", "pruner": "median", "space": FAST, "storage": "none", "study": "none", "retrain": "0,1",
         "device": "cpu",
     }  # fmt: skip
-    return tune_job(**{**settings, **changes})
+    return run_job("tune", **{**settings, **changes})
 
 
 def study_of(storage: str, name: str) -> Study:
@@ -160,12 +160,12 @@ def test_the_best_is_retrained_and_compared_on_the_same_seeds(store: Path, stora
     assert compared[["configuration", "seed"]].to_numpy().tolist() == [
         ["tuned", 0], ["tuned", 1], ["default", 0], ["default", 1],
     ]  # fmt: skip
-    task = SplitFeatures(FeatureStore.open(store))
+    data = SplitFeatures(FeatureStore.open(store))
     params = {name: entry.default for name, entry in hyperparameters(variants()["early"]).items()} | {"epochs": 6}
-    default = score_test(task, train(task, variants()["early"], params, 1, torch.device("cpu")))
+    default = score_test(data, train(data, variants()["early"], params, 1, torch.device("cpu")))
     assert compared["test_log_loss"][3] == pytest.approx(default.metrics["test/log_loss"], rel=1e-4)
     found = next(run for run in finished_runs(tuned.info.experiment_id, "tuned") if run.id == tuned.info.run_id)
-    assert [len(read_predictions(run, "test").ids) for run in seed_runs(found)] == [len(task.ids("test"))] * 2
+    assert [len(read_predictions(run, "test").ids) for run in seed_runs(found)] == [len(data.ids("test"))] * 2
 
 
 def test_one_seed_several_variants_and_a_grid(store: Path, storage: str) -> None:
@@ -372,14 +372,14 @@ def test_training_that_diverges_is_a_failed_trial(tmp_path: Path, storage: str) 
         ({"variant": "latte"}, "unknown variant 'latte'; choose from: all, audio_only"),
         ({"trials": "0"}, "trials=0: expected a whole number of at least 1"),
         ({"workers": "two"}, "workers=two: expected a whole number of at least 1"),
-        ({"metric": "loss"}, "unknown metric 'loss'; choose from: accuracy, log_loss"),
-        ({"sampler": "cma"}, "unknown sampler 'cma'; choose from: gp, grid, random, tpe"),
-        ({"pruner": "sha"}, "unknown pruner 'sha'; choose from: median, none"),
+        ({"metric": "loss"}, "'--metric': 'loss' is not one of 'log_loss', 'accuracy'"),
+        ({"sampler": "cma"}, "'--sampler': 'cma' is not one of 'tpe', 'gp', 'random', 'grid'"),
+        ({"pruner": "sha"}, "'--pruner': 'sha' is not one of 'median', 'none'"),
         ({"space": "alfa=0.1:0.2"}, "space: unknown hyperparameter 'alfa'; choose from: alpha, batch_size"),
         ({"space": "alpha=0.6:0.2"}, "space: alpha=0.6:0.2: an empty range"),
         ({"space": "alpha"}, "space: cannot read 'alpha'; write name=value"),
         ({"retrain": "x"}, "retrain=x: expected different whole numbers"),
-        ({"device": "tpu"}, "unknown device 'tpu'"),
+        ({"device": "tpu"}, "'--device': 'tpu' is not one of"),
         ({"promote": "1"}, "promote=1: expected true or false"),
         ({"storage": "mysql://host/db"}, "unknown kind of storage; expected none, the path of a journal file"),
         ({"storage": "postgresql://user@127.0.0.1:1/db"}, "does not answer"),

@@ -17,7 +17,7 @@ def mean_over_seeds(
     weights: NDArray[np.float64],
     drawn: NDArray[np.float64] | None = None,
 ) -> Estimate:
-    """The mean of `values` [S, N] with the class weights [C]; `drawn` as in `estimates.estimate`."""
+    """The mean of `values` [S, N] with the class weights [C]; `drawn` as in `estimate`."""
     error = _seed_error(seed_means(values, locations, weights))
     return estimate(values.mean(axis=0), locations, weights, drawn, error)
 

@@ -101,24 +101,6 @@ def with_default(entry: Hyperparameter, value: Value) -> Hyperparameter:
     return replace(entry, default=entry.parse(str(value)))  # type: ignore[arg-type]
 
 
-def parse_params(text: str, option: str = "params") -> dict[str, str]:
-    """`"alpha=0.25,dropout=0.3"` as `{"alpha": "0.25", "dropout": "0.3"}`; `none` or nothing is empty.
-
-    `option` is what errors call it.
-    """
-    if text.strip() in ("", "none"):
-        return {}
-    pairs: dict[str, str] = {}
-    for item in text.split(","):
-        name, equals, value = (part.strip() for part in item.partition("="))
-        if not (name and equals and value):
-            raise UserError(f"{option}: cannot read {item!r}; write name=value,name=value without spaces")
-        if name in pairs:
-            raise UserError(f"{option}: {name!r} is given twice; give it once")
-        pairs[name] = value
-    return pairs
-
-
 def resolve(table: Table, given: Mapping[str, str]) -> dict[str, Value]:
     """The value of each hyperparameter in `table`: as given where given, else its default.
 

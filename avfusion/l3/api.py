@@ -14,11 +14,10 @@ import numpy.typing as npt
 import torch
 
 from avfusion.errors import UserError
-from avfusion.l3.area_pictures import stream_area_pictures
 from avfusion.l3.framing import count_windows, cut_windows, hop_samples, timestamps
 from avfusion.l3.frontend import Frontend
-from avfusion.l3.loading import NOT_CHOSEN, LoadedNetworks, load_networks
-from avfusion.l3.pictures import stream_pictures
+from avfusion.l3.loading import LoadedNetworks, load_networks
+from avfusion.l3.pictures import network_pictures
 from avfusion.l3.presets import BRANCHES, SAMPLE_RATE, Branch, L3Config, preset_config
 from avfusion.l3.resample import resampled_length
 from avfusion.l3.runtime import Runner, batched, check_precision, choose_precision, joined
@@ -154,9 +153,7 @@ class L3:
 
     def prepare_video(self, frames: Iterable[AnyArray]) -> Iterator[Values]:
         """What of `embed_video` needs no network: one clip's pictures [side, side, 3]."""
-        if self.config.pictures == "area":
-            return stream_area_pictures(frames, self.config.image.input_size[0])
-        return stream_pictures(frames)
+        return network_pictures(frames, self.config)
 
     def embed_prepared_audio(self, pieces: Iterable[Values]) -> Values:
         """The rest: what `prepare_audio` gave, however it is cut -> [T, D]."""
@@ -200,7 +197,7 @@ class L3:
 def load_l3(
     preset: str = "openl3",
     *,
-    weights: str | Path = NOT_CHOSEN,
+    weights: str | Path | None = None,
     branches: Sequence[Branch] = BRANCHES,
     precision: str = "float32",
     device: str = "auto",
@@ -211,7 +208,7 @@ def load_l3(
     """An L3-Net by name: `openl3`, or `demo`, which is small and needs no download.
 
     Args:
-        weights: `none` (the preset's own), `untrained`, or a path; see `avfusion.l3.loading`.
+        weights: None (the preset's own), `untrained`, or a path; see `avfusion.l3.loading`.
         branches: `audio`, `image` or both; only their weights are looked for.
         precision: `float32` (parity with the original), `bf16` (for hardware that
             multiplies bf16; relative error about 1e-2), or `auto`.

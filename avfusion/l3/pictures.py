@@ -21,6 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from avfusion.errors import UserError
+from avfusion.l3.area_pictures import stream_area_pictures
+from avfusion.l3.presets import L3Config
 from avfusion.l3.values import AnyArray, check_frame, unit_range
 
 SIDE = 224
@@ -79,12 +81,11 @@ def stream_pictures(frames: Iterable[AnyArray]) -> Iterator[Picture]:
         yield crop.astype(np.float32)
 
 
-def prepare_pictures(frames: AnyArray) -> Picture:
-    """Frames [H, W, 3] or [N, H, W, 3] of one clip -> pictures [N, 224, 224, 3]."""
-    frames = np.asarray(frames)
-    if frames.ndim not in (3, 4) or frames.size == 0:
-        raise UserError(f"frames have shape {list(frames.shape)}; expected [N, height, width, 3], not empty")
-    return np.stack(list(stream_pictures(frames if frames.ndim == 4 else frames[None])))
+def network_pictures(frames: Iterable[AnyArray], config: L3Config) -> Iterator[Picture]:
+    """What the image network of `config` looks at: pictures [side, side, 3] of one clip's frames, each [H, W, 3]."""
+    if config.pictures == "area":
+        return stream_area_pictures(frames, config.image.input_size[0])
+    return stream_pictures(frames)
 
 
 def _same_kind(frames: Iterable[AnyArray]) -> Iterator[tuple[bool, AnyArray]]:

@@ -16,8 +16,7 @@ from tqdm import tqdm
 
 from avfusion.datasets import Clip, Dataset
 from avfusion.errors import UserError
-from avfusion.l3.area_pictures import stream_area_pictures
-from avfusion.l3.pictures import stream_pictures
+from avfusion.l3.pictures import network_pictures
 from avfusion.l3.presets import SAMPLE_RATE, WINDOW, L3Config
 from avfusion.l3.sound import mono_48k
 from avfusion.media import MediaError, VideoReader, read_sound
@@ -115,14 +114,11 @@ def _decode(clip: Clip, config: L3Config) -> tuple[Half, Half, float] | None:
     """One clip's sound [n], pictures [PICTURES, 3, H, W] and seconds; None if either cannot be had."""
     if clip.audio is None or clip.video is None:
         return None
-    stream = partial(stream_area_pictures, side=config.image.input_size[0])
     try:
         with MemoryLimit():
             sound = mono_48k(*read_sound(clip.audio)).astype(np.float16)
             reader = VideoReader(clip.video)
-            prepared, positions = reader.sample(
-                PICTURES, lambda frames: list(stream(frames) if config.pictures == "area" else stream_pictures(frames))
-            )
+            prepared, positions = reader.sample(PICTURES, lambda frames: list(network_pictures(frames, config)))
     except (MediaError, MemoryError):
         return None
     pictures = np.stack(prepared).transpose(0, 3, 1, 2)[positions].astype(np.float16)

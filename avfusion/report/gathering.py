@@ -59,7 +59,9 @@ def material_of_experiment(name: str) -> Material:
     chosen = newest_of_each(runs, _is_studys)
     missing = _missing(runs)
     if not chosen:
-        raise UserError(f"experiment {experiment!r} has nothing of the study but {missing['late']}; train that first")
+        raise UserError(
+            f"experiment {experiment!r} has nothing to report: no {missing['late']}; train late with the default alpha"
+        )
     read = [in_run(run) for run in chosen]
     models, left_out = over_same_clips(
         in_order([replace(model, title=STUDY_MODELS.get(model.name, model.title)) for model in read])

@@ -23,6 +23,18 @@ class Predictions:
     only the decision that was stored tells what the model chose. Accuracy follows the decisions, log
     loss the probabilities, as public scorers of this task do.
 
+    >>> answers = Predictions(
+    ...     ids=("clip1", "clip2"),
+    ...     classes=("bus", "park"),
+    ...     labels=np.array([0, 1]),
+    ...     probabilities=np.array([[0.75, 0.25], [0.5, 0.5]]),
+    ...     decisions=np.array([0, 0]),
+    ... )
+    >>> answers.right.tolist()
+    [True, False]
+    >>> answers.losses.round(3).tolist()
+    [0.288, 0.693]
+
     Raises `UserError` at construction if shapes disagree, an id or a class repeats, a label or decision
     is not an index into `classes`, or a row of `probabilities` is not a distribution.
     """

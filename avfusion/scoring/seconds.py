@@ -22,7 +22,10 @@ SECONDS = 10
 def second_frames(n_frames: int) -> NDArray[np.int64]:
     """[10] the frames that the 1-s protocol reads from a clip of `n_frames`: `int(i * n_frames / 10)`.
 
-    A clip of fewer than 10 frames gives some frame more than once.
+    A clip of fewer than 10 frames gives some frame more than once. Raises `UserError` for a clip without frames.
+
+    >>> second_frames(96).tolist()
+    [0, 9, 19, 28, 38, 48, 57, 67, 76, 86]
     """
     if n_frames < 1:
         raise UserError(f"the 1-s protocol needs clips of at least 1 frame; got {n_frames}")
@@ -35,7 +38,10 @@ def per_second(
     labels: NDArray[np.integer],
     log_probabilities: NDArray[np.floating],
 ) -> Predictions:
-    """The [N, F, C] log-probabilities of F answers per clip as N * F predictions named `<id>_<k>`, k < F."""
+    """Log-probabilities [N, F, C] of F answers per clip as N * F predictions with ids `<id>_<k>`, k < F.
+
+    `ids` and `labels` [N] are those of the clips.
+    """
     n_clips, n_answers, n_classes = log_probabilities.shape
     return Predictions.from_scores(
         [f"{clip}_{k}" for clip in ids for k in range(n_answers)],
@@ -74,7 +80,10 @@ def per_clip(
     log_probabilities: NDArray[np.floating],
     rule: str,
 ) -> Predictions:
-    """The [N, F, C] log-probabilities of F answers per clip as N predictions, by a rule of `AGGREGATIONS`."""
+    """Log-probabilities [N, F, C] of F answers per clip as N predictions, by a rule of `AGGREGATIONS`, by its name.
+
+    Raises `UserError` for an unknown rule.
+    """
     if rule not in AGGREGATIONS:
         raise unknown("aggregation rule", rule, list(AGGREGATIONS))
     return Predictions.from_scores(ids, classes, labels, AGGREGATIONS[rule](log_probabilities))

@@ -34,9 +34,10 @@ class JobRuns:
 
     @classmethod
     def begin(cls, origin: str | None) -> "JobRuns":
-        """Those of the active job, which goes on with the work of the job `origin` if this experiment has it.
+        """The runs of the active job, which goes on where the job of the run `origin` was broken off.
 
-        Runs that `origin` has left half logged are deleted.
+        What `origin` logged to the end is kept, what it left half logged is deleted. Without `origin`, or if this
+        experiment has no such run, the job begins anew.
         """
         active = mlflow.active_run()
         assert active is not None, "work begins inside a job's run"

@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Work:
-    """What a job trains: on disk, and in MLflow."""
+    """Where a job keeps what it trains: on disk until it has finished, and in MLflow."""
 
     results: StoredResults
     runs: JobRuns
@@ -47,7 +47,7 @@ class Work:
 
 @dataclass
 class TrainingJob:
-    """A job in its run, which may begin to train."""
+    """A job while its MLflow run is open; `begin` says what it is to train."""
 
     name: str
     experiment_id: str
@@ -57,9 +57,10 @@ class TrainingJob:
     """What is done when its run has ended."""
 
     def begin(self, asked: Mapping[str, object], store: FeatureStore, device: torch.device) -> Work:
-        """The work that this job was `asked` for (plain values) on `store`: new, or where it was broken off.
+        """Where the results of this job go: new places, or those of the same job that was broken off.
 
-        Raises `UserError` if nothing can be written under runs/trained.
+        Jobs are the same if they are `asked` for the same (plain values), on the same features, kind of device, torch
+        and code. Raises `UserError` if nothing can be written under runs/trained.
         """
         given = [self.name, asked, store.digest, device.type, torch.__version__, code_digest()]
         key = hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:12]

@@ -4,26 +4,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from avfusion.errors import UserError
 from avfusion.training.experiment import Result
 
 STUDY_ALPHAS = tuple(round(0.10 + 0.05 * step, 2) for step in range(17))
 """0.10, 0.15, ... 0.90: the study's values."""
 
 VALIDATION_COLUMNS = ["alpha", "seed", "val_accuracy", "val_log_loss"]
-
-
-def parse_alphas(text: str) -> tuple[float, ...]:
-    """`study`, or distinct numbers in [0, 1] with commas, ascending; `UserError` for anything else."""
-    if text == "study":
-        return STUDY_ALPHAS
-    try:
-        alphas = sorted(float(part) for part in text.split(","))
-    except ValueError:
-        alphas = []
-    if not alphas or not all(0 <= alpha <= 1 for alpha in alphas) or len(set(alphas)) != len(alphas):
-        raise UserError(f"alphas={text}: expected `study` or different numbers in [0, 1] with commas, such as 0.1,0.5")
-    return tuple(alphas)
 
 
 def sweep_table(results: Sequence[Result]) -> pd.DataFrame:
@@ -47,7 +33,12 @@ def sweep_table(results: Sequence[Result]) -> pd.DataFrame:
 def choose_alpha(validation: pd.DataFrame) -> float:
     """The alpha with the highest validation accuracy, mean over seeds; of equals the one with the lower log loss.
 
-    `validation` has exactly the columns `VALIDATION_COLUMNS`: a choice must not see the test split.
+    `validation` has exactly the columns `VALIDATION_COLUMNS`: a choice must not see the test split. Raises `ValueError`
+    if it has others.
+
+    >>> rows = [(0.3, 0, 0.70, 0.9), (0.3, 1, 0.74, 0.8), (0.5, 0, 0.72, 0.8), (0.5, 1, 0.72, 0.7)]
+    >>> choose_alpha(pd.DataFrame(rows, columns=VALIDATION_COLUMNS))
+    0.5
     """
     if list(validation.columns) != VALIDATION_COLUMNS:
         raise ValueError(f"alpha is chosen from {VALIDATION_COLUMNS} alone; got {list(validation.columns)}")

@@ -20,7 +20,7 @@ from avfusion.training.split_features import TEST, TRAIN, VALIDATION, SplitFeatu
 
 @dataclass(frozen=True)
 class Trained:
-    """A variant after training: nothing in here has seen the test split."""
+    """A variant after training, with its answers for the validation clips; nothing in it has seen a test clip."""
 
     variant: type[FusionNetwork]
     params: dict[str, Value]
@@ -152,7 +152,7 @@ def train(
 
 
 def score_test(data: SplitFeatures, trained: Trained) -> Result:
-    """`trained` with its answers on the test split; call it once, after every choice is made."""
+    """`trained` with its answers for the test clips; to be called once, after every choice is made."""
     data = data.needing(trained.variant.modalities)
     seconds = _seconds(data, TEST, trained.classifier) if trained.variant.any_length else None
     return Result(trained, _predictions(data, TEST, trained.classifier), seconds)

@@ -30,7 +30,15 @@ class Moments:
 
 
 def clip_moments(clips: Sequence[NDArray[np.float32]]) -> Moments:
-    """Moments of each of at least one clip's features [T, D], D alike; zeros for a clip without frames."""
+    """Moments of the features [T, D] of each clip; T may differ. Zeros for a clip without frames.
+
+    >>> moments = clip_moments([np.array([[1], [3]], np.float32), np.array([[5]], np.float32)])
+    >>> moments.frames.tolist(), moments.mean.tolist(), moments.mean_square.tolist()
+    ([2, 1], [[2.0], [5.0]], [[5.0], [25.0]])
+    >>> mean, std = global_mean_std(moments, np.array([0, 1]))  # of the frames 1, 3 and 5
+    >>> mean.tolist(), std.round(3).tolist()
+    ([3.0], [1.6330000162124634])
+    """
     frames = np.array([len(clip) for clip in clips])
     mean, mean_square = (np.empty((len(clips), clips[0].shape[1])) for _ in range(2))
     values = np.empty((0, 0))  # one for all clips: new memory for each would take longer than the sums
