@@ -20,17 +20,18 @@ LEFT_OUT = "none"
 """Name of the split of clips that a training must not see."""
 
 
-def choose_cities(names: str, cities: Mapping[str, str] | None) -> list[str]:
-    """`all`, `none`, or names with commas, of the test clips' cities; `UserError` if they are not known."""
-    if names == "none":
-        return []
+def choose_cities(names: tuple[str, ...], cities: Mapping[str, str] | None) -> list[str]:
+    """The cities of these names, or every one for `all` alone; `UserError` for a name that no test clip's city has.
+
+    `cities` is by test clip; None where they are not known.
+    """
     if cities is None:
         raise UserError(
-            f"cities={names}: the cities of the clips are not known; name the clips scene-city-location-segment, or "
-            "give locations=FILE with a column city, or leave cities out"
+            f"cities={','.join(names)}: the cities of the clips are not known; name the clips "
+            "scene-city-location-segment, or give locations=FILE with a column city, or leave cities out"
         )
     known = sorted(set(cities.values()))
-    chosen = known if names == "all" else list(dict.fromkeys(name.strip() for name in names.split(",")))
+    chosen = known if names == ("all",) else list(names)
     for name in chosen:
         if name not in known:
             raise unknown("city", name, [*known, "all", "none"])
