@@ -39,18 +39,20 @@ def in_folder(folder: Path) -> list[VariantAnswers]:
     ]
 
 
-def in_run(run: LoggedRun, name: str | None = None, *, validation: bool = True) -> VariantAnswers:
+def in_run(run: LoggedRun, name: str | None = None, *, first_only: bool = False) -> VariantAnswers:
     """What a run of a variant, or its seeds' runs, answered; under the variant's id unless another name is given.
 
-    Without `validation` these answers are not read. Raises `UserError` for a run that lacks any of it.
+    With `first_only` those of the first seed alone, on the test clips alone. Raises `UserError` for a run that lacks
+    any of it.
     """
-    seeds = seed_runs(run)
+    runs = seed_runs(run)
+    seeds = runs[:1] if first_only else runs
     known = variants().get(run.variant)
     return VariantAnswers(
         name=name or run.variant,
-        origin=run.title,
+        origin=run.title + (f", first of {len(runs)} seeds" if len(runs) > len(seeds) else ""),
         seeds=tuple(read_predictions(seed, "test") for seed in seeds),
-        validation=tuple(read_predictions(seed, "val") for seed in seeds) if validation else (),
+        validation=() if first_only else tuple(read_predictions(seed, "val") for seed in seeds),
         title=known.title if known else run.variant,
         remarks=changed_params(seeds[0].variant, seeds[0].params),
         run_id=run.id,
@@ -60,12 +62,15 @@ def in_run(run: LoggedRun, name: str | None = None, *, validation: bool = True) 
 
 
 def in_file_or_run(text: str, name: str) -> VariantAnswers:
-    """The test answers of a prediction file, of a model's folder with one, or of the run of this id, called `name`."""
+    """The test answers of a prediction file, of a model's folder with one, or of the run of this id, called `name`.
+
+    Those of a run are of its first seed. Raises `UserError` for what cannot be read.
+    """
     path = Path(text)
     if path.is_dir() or path.is_file() or path.suffix in (".tsv", ".csv"):
         path = file_of_model(path) if path.is_dir() else path
         return VariantAnswers(name, str(path), (read_course_tsv(path, shown=str(path)),))
-    return in_run(find_run(text), name, validation=False)
+    return in_run(find_run(text), name, first_only=True)
 
 
 def runs_of_experiment(experiment: str, filter_: str | None = None) -> tuple[str, list[LoggedRun], list[str]]:

@@ -22,7 +22,7 @@ from avfusion.analysis.conflict import (
     scores,
 )
 from avfusion.analysis.sources import in_file_or_run, open_store
-from avfusion.analysis.variant_answers import VariantAnswers, align
+from avfusion.analysis.variant_answers import align
 from avfusion.features.provenance import note
 from avfusion.figures import conflict_cells, confusion_difference, confusion_heatmap
 from avfusion.report.writing import write_tables
@@ -64,7 +64,8 @@ def conflict_job(*, audio: str, video: str, fused: str | None, output: Path | No
             log_table(table, name)
         log_folder(folder, "conflict")
     where = "MLflow, run conflict" if output is None else str(folder.resolve())
-    return [*_lines(tables, ", ".join(map(_origin, found))), f"files    {where}"]
+    origins = ", ".join(f"{one.name} = {one.origin}" for one in found)
+    return [*_lines(tables, origins), f"files    {where}"]
 
 
 def _tables(models: Mapping[str, Predictions], features: Mapping[str, Any] | None) -> dict[str, pd.DataFrame]:
@@ -118,11 +119,6 @@ def _metrics(measured: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> dict
 
 def _in_words(model: str) -> str:
     return f"{model} of audio and video" if model in (*COMBINATIONS, ORACLE) else model
-
-
-def _origin(found: VariantAnswers) -> str:
-    several = f", first of {len(found.seeds)} seeds" if len(found.seeds) > 1 else ""
-    return f"{found.name} = {found.origin}{several}"
 
 
 def _lines(tables: Mapping[str, pd.DataFrame], origins: str) -> list[str]:
