@@ -1,6 +1,7 @@
 """The job `compare`: on runs and on files; what it leaves in MLflow, and what it says to mistakes."""
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -52,6 +53,7 @@ def store(tracking_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             )
         yield folder / "store"
     mlflow.set_experiment(DEFAULT)  # MLflow itself remembers the last one, whatever the environment says
+    os.environ.pop("MLFLOW_EXPERIMENT_ID", None)  # which that sets, and other tests would take for the user's
 
 
 def job(folder: Path, **given: str) -> tuple[list[str], Run]:
