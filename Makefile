@@ -6,7 +6,7 @@ TOOLS = .venv-tools
 export MLFLOW_DISABLE_TELEMETRY = true
 export MLFLOW_DISABLE_AGENT_HINT = true
 
-.PHONY: demo test lint install lock audit clean
+.PHONY: demo test lint mlproject install lock audit clean
 
 demo: install
 	. $(VENV)/bin/activate && mlflow run . --env-manager local --experiment-name avfusion
@@ -16,6 +16,10 @@ test: install
 
 lint: install
 	. $(VENV)/bin/activate && ruff check . && ruff format --check . && mypy
+
+# Writes MLproject from the table of options, entrypoints/options.py.
+mlproject: install
+	$(VENV)/bin/python -m entrypoints.mlproject
 
 install: $(VENV)/installed
 

@@ -7,16 +7,17 @@ Both are done by one worker process of one thread, in turn; loading models and s
 """
 
 import argparse
+import math
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from avfusion.jobs.predict import Options, Prediction
+from avfusion.jobs.predict import Prediction
 from avfusion.serving.embedding import carried_weights
 from avfusion.serving.extractor import Extractor
-from avfusion.serving.queries import Query, find_queries
+from avfusion.serving.queries import find_queries
 from avfusion.tracking.models import fetch_model
 from avfusion.tracking.session import connect
 from avfusion.training.classifier import SceneClassifier
@@ -26,7 +27,7 @@ def main() -> None:
     """Print seconds a clip of both, and the overhead."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True)
-    parser.add_argument("--clips", required=True)
+    parser.add_argument("--clips", required=True, type=Path)
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--timelines", action="store_true")
@@ -36,25 +37,22 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = fetch_model(given.model, Path(temporary))
         classifier = SceneClassifier.load(folder)
-        options = Options.parse(
-            model=given.model, embedder="none", weights="none", device="cpu", workers="1", timeout="600",
-            timeline="0" if given.timelines else "none", output=str(Path(temporary) / "out"),
-        )  # fmt: skip
+        output, timeline = Path(temporary) / "out", 0.0 if given.timelines else math.inf
         embedder = classifier.description.features["embedder"]
         weights = carried_weights(folder)
         with Extractor(embedder, weights=weights, device="cpu", workers=1, timeout=600.0) as extractor:
-            _measure(extractor, classifier, queries, options, given.repeats)
+            _measure(extractor, lambda: Prediction(classifier, queries, output, timeline), given.repeats)
 
 
-def _measure(
-    extractor: Extractor, classifier: SceneClassifier, queries: list[Query], options: Options, repeats: int
-) -> None:
+def _measure(extractor: Extractor, begin: Callable[[], Prediction], repeats: int) -> None:
+    queries, modalities = begin().queries, begin().classifier.network.modalities
+
     def extract() -> None:
-        for _ in extractor.parts(queries, classifier.network.modalities):
+        for _ in extractor.parts(queries, modalities):
             pass
 
     def predict() -> None:
-        prediction = Prediction(classifier, queries, options)
+        prediction = begin()
         prediction.run(extractor)
         prediction.table()
 

@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--requests", type=int, default=200)
     given = parser.parse_args()
-    queries = [query for query in find_queries(str(given.clips)) if query.video][:30]
+    queries = [query for query in find_queries(given.clips) if query.video][:30]
     expected = _expected(given.model, [str(query.video) for query in queries])
     bodies = {str(query.video): _body(Path(str(query.video)).read_bytes()) for query in queries}
     bad = _bad_bodies(Path(str(queries[0].video)).read_bytes())
@@ -199,8 +199,8 @@ def _expected(model: str, files: list[str]) -> dict[str, str]:
         listed = Path(folder) / "clips.txt"
         listed.write_text("\n".join(files) + "\n", encoding="utf-8")
         predict_job(
-            model=model, clip=str(listed), audio="none", video="none", output=folder, timeline="none", embedder="none",
-            weights="none", device="auto", workers="2", timeout="60",
+            model=model, clip=listed, audio=None, video=None, output=Path(folder), timeline=None, embedder=None,
+            weights=None, device="auto", workers=2, timeout=60.0,
         )  # fmt: skip
         table = pd.read_csv(Path(folder) / PREDICTIONS)
     return dict(zip(table["clip"], table["scene"], strict=True))

@@ -86,7 +86,7 @@ def tracking(folder: Path) -> None:
     """A job's runs with everything that is logged, against the same training and scoring alone."""
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
     data, device = SplitFeatures(FeatureStore.open(folder / "store")), torch.device("cpu")
-    variants, seeds = choose_variants("quick"), [0, 1]
+    variants, seeds = choose_variants(("quick",)), (0, 1)
     params = resolve_params(variants, {})
 
     def alone() -> list[Result]:

@@ -1,16 +1,8 @@
 """Entry point `main`."""
 
-from entrypoints.command import CONTINUES, EXTRACTION, Job, command
+from entrypoints.command import command
 
-
-def load() -> Job:
-    """From clips to compared fusion variants: extract, train, summary."""
-    from avfusion.jobs.main import main_job
-
-    return main_job
-
-
-cli = command("main", [*EXTRACTION, "variants", "seeds", "params", "register"], load, again=CONTINUES)
+cli = command("main")
 
 if __name__ == "__main__":
     cli()

@@ -268,13 +268,13 @@ def write_lists(folder: Path) -> list[Path]:
 def read_lists(path: Path) -> None:
     """As a dataset, and as clips whose scene is asked for."""
     if path.suffix == ".txt":
-        queries = find_queries(str(path))
+        queries = find_queries(path)
         assert all(query.id.isprintable() or not re.search(r"[\x00-\x1f]", query.id) for query in queries)
         return
     dataset = read_dataset(path.parent if path.name == "meta.csv" else path)
     assert len(dataset.digest) == 64 and dataset.table()["id"].is_unique
     if path.name != "meta.csv":
-        find_queries(str(path))
+        find_queries(path)
 
 
 # Models

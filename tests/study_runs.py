@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from avfusion.jobs.sweep import sweep_job
-from avfusion.jobs.train import train_job
+from tests.edge import run_job
 from tests.stand_ins import draw_nothing, train_here
 from tests.stores import make_store
 
@@ -32,9 +31,9 @@ def study_runs(folder: Path) -> Path:
         for number, variants in enumerate(("baseline", "audio_only,video_only,baseline,late")):
             store = folder / f"store{number}"
             make_store(store, seed=number + 10, locations=8, separation=0.6, synthetic=True)
-            train_job(features=str(store), variants=variants, seeds="0,1", params=FAST, device="cpu")
-        sweep_job(features=str(store), alphas="0.25,0.5", seeds="0,1", params=FAST, workers="1", device="cpu")
-        train_job(features=str(store), variants="late", seeds="0,1", params=f"{FAST},alpha=0.9", device="cpu")
+            run_job("train", features=str(store), variants=variants, seeds="0,1", params=FAST, device="cpu")
+        run_job("sweep", features=str(store), alphas="0.25,0.5", seeds="0,1", params=FAST, workers="1", device="cpu")
+        run_job("train", features=str(store), variants="late", seeds="0,1", params=f"{FAST},alpha=0.9", device="cpu")
     for name, value in before.items():
         os.environ.pop(name, None)
         if value is not None:

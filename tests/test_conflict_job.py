@@ -11,10 +11,10 @@ from avfusion.analysis.conflict import cell_table, conflict_clips, oracle_accura
 from avfusion.analysis.variant_answers import align
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
-from avfusion.jobs.conflict import conflict_job
 from avfusion.scoring.predictions import Predictions
 from avfusion.scoring.tsv import write_course_tsv
 from avfusion.tracking.lookup import find_experiment, finished_runs, read_predictions, seed_runs
+from tests.edge import run_job
 from tests.stand_ins import draw_nothing
 from tests.study_runs import EXPERIMENT, study_runs
 
@@ -51,7 +51,7 @@ def artifact_names(run: Run, folder: str | None = None) -> set[str]:
 
 
 def test_files_give_tables_figures_and_one_run(files: dict[str, str], tmp_path: Path) -> None:
-    lines = conflict_job(**files, output="out")
+    lines = run_job("conflict", **files, output="out")
     audio, video, fused = answers(0), answers(1), answers(2)
     cells = pd.read_csv("out/cells.csv", index_col="cell")
     assert cells["clips"].sum() == 60
@@ -90,7 +90,7 @@ def test_the_folder_of_a_model_stands_for_its_file(
     draw_nothing(monkeypatch)
     (tmp_path / "sound").mkdir()
     Path(files["audio"]).rename(tmp_path / "sound" / "prediction.csv")
-    lines = conflict_job(audio="sound", video=files["video"], fused="none", output="none")
+    lines = run_job("conflict", audio="sound", video=files["video"], fused="none", output="none")
     assert "audio = sound/prediction.csv, video = in/video.tsv" in "\n".join(lines)
 
 
@@ -98,7 +98,7 @@ def test_without_an_output_only_mlflow_keeps_it(
     files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draw_nothing(monkeypatch)
-    lines = conflict_job(audio=files["audio"], video=files["video"], fused="none", output="none")
+    lines = run_job("conflict", audio=files["audio"], video=files["video"], fused="none", output="none")
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
     assert "rescues" not in "\n".join(lines) and lines[-1] == "files    MLflow, run conflict"
     assert "conflict/cells.csv" in artifact_names(last_run(), "conflict")
@@ -111,7 +111,7 @@ def test_runs_give_paths_of_the_conflict_clips(
     store = FeatureStore.open(study_runs(tmp_path_factory.getbasetemp() / "study"))
     newest = {run.variant: run for run in reversed(finished_runs(find_experiment(EXPERIMENT)[0], "variant"))}
     audio, video = newest["audio_only"], seed_runs(newest["video_only"])[1]
-    lines = conflict_job(audio=f"runs:/{audio.id}/model", video=video.id, fused="none", output=str(tmp_path))
+    lines = run_job("conflict", audio=f"runs:/{audio.id}/model", video=video.id, fused="none", output=str(tmp_path))
     assert f"audio = run audio_only ({audio.id[:8]}), first of 2 seeds, video = run video_only seed 1" in lines[1]
     first, second = align(read_predictions(seed_runs(audio)[0], "test"), read_predictions(video, "test"))
     clips = pd.read_csv(tmp_path / "conflict_clips.csv").set_index("id")
@@ -143,6 +143,6 @@ def test_runs_give_paths_of_the_conflict_clips(
 def test_mistakes_get_one_clear_line(files: dict[str, str], change: dict[str, str], message: str) -> None:
     write_course_tsv(Path("in/short.tsv"), answers(2, 50))
     with pytest.raises(UserError, match=message) as caught:
-        conflict_job(**{**files, "output": "none", **change})
+        run_job("conflict", **{**files, "output": "none", **change})
     assert "\n" not in str(caught.value)
     mlflow.end_run()

@@ -17,13 +17,12 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 import avfusion.training.many
-from avfusion.jobs.sweep import sweep_job
-from avfusion.jobs.train import train_job
 from avfusion.tracking.failures import RETRIES, TrackingError, bound_waiting, tracked
 from avfusion.tracking.runs import experiment_run, job_run
 from avfusion.tracking.session import connect
 from avfusion.training.experiment import train
 from avfusion.training.split_features import SplitFeatures
+from tests.edge import run_job
 from tests.stand_ins import draw_nothing, log_no_models, train_here
 from tests.stores import make_store
 from tests.test_entrypoints import call, mistake
@@ -61,11 +60,11 @@ def trainings(tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def train_(seeds: str = "0", variants: str = "audio_only,late", params: str = FAST) -> list[str]:
-    return train_job(features="store", variants=variants, seeds=seeds, params=params, device="cpu")
+    return run_job("train", features="store", variants=variants, seeds=seeds, params=params, device="cpu")
 
 
 def sweep(seeds: str = "0,1", alphas: str = "0.2,0.8") -> list[str]:
-    return sweep_job(features="store", alphas=alphas, seeds=seeds, params=FAST, workers="1", device="cpu")
+    return run_job("sweep", features="store", alphas=alphas, seeds=seeds, params=FAST, workers="1", device="cpu")
 
 
 def runs(kind: str) -> list[Run]:
@@ -228,7 +227,7 @@ def test_only_the_same_work_goes_on(trainings: Trainings, monkeypatch: pytest.Mo
         train_(variants="late")
     assert len(trainings.done) == 3
     make_store(Path("other"), separation=0.8, seed=1)
-    train_job(features="other", variants="late", seeds="0", params=FAST, device="cpu")
+    run_job("train", features="other", variants="late", seeds="0", params=FAST, device="cpu")
     assert len(trainings.done) == 4
     train_(variants="late")
     assert len(trainings.done) == 4 and folders() == []

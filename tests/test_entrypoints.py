@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from avfusion.datasets.scenes import render_scenes
+from tests.edge import parsed
 from tests.stores import make_store
 
 ROOT = Path(__file__).parents[1]
@@ -48,12 +49,59 @@ def test_a_manifest_without_a_needed_column(tmp_path: Path) -> None:
         (["--params", "alpha=2"], "alpha=2: expected a number in [0, 1]"),
         (["--seeds", "x"], "seeds=x: expected different whole numbers"),
         (["--embedder", "clip"], "unknown embedder 'clip'; choose from: demo, openl3"),
-        (["--device", "tpu"], "unknown device 'tpu'; choose from: auto, cpu, cuda"),
+        (["--device", "tpu"], "Invalid value for '--device': 'tpu' is not one of 'auto', 'cpu', 'cuda'."),
         (["--params", "nothing"], "params: cannot read 'nothing'"),
     ],
 )
 def test_main_checks_everything_before_it_reads_a_clip(arguments: list[str], message: str) -> None:
     assert message in mistake(call("main", "--data", "not/read", *arguments))
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "value"),
+    [
+        ("data", "none", None),
+        ("data", "clips.csv", Path("clips.csv")),
+        ("strict", "true", True),
+        ("strict", "false", False),
+        ("timeout", "1e3", 1000.0),
+        ("timeout", " 5 ", 5.0),
+        ("seeds", "2, +1,\N{FULLWIDTH DIGIT THREE}", (2, 1, 3)),
+        ("variants", "late, early,late,", ("late", "early")),
+        ("params", "none", {}),
+        ("params", "", {}),
+        ("params", " ", {}),
+        ("params", "alpha=0.25, hidden = 64", {"alpha": "0.25", "hidden": "64"}),
+        ("address", "none", None),
+    ],
+)
+def test_values_of_options(option: str, text: str, value: object) -> None:
+    assert parsed("main", **{option: text})[option] == value
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "text", "message"),
+    [
+        *(("tune", "workers", text, f"workers={text}: expected a whole number of at least 1")
+          for text in ("\N{SUPERSCRIPT TWO}", "1e3", "1.5", "0", "-1", "", " ", "two", "9" * 5000)),
+        *(("main", "seeds", text, f"seeds={text}: expected different whole numbers of at least 0 with commas")
+          for text in ("\N{SUPERSCRIPT TWO}", "", "-1", "1.5", "a", "0,0", "1,,2")),
+        *(("sweep", "alphas", text, f"alphas={text}: expected `study` or different numbers in [0, 1]")
+          for text in ("0.5,1.5", "x", "", "0.5,0.5", "nan")),
+        *(("main", "timeout", text, f"timeout={text}: expected seconds above 0") for text in ("", "nan", "inf", "0")),
+        *(("main", "strict", text, f"strict={text}: expected true or false") for text in ("", "TRUE", "1")),
+        *(("main", "params", text, "write name=value,name=value without spaces")
+          for text in ("alpha", "alpha=", "=0.5", "alpha=0.5,,hidden=3")),
+        ("main", "params", "alpha=0.1,alpha=0.2", "'alpha' is given twice"),
+        ("main", "variants", ",", "variants=,: expected names with commas"),
+        ("main", "data", " ", "data= : expected `none` or a path"),
+        ("tune", "study", "", "study=: expected `none` or text"),
+        ("main", "modalities", "so\nund", r"'so\nund' is not one of 'both', 'any'."),
+        ("main", "variant", "late", "No such option '--variant'"),
+    ],
+)  # fmt: skip
+def test_bad_values_get_one_line(name: str, option: str, text: str, message: str) -> None:
+    assert message in mistake(call(name, f"--{option}", text))
 
 
 def test_an_empty_store(tmp_path: Path) -> None:
@@ -121,7 +169,7 @@ def test_main_goes_from_clips_to_a_comparison(
 def test_help_answers_without_the_heavy_imports() -> None:
     code = (
         "import sys; from entrypoints.main import cli; cli(['--help'], standalone_mode=False);"
-        "sys.exit(any(name in sys.modules for name in ('torch', 'mlflow', 'numpy')))"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'mlflow', 'numpy', 'pandas', 'optuna')))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -9,8 +9,8 @@ from mlflow import MlflowClient
 
 from avfusion.errors import UserError
 from avfusion.jobs import extract as job
-from avfusion.jobs.extract import _room, extract_job
-from avfusion.jobs.main import main_job
+from avfusion.jobs.extract import _room
+from tests.edge import run_job
 from tests.fakes import load_fake
 from tests.media_files import make_clip
 
@@ -30,7 +30,7 @@ def data(tmp_path: Path, tracking_uri: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_partial_success_and_strict(data: Path) -> None:
-    lines = extract_job(data=str(data), **OPTIONS)
+    lines = run_job("extract", data=str(data), **OPTIONS)
     assert "2 clips, failed_clips=1" in lines[1]
     store = Path(lines[0].split()[1])
     client = MlflowClient()
@@ -39,8 +39,8 @@ def test_partial_success_and_strict(data: Path) -> None:
     run = client.search_runs([experiment.experiment_id], max_results=1)[0]
     assert (run.info.status, run.data.tags["failed_clips"], run.data.metrics["failed_clips"]) == ("FINISHED", "1", 1)
     with pytest.raises(UserError, match="1 of 3 clips failed"):
-        extract_job(data=str(data), strict="true", **OPTIONS)
-    assert extract_job(data=str(data), modalities="any", **OPTIONS)[1].endswith("3 clips, failed_clips=0")
+        run_job("extract", data=str(data), strict="true", **OPTIONS)
+    assert run_job("extract", data=str(data), modalities="any", **OPTIONS)[1].endswith("3 clips, failed_clips=0")
     assert json.loads((store / "store.json").read_text())["provenance"]["parameters"]["modalities"] == "both"
 
 
@@ -50,15 +50,15 @@ def test_paths_outside(data: Path) -> None:
     Path("other").mkdir()
     Path("other/clips.csv").write_text(text)
     with pytest.raises(UserError, match="leads out of the data folder"):
-        extract_job(data="other/clips.csv", **OPTIONS)
-    lines = extract_job(data="other/clips.csv", allow_outside="true", modalities="any", **OPTIONS)
+        run_job("extract", data="other/clips.csv", **OPTIONS)
+    lines = run_job("extract", data="other/clips.csv", allow_outside="true", modalities="any", **OPTIONS)
     assert lines[1].endswith("1 clips, failed_clips=2")
 
 
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("modalities", "sound", "unknown modalities 'sound'; choose from: any, both"),
+        ("modalities", "sound", "'--modalities': 'sound' is not one of 'both', 'any'"),
         ("strict", "yes", "strict=yes: expected true or false"),
         ("allow_outside", "1", "allow_outside=1: expected true or false"),
         ("timeout", "soon", "timeout=soon: expected seconds above 0"),
@@ -69,13 +69,13 @@ def test_paths_outside(data: Path) -> None:
 )
 def test_mistakes_in_options(data: Path, name: str, value: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        extract_job(**{"data": str(data), **OPTIONS, name: value})
+        run_job("extract", **{"data": str(data), **OPTIONS, name: value})
     assert not Path("runs").exists()
 
 
 def test_main_refuses_what_cannot_be_split_before_it_reads_a_clip(data: Path) -> None:
     with pytest.raises(UserError, match=r"class 'a' has . locations?; splitting it .* takes at least 3"):
-        main_job(data=str(data), variants="audio_only", seeds="0", params="none", **OPTIONS)
+        run_job("main", data=str(data), variants="audio_only", seeds="0", params="none", **OPTIONS)
     assert not Path("runs").exists()
 
 

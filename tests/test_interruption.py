@@ -21,9 +21,9 @@ JOB = """
 import sys
 from pathlib import Path
 from threading import Event
-from entrypoints.command import command
+from entrypoints import command
 
-def job():
+def job(**options):
     Path("ready").touch()
     try:
         while not Path("done").exists():
@@ -36,21 +36,23 @@ def job():
         raise
     return ["done"]
 
-command("job", [], lambda: job, again="and so on")()
+command.load_job = lambda name: job
+command.command("report")()
 """
 
 CREW = """
 from multiprocessing import get_context
 from pathlib import Path
-from entrypoints.command import command
+from entrypoints import command
 from tests.at_work import stay
 
-def job():
+def job(**options):
     from avfusion.system.processes import spread
     return list(spread(stay, [Path("at-1"), Path("at-2")], 2, get_context("forkserver")))
 
 if __name__ == "__main__":
-    command("crew", [], lambda: job, again="and so on")()
+    command.load_job = lambda name: job
+    command.command("report")()
 """
 
 STARTER = """
@@ -84,7 +86,7 @@ def test_the_first_signal_interrupts_and_later_ones_leave_the_clean_up_alone(tmp
         for later in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             process.send_signal(later)
         (tmp_path / "go on").touch()
-        assert process.communicate(timeout=300)[1] == "stopped; and so on\n"
+        assert process.communicate(timeout=300)[1] == "stopped; the same command begins anew\n"
         assert process.returncode == 128 + number and (tmp_path / "clean").exists()
 
 
@@ -120,7 +122,7 @@ def test_ctrl_c_in_the_terminal_while_processes_work(tmp_path: Path) -> None:
     with started([sys.executable, "-c", CREW], tmp_path) as process:
         wait_until(lambda: len(list(tmp_path.glob("at-*"))) == 2)
         os.killpg(process.pid, signal.SIGINT)
-        assert process.communicate(timeout=300)[1] == "stopped; and so on\n"
+        assert process.communicate(timeout=300)[1] == "stopped; the same command begins anew\n"
         assert process.returncode == 130
         wait_until(lambda: not in_session(process.pid))
 

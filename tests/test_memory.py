@@ -42,7 +42,7 @@ def test_media(tmp_path: Path) -> None:
     line = make_clip(tmp_path, "good", seconds=2)
     bombs = [Query(path.name, path, path) for path in write_media(tmp_path)]
     provenance = load_embedder("demo", device="cpu").provenance
-    with Extractor(provenance, weights="none", device="cpu", workers=1, timeout=60) as extractor:
+    with Extractor(provenance, weights=None, device="cpu", workers=1, timeout=60) as extractor:
         (worker,) = extractor._pool._workers
         process = worker.process.pid
         baseline = memory(process, "VmRSS")

@@ -31,11 +31,7 @@ from avfusion.features.parts import Part, write_part
 from avfusion.features.writer import writing
 from avfusion.figures import clip_timeline, confusion_heatmap
 from avfusion.figures.style import PlainFigure
-from avfusion.jobs.compare import compare_job
-from avfusion.jobs.conflict import conflict_job
-from avfusion.jobs.predict import Options, Prediction
-from avfusion.jobs.report import report_job
-from avfusion.jobs.train import train_job
+from avfusion.jobs.predict import Prediction
 from avfusion.serving.queries import Query
 from avfusion.system.names import check_name, escaped, file_names, markdown, metric_name
 from avfusion.tracking.lookup import (
@@ -47,6 +43,7 @@ from avfusion.tracking.lookup import (
 )
 from avfusion.tracking.models import fetch_model
 from avfusion.training.classifier import SceneClassifier
+from tests.edge import run_job
 
 EXPERIMENT = "any names"
 CLASSES = (
@@ -118,7 +115,7 @@ def study(tracking_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     MlflowClient().create_experiment(EXPERIMENT, artifact_location=(folder / "artifacts").as_uri())
     before = os.environ.get("MLFLOW_EXPERIMENT_NAME")
     os.environ["MLFLOW_EXPERIMENT_NAME"] = EXPERIMENT
-    train_job(
+    run_job("train",
         features=str(store.path), variants="audio_only,video_only,late", seeds="0", params="epochs=1", device="cpu",
         register="true",
     )  # fmt: skip
@@ -189,11 +186,7 @@ def test_predict_answers_in_one_form(study: Study, tmp_path: Path) -> None:
     """With a timeline for each clip, of its own."""
     classifier = SceneClassifier.load(fetch_model(f"runs:/{study.runs['late'].id}/model", tmp_path / "model"))
     names = [f"{ODD}.mp4", f"a/{ODD}.mp4", "A.mp4", "a.mp4", "a-2.mp4", "n" * 400, "..", "\N{BUS}"]
-    options = Options.parse(
-        model="m", embedder="none", weights="none", device="cpu", workers="1", timeout="9", timeline="0",
-        output=str(tmp_path),
-    )  # fmt: skip
-    prediction = Prediction(classifier, [Query(name, None, None) for name in names], options)
+    prediction = Prediction(classifier, [Query(name, None, None) for name in names], tmp_path, 0.0)
     prediction.run(StoredParts(study.store))  # type: ignore[arg-type]
     columns = [f"probability/{name}" for name in study.store.classes]
     table = pd.read_csv(tmp_path / "predictions.csv", keep_default_na=False)
@@ -210,13 +203,13 @@ def test_predict_answers_in_one_form(study: Study, tmp_path: Path) -> None:
 def test_report_compare_and_conflict(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for made in (pair_table, score_table):
         monkeypatch.setattr(f"avfusion.jobs.compare.{made.__name__}", partial(made, draws=20))
-    report_job(experiment=EXPERIMENT, predictions="none", output=str(tmp_path / "report"))
-    compare_job(
+    run_job("report", experiment=EXPERIMENT, predictions="none", output=str(tmp_path / "report"))
+    run_job("compare",
         experiment=EXPERIMENT, filter="none", runs="none", predictions="none", locations="none", shifts="none",
         cities="none", output=str(tmp_path / "compare"), device="cpu",
     )  # fmt: skip
     audio, video, late = (study.runs[name].id for name in ("audio_only", "video_only", "late"))
-    conflict_job(audio=audio, video=video, fused=late, output=str(tmp_path / "conflict"))
+    run_job("conflict", audio=audio, video=video, fused=late, output=str(tmp_path / "conflict"))
     page, text = ((tmp_path / "report" / name).read_text(encoding="utf-8") for name in ("report.html", "report.md"))
     for name in CLASSES:
         assert f">{escape(name)}</td>" in page

@@ -18,9 +18,8 @@ from avfusion.extraction import clip_features
 from avfusion.features import FeatureStore
 from avfusion.features.parts import write_part
 from avfusion.features.writer import writing
-from avfusion.jobs.predict import predict_job
-from avfusion.jobs.train import train_job
 from avfusion.tracking.models import promote, register
+from tests.edge import run_job
 from tests.media_files import tone, write_sound, write_video
 from tests.stores import make_store
 
@@ -68,7 +67,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fusion(tracking_uri: str, clips: Path) -> Run:
     """A registered late fusion with companions; it is the champion."""
     store = extract_here(clips, clips.parent / "store")
-    train_job(
+    run_job("train",
         features=str(store.path), variants="late,video_only,audio_only", seeds="0",
         params="epochs=15,learning_rate=0.01", device="cpu", register="true",
     )  # fmt: skip
@@ -83,7 +82,7 @@ def fusion(tracking_uri: str, clips: Path) -> Run:
 
 def predict(output: Path, **given: str) -> tuple[list[str], pd.DataFrame]:
     options = {"model": "models:/avfusion@champion", **DEFAULTS, "output": str(output), **given}
-    lines = predict_job(**options)
+    lines = run_job("predict", **options)
     return lines, pd.read_csv(output / "predictions.csv", keep_default_na=False)
 
 
@@ -164,12 +163,12 @@ def test_no_name_ends_a_batch(fusion: Run, clips: Path, tmp_path: Path) -> None:
         ({"model": "0123456789abcdef" * 2}, "model=runs:/0123456789abcdef0123456789abcdef/model: not found in sqlite"),
         ({"model": "."}, "model=.: there is no classifier of avfusion in it"),
         ({"embedder": "openl3"}, r"embedder=openl3: the model's features were made by demo \(weights"),
-        ({"workers": "0"}, "workers=0: expected a whole number above 0"),
-        ({"workers": "1.5"}, "workers=1.5: expected a whole number above 0"),
-        ({"timeline": "x"}, "timeline=x: expected seconds, or none, of at least 0"),
+        ({"workers": "0"}, "workers=0: expected a whole number of at least 1"),
+        ({"workers": "1.5"}, "workers=1.5: expected a whole number of at least 1"),
+        ({"timeline": "x"}, "timeline=x: expected `none` or seconds of at least 0"),
         ({"timeout": "-1"}, "timeout=-1: expected seconds above 0"),
         ({"clip": "none"}, "no clip given"),
-        ({"device": "tpu"}, "unknown device 'tpu'"),
+        ({"device": "tpu"}, "'--device': 'tpu' is not one of"),
     ],
 )
 def test_mistakes_get_one_clear_line(
@@ -191,7 +190,7 @@ def test_one_clip_that_cannot_be_used_is_a_mistake(fusion: Run, tmp_path: Path) 
 def test_several_seeds_leave_the_model_of_the_best(tracking_uri: str, tmp_path: Path) -> None:
     make_store(tmp_path / "store")
     given = {"features": str(tmp_path / "store"), "variants": "audio_only,late", "params": "epochs=2", "device": "cpu"}
-    train_job(**given, seeds="0,1")
+    run_job("train", **given, seeds="0,1")
     experiment = MlflowClient().get_experiment_by_name("avfusion")
     assert experiment is not None
     query = "tags.`avfusion.kind` = 'variant' and tags.variant = 'late'"

@@ -18,12 +18,13 @@ from avfusion.datasets.scenes import render_scenes
 from avfusion.embedders import load_embedder
 from avfusion.errors import UserError
 from avfusion.jobs.extract import DEMO_SEED
-from avfusion.jobs.pretrain import SCENES, pretrain_job
+from avfusion.jobs.pretrain import SCENES
 from avfusion.l3.avc import AVCNetwork, avc_accuracy, avc_loss
 from avfusion.l3.presets import WINDOW, preset_config
 from avfusion.pretraining import learning
 from avfusion.pretraining.learning import CHECKPOINT, Learner, Plan, split_locations
 from avfusion.pretraining.material import PICTURES, Entry, Material, prepare
+from tests.edge import run_job
 from tests.kills import FRESH
 
 CONFIG = preset_config("demo")
@@ -151,7 +152,9 @@ def test_material_is_what_was_decoded_and_is_made_once(scenes: Dataset, tmp_path
 
 
 def test_the_job_leaves_weights_that_extraction_takes(tracking_uri: str, scenes: Dataset, tmp_path: Path) -> None:
-    lines = pretrain_job(data=str(scenes.root), output=str(tmp_path), preset="demo", steps="2", seed="3", device="cpu")
+    lines = run_job(
+        "pretrain", data=str(scenes.root), output=str(tmp_path), preset="demo", steps="2", seed="3", device="cpu"
+    )
     card = json.loads((tmp_path / "weights.json").read_text())
     assert card["synthetic"] and card["steps"] == 2 and card["seed"] == 3
     assert card["clips"] + card["held_out_clips"] == 20
@@ -180,4 +183,4 @@ def test_the_shipped_weights_are_those_of_their_card() -> None:
 def test_bad_numbers(name: str, value: str) -> None:
     given = {"data": "none", "output": "none", "preset": "demo", "steps": "1", "seed": "0", "device": "cpu"}
     with pytest.raises(UserError, match=f"{name}={value}: expected a whole number"):
-        pretrain_job(**{**given, name: value})
+        run_job("pretrain", **{**given, name: value})

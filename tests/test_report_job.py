@@ -8,13 +8,13 @@ from mlflow import MlflowClient
 
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
-from avfusion.jobs.report import report_job
 from avfusion.report.data_section import data_section
 from avfusion.report.document import Table
 from avfusion.report.gathering import material_of_experiment
 from avfusion.report.material import Material
 from avfusion.scoring.metrics import accuracy
 from avfusion.tracking.lookup import LoggedRun, find_experiment, finished_runs, read_predictions, read_table, seed_runs
+from tests.edge import run_job
 from tests.stand_ins import draw_nothing
 from tests.study_runs import EXPERIMENT, study_runs
 
@@ -71,7 +71,7 @@ def test_the_sweep_comes_from_its_own_run(made: Material) -> None:
 
 def test_the_job_writes_and_logs_the_page(made: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     draw_nothing(monkeypatch)
-    lines = report_job(experiment=EXPERIMENT, predictions="none", output=str(tmp_path / "report"))
+    lines = run_job("report", experiment=EXPERIMENT, predictions="none", output=str(tmp_path / "report"))
     assert f"report   {tmp_path / 'report' / 'report.html'}" in lines
     text = "\n".join(lines)
     assert "published 0.809, 0.535, reference only" in text
@@ -100,7 +100,7 @@ def test_mistakes_get_one_clear_line(store: FeatureStore, experiment: str, predi
     if experiment == "empty":
         MlflowClient().create_experiment("empty")
     with pytest.raises(UserError, match=message) as caught:
-        report_job(experiment=experiment, predictions=predictions, output="none")
+        run_job("report", experiment=experiment, predictions=predictions, output="none")
     assert "\n" not in str(caught.value)
 
 

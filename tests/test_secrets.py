@@ -53,18 +53,20 @@ def test_other_text_stays_as_it_is(harmless: str) -> None:
     refuse_secret("data", harmless)
 
 
-def test_lines_errors_and_logs_of_a_command_are_shown_so(caplog: pytest.LogCaptureFixture) -> None:
+def test_lines_errors_and_logs_of_a_command_are_shown_so(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     logging.getLogger().handlers[:], before = [], logging.getLogger().handlers[:]
 
-    def job(data: str) -> list[str]:
+    def job(**options: object) -> list[str]:
         logging.getLogger("avfusion.x").warning("log \x1b[2J http://u:s3cr3t@h")
-        if data == "bad":
+        if options["data"] == Path("bad"):
             raise UserError("clip '\x1b[2J\udce9' at s3://u:s3cr3t@b")
         return ["clip \x1b]0;title\x07", "at s3://u:s3cr3t@b"]
 
-    job_command = command("any", ["data"], lambda: job, again="")
+    monkeypatch.setattr("entrypoints.command.load_job", lambda name: job)
     try:
-        good, bad = (CliRunner().invoke(job_command, ["--data", data]) for data in ("good", "bad"))
+        good, bad = (CliRunner().invoke(command("extract"), ["--data", data]) for data in ("good", "bad"))
     finally:
         logging.getLogger().handlers[:] = before
     assert good.output == "log \\x1b[2J http://u:***@h\nclip \\x1b]0;title\\x07\nat s3://u:***@b\n"
@@ -74,8 +76,7 @@ def test_lines_errors_and_logs_of_a_command_are_shown_so(caplog: pytest.LogCaptu
 def test_a_secret_in_an_option_is_refused_and_the_run_that_shows_it_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """As `mlflow run -P storage=...` starts it: MLflow has logged the parameter before our code starts."""
     monkeypatch.setenv("MLFLOW_RUN_ID", "0123abcd")
-    tune = command("tune", ["storage"], lambda: pytest.fail, again="")
-    done = CliRunner().invoke(tune, ["--storage", "postgresql://a:s3cr3t@h/d"])
+    done = CliRunner().invoke(command("tune"), ["--storage", "postgresql://a:s3cr3t@h/d"])
     assert done.exit_code == 2 and "s3cr3t" not in done.output and len(done.output.splitlines()) == 1
     assert "PGPASSFILE" in done.output and "mlflow gc --run-ids 0123abcd" in done.output
 

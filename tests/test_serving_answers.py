@@ -205,10 +205,10 @@ def test_a_model_carries_weights_that_the_package_has_not(tmp_path: Path, caplog
     file.unlink()
     (tmp_path / WEIGHTS).unlink()
     save_embedder({**features, "weights_files": mine["weights_files"]}, tmp_path)
-    assert carried_weights(tmp_path) == "none"
+    assert carried_weights(tmp_path) is None
     assert "does not carry the weights of demo" in caplog.text
     save_embedder({"embedder": DEMO}, tmp_path)
-    assert carried_weights(tmp_path) == "none"
+    assert carried_weights(tmp_path) is None
 
 
 def test_clips_to_parts_in_a_process(tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_clips_to_parts_in_a_process(tmp_path: Path) -> None:
         Query("black", tmp_path / "both.wav", tmp_path / "black.avi"),
         Query("text", tmp_path / "text.mp4", tmp_path / "text.mp4"),
     ]
-    options = {"weights": "none", "device": "cpu", "timeout": 60.0}
+    options = {"weights": None, "device": "cpu", "timeout": 60.0}
     with Extractor(DEMO, workers=1, **options) as extractor:  # type: ignore[arg-type]
         first = dict(extractor.parts(queries, ("audio", "video")))
         (again,) = [part for _, part in extractor.parts([both], ("audio",))]
@@ -242,7 +242,7 @@ def test_clips_to_parts_in_a_process(tmp_path: Path) -> None:
 
 def test_an_embedder_that_cannot_be_had_is_said_and_the_next_caller_need_not_wait() -> None:
     embedder = {**DEMO, "hop": -1.0}
-    shared = SharedExtractors(1, queue=1, patience=5.0, embedder=embedder, weights="none", device="cpu", timeout=5.0)
+    shared = SharedExtractors(1, queue=1, patience=5.0, embedder=embedder, weights=None, device="cpu", timeout=5.0)
     with pytest.raises(UserError, match=r"hop=-1.0; expected seconds above 0"), shared.one():
         pass
     assert shared.free == 1

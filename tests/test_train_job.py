@@ -16,13 +16,10 @@ from mlflow.exceptions import MlflowException
 from avfusion.errors import UserError
 from avfusion.fusion.late import LateFusion
 from avfusion.fusion.lstm import LSTM
-from avfusion.jobs.export import export_job
-from avfusion.jobs.main import main_job
-from avfusion.jobs.sweep import sweep_job
-from avfusion.jobs.train import parse_seeds, train_job
 from avfusion.scoring.metrics import evaluate
 from avfusion.scoring.tsv import read_course_tsv
-from avfusion.training.alpha_sweep import STUDY_ALPHAS, VALIDATION_COLUMNS, choose_alpha, parse_alphas
+from avfusion.training.alpha_sweep import STUDY_ALPHAS, VALIDATION_COLUMNS, choose_alpha
+from tests.edge import run_job
 from tests.processors import without_bf16
 from tests.stores import CLASSES, make_store
 
@@ -49,7 +46,7 @@ def artifact(run: Run, name: str) -> Path:
 def trained(tracking_uri: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], list[Run]]:
     store = tmp_path_factory.mktemp("train") / "store"
     make_store(store, seed=1)
-    lines = train_job(features=str(store), variants="audio_only,late", seeds="0", params=FAST, device="cpu")
+    lines = run_job("train", features=str(store), variants="audio_only,late", seeds="0", params=FAST, device="cpu")
     return store, lines, runs("variant", store)
 
 
@@ -88,7 +85,7 @@ def test_bf16_where_it_is_slow_is_told(
 ) -> None:
     monkeypatch.setattr("avfusion.system.device.cpu_has_amx", lambda: hardware)
     given = "epochs=1,batch_size=16,precision=bf16"
-    train_job(features=str(trained[0]), variants="late", seeds="0", params=given, device="cpu")
+    run_job("train", features=str(trained[0]), variants="late", seeds="0", params=given, device="cpu")
     assert ("this hardware does not multiply bf16" in caplog.text) is not hardware
 
 
@@ -103,9 +100,10 @@ def test_bf16_that_the_machine_lacks_is_told_before_any_work(
         "use precision=float32"
     )
     with pytest.raises(UserError, match=f"^{message}$"):
-        train_job(features=str(trained[0]), **given)
+        run_job("train", features=str(trained[0]), **given)
     with pytest.raises(UserError, match=message):
-        main_job(
+        run_job(
+            "main",
             data=str(tmp_path / "unread.csv"),
             embedder="demo",
             weights="none",
@@ -119,8 +117,14 @@ def test_bf16_that_the_machine_lacks_is_told_before_any_work(
 def test_sweeping_in_bf16_is_tried_first(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
     without_bf16(monkeypatch, LateFusion)
     with pytest.raises(UserError, match="this processor cannot train late in bf16"):
-        sweep_job(
-            features=str(trained[0]), alphas="0.2,0.8", seeds="0", params="precision=bf16", workers="1", device="cpu"
+        run_job(
+            "sweep",
+            features=str(trained[0]),
+            alphas="0.2,0.8",
+            seeds="0",
+            params="precision=bf16",
+            workers="1",
+            device="cpu",
         )
 
 
@@ -198,7 +202,7 @@ def test_the_logged_model_refuses_what_it_cannot_use(
 
 def test_several_seeds_are_nested_and_averaged(tracking_uri: str, tmp_path: Path) -> None:
     make_store(tmp_path / "store", seed=2)
-    train_job(features=str(tmp_path / "store"), variants="early", seeds="3,4", params=FAST, device="cpu")
+    run_job("train", features=str(tmp_path / "store"), variants="early", seeds="3,4", params=FAST, device="cpu")
     (parent,), seeds = runs("variant", tmp_path / "store"), runs("seed", tmp_path / "store")
     assert [run.data.tags["mlflow.parentRunId"] for run in seeds] == [parent.info.run_id] * 2
     values = [run.data.metrics["test/log_loss"] for run in seeds]
@@ -208,8 +212,8 @@ def test_several_seeds_are_nested_and_averaged(tracking_uri: str, tmp_path: Path
 
 def test_a_sweep_trains_each_alpha_and_chooses_on_validation(tracking_uri: str, tmp_path: Path) -> None:
     make_store(tmp_path / "store", seed=3)
-    lines = sweep_job(
-        features=str(tmp_path / "store"), alphas="0.2,0.8", seeds="0,1", params=FAST, workers="2", device="cpu"
+    lines = run_job(
+        "sweep", features=str(tmp_path / "store"), alphas="0.2,0.8", seeds="0,1", params=FAST, workers="2", device="cpu"
     )
     (sweep,) = runs("sweep", tmp_path / "store")
     table = json.loads(artifact(sweep, "sweep.json").read_text())
@@ -219,8 +223,8 @@ def test_a_sweep_trains_each_alpha_and_chooses_on_validation(tracking_uri: str, 
     assert sweep.data.tags["best_alpha"] == f"{best:g}"
     assert f"best alpha by validation accuracy: {best:g}" in "\n".join(lines)
     assert artifact(sweep, "figures/alpha.png").is_file() and artifact(sweep, "figures/confusion.png").is_file()
-    single = train_job(
-        features=str(tmp_path / "store"), variants="late", seeds="0", params=f"{FAST},alpha=0.2", device="cpu"
+    single = run_job(
+        "train", features=str(tmp_path / "store"), variants="late", seeds="0", params=f"{FAST},alpha=0.2", device="cpu"
     )
     assert single
     (late,) = runs("variant", tmp_path / "store")
@@ -244,7 +248,6 @@ def test_alpha_is_chosen_from_validation_alone() -> None:
 def test_the_study_alphas() -> None:
     assert len(STUDY_ALPHAS) == 17
     np.testing.assert_allclose(STUDY_ALPHAS, np.arange(10, 91, 5) / 100)
-    assert parse_alphas("0.5,0.1") == (0.1, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -256,36 +259,23 @@ def test_the_study_alphas() -> None:
         ({"params": "alpha=1.5"}, r"alpha=1.5: expected a number in \[0, 1\]"),
         ({"params": "alfa=0.5"}, "unknown hyperparameter 'alfa'; choose from: alpha, batch_size"),
         ({"seeds": "0,0"}, "seeds=0,0: expected different whole numbers"),
-        ({"device": "tpu"}, "unknown device 'tpu'; choose from: auto, cpu, cuda"),
+        ({"device": "tpu"}, "'--device': 'tpu' is not one of 'auto', 'cpu', 'cuda'"),
     ],
 )
 def test_mistakes_get_one_clear_line(tmp_path: Path, changes: dict[str, str], message: str) -> None:
     make_store(tmp_path / "store")
     given = {"features": str(tmp_path / "store"), "variants": "late", "seeds": "0", "params": "none", "device": "cpu"}
     with pytest.raises(UserError, match=message) as caught:
-        train_job(**{**given, **changes})
+        run_job("train", **{**given, **changes})
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("alphas", ["0.5,1.5", "x", "", "0.5,0.5", "nan"])
-def test_bad_alphas(alphas: str) -> None:
-    with pytest.raises(UserError, match="expected `study` or different numbers"):
-        parse_alphas(alphas)
-
-
-def test_seeds() -> None:
-    assert parse_seeds("0,1,2") == [0, 1, 2]
-    for text in ("", "-1", "1.5", "a"):
-        with pytest.raises(UserError, match="expected different whole numbers"):
-            parse_seeds(text)
 
 
 @pytest.mark.parametrize(
     "job",
     [
-        lambda **given: train_job(**given, variants="late", seeds="0", params=FAST, device="cpu"),
-        lambda **given: sweep_job(**given, alphas="0.5", seeds="0", params=FAST, workers="1", device="cpu"),
-        lambda **given: export_job(**given, output="exported"),
+        lambda **given: run_job("train", **given, variants="late", seeds="0", params=FAST, device="cpu"),
+        lambda **given: run_job("sweep", **given, alphas="0.5", seeds="0", params=FAST, workers="1", device="cpu"),
+        lambda **given: run_job("export", **given, output="exported"),
     ],
     ids=["train", "sweep", "export"],
 )

@@ -22,7 +22,6 @@ from avfusion.features import FeatureStore
 from avfusion.fusion import variants
 from avfusion.fusion.late import LateFusion
 from avfusion.jobs import tune
-from avfusion.jobs.tune import tune_job
 from avfusion.system.presence import Mark, gone
 from avfusion.tracking.lookup import finished_runs, read_predictions, seed_runs
 from avfusion.tracking.models import load_classifier
@@ -34,6 +33,7 @@ from avfusion.tuning.pool import Pool
 from avfusion.tuning.storage import open_storage, resolve_storage
 from avfusion.tuning.study import RUN, WORKER, n_done
 from avfusion.tuning.worker import Ended
+from tests.edge import run_job
 from tests.postgres import postgres_server, programs
 from tests.processors import without_bf16
 from tests.stand_ins import draw_nothing, log_no_models, train_here
@@ -80,7 +80,7 @@ def run_tune(store: Path, **changes: str) -> list[str]:
         "sampler": "tpe", "pruner": "median", "space": FAST, "storage": "none", "study": "none", "retrain": "0,1",
         "device": "cpu",
     }  # fmt: skip
-    return tune_job(**{**settings, **changes})
+    return run_job("tune", **{**settings, **changes})
 
 
 def study_of(storage: str, name: str) -> Study:
@@ -372,14 +372,14 @@ def test_training_that_diverges_is_a_failed_trial(tmp_path: Path, storage: str) 
         ({"variant": "latte"}, "unknown variant 'latte'; choose from: all, audio_only"),
         ({"trials": "0"}, "trials=0: expected a whole number of at least 1"),
         ({"workers": "two"}, "workers=two: expected a whole number of at least 1"),
-        ({"metric": "loss"}, "unknown metric 'loss'; choose from: accuracy, log_loss"),
-        ({"sampler": "cma"}, "unknown sampler 'cma'; choose from: gp, grid, random, tpe"),
-        ({"pruner": "sha"}, "unknown pruner 'sha'; choose from: median, none"),
+        ({"metric": "loss"}, "'--metric': 'loss' is not one of 'log_loss', 'accuracy'"),
+        ({"sampler": "cma"}, "'--sampler': 'cma' is not one of 'tpe', 'gp', 'random', 'grid'"),
+        ({"pruner": "sha"}, "'--pruner': 'sha' is not one of 'median', 'none'"),
         ({"space": "alfa=0.1:0.2"}, "space: unknown hyperparameter 'alfa'; choose from: alpha, batch_size"),
         ({"space": "alpha=0.6:0.2"}, "space: alpha=0.6:0.2: an empty range"),
         ({"space": "alpha"}, "space: cannot read 'alpha'; write name=value"),
         ({"retrain": "x"}, "retrain=x: expected different whole numbers"),
-        ({"device": "tpu"}, "unknown device 'tpu'"),
+        ({"device": "tpu"}, "'--device': 'tpu' is not one of"),
         ({"promote": "1"}, "promote=1: expected true or false"),
         ({"storage": "mysql://host/db"}, "unknown kind of storage; expected none, the path of a journal file"),
         ({"storage": "postgresql://user@127.0.0.1:1/db"}, "does not answer"),

@@ -10,12 +10,17 @@ from optuna.trial import create_trial
 
 from avfusion.errors import UserError
 from avfusion.fusion import FusionNetwork, variants
-from avfusion.fusion.hyperparameters import parse_params
 from avfusion.tuning.sampling import SAMPLERS, NamedSeeds, make_pruner
 from avfusion.tuning.space import Choices, Range, make_space
 from avfusion.tuning.storage import open_storage
+from tests.edge import parsed
 
 LATE = variants()["late"]
+
+
+def overrides(text: str) -> dict[str, str]:
+    """`text` as `tune` reads its option `space`."""
+    return dict(parsed("tune", features="store", space=text)["space"])
 
 
 @pytest.mark.parametrize("variant", variants().values(), ids=lambda variant: variant.id)
@@ -30,7 +35,7 @@ def test_the_first_point_is_the_study_itself(variant: type[FusionNetwork]) -> No
 
 def test_ranges_choices_and_fixed_values() -> None:
     given = "alpha=0.2:0.4,hidden=128|256,dropout=0.3,embedding=32:64,learning_rate=1e-4:1e-2,output_relu=true|false"
-    space = make_space(LATE, parse_params(given, "space"))
+    space = make_space(LATE, overrides(given))
     assert space.distributions["alpha"] == FloatDistribution(0.2, 0.4)
     assert space.distributions["learning_rate"] == FloatDistribution(1e-4, 1e-2, log=True)
     assert space.distributions["hidden"] == CategoricalDistribution((128, 256))
@@ -44,9 +49,9 @@ def test_ranges_choices_and_fixed_values() -> None:
 
 def test_the_digest_is_fixed_by_the_space() -> None:
     texts = ("none", "alpha=0.2:0.4", "alpha=0.2:0.5", "alpha=0.2|0.4", "alpha=0.3", "epochs=5")
-    digests = [make_space(LATE, parse_params(text)).digest for text in texts]
+    digests = [make_space(LATE, overrides(text)).digest for text in texts]
     assert len(set(digests)) == len(texts)
-    assert digests == [make_space(LATE, parse_params(text)).digest for text in texts]
+    assert digests == [make_space(LATE, overrides(text)).digest for text in texts]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +71,7 @@ def test_the_digest_is_fixed_by_the_space() -> None:
 )
 def test_illegal_overrides(text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        make_space(LATE, parse_params(text, "space"))
+        make_space(LATE, overrides(text))
 
 
 def test_something_must_be_left_to_search() -> None:
@@ -81,7 +86,7 @@ def test_grids() -> None:
     assert Range(1, 3, whole=True).grid == (1, 2, 3)
     assert Choices(("a", "b")).grid == ("a", "b")
     fixed = "learning_rate=0.001,weight_decay=0,batch_size=64,embedding=64,output_hidden=64,dropout=0.1"
-    space = make_space(LATE, parse_params(f"{fixed},alpha=0.2|0.4,hidden=8|16|32"))
+    space = make_space(LATE, overrides(f"{fixed},alpha=0.2|0.4,hidden=8|16|32"))
     points = space.grid(100, seed=1)
     assert len(points) == space.grid_size == 6
     assert {(point["alpha"], point["hidden"]) for point in points} == {(a, h) for a in (0.2, 0.4) for h in (8, 16, 32)}

@@ -254,7 +254,7 @@ def test_later_stages_report_at_the_same_steps_in_every_trial(tmp_path: Path) ->
 
 def test_storages_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert resolve_storage("none") == str(tmp_path / "runs/tuning/studies.log")
+    assert resolve_storage(None) == str(tmp_path / "runs/tuning/studies.log")
     assert resolve_storage("journal:a.log") == resolve_storage("a.log") == str(tmp_path / "a.log")
     assert resolve_storage("sqlite:///a.db") == f"sqlite:///{tmp_path / 'a.db'}"
     assert resolve_storage("postgresql://user@host/db") == "postgresql+psycopg://user@host/db"

@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from avfusion.analysis.variant_answers import align, on_clips
 from avfusion.errors import UserError, unknown
 from avfusion.scoring.metrics import evaluate
 from avfusion.scoring.predictions import Predictions
@@ -19,17 +20,18 @@ LEFT_OUT = "none"
 """Name of the split of clips that a training must not see."""
 
 
-def choose_cities(names: str, cities: Mapping[str, str] | None) -> list[str]:
-    """`all`, `none`, or names with commas, of the test clips' cities; `UserError` if they are not known."""
-    if names == "none":
-        return []
+def choose_cities(names: tuple[str, ...], cities: Mapping[str, str] | None) -> list[str]:
+    """The cities of these names, or every one for `all` alone; `UserError` for a name that no test clip's city has.
+
+    `cities` is by test clip; None where they are not known.
+    """
     if cities is None:
         raise UserError(
-            f"cities={names}: the cities of the clips are not known; name the clips scene-city-location-segment, or "
-            "give locations=FILE with a column city, or leave cities out"
+            f"cities={','.join(names)}: the cities of the clips are not known; name the clips "
+            "scene-city-location-segment, or give locations=FILE with a column city, or leave cities out"
         )
     known = sorted(set(cities.values()))
-    chosen = known if names == "all" else list(dict.fromkeys(name.strip() for name in names.split(",")))
+    chosen = known if names == ("all",) else list(names)
     for name in chosen:
         if name not in known:
             raise unknown("city", name, [*known, "all", "none"])
@@ -69,10 +71,8 @@ def held_out(
     pairs = list(product(splits.items(), trainings.items()))
     for (city, data), (name, training) in tqdm(pairs, desc="held-out cities", unit="training"):
         trained = train(data, training.variant, training.params, training.seed, device)
-        unseen = score_test(data, trained).test
-        row = {clip: position for position, clip in enumerate(clean[name].ids)}
-        unseen = unseen.take(np.array([position for position, clip in enumerate(unseen.ids) if clip in row]))
-        seen = clean[name].take(np.array([row[clip] for clip in unseen.ids]))
+        unseen = on_clips(score_test(data, trained).test, set(clean[name].ids))
+        unseen, seen = align(unseen, on_clips(clean[name], set(unseen.ids)))
         scores = {"seen": evaluate(seen), "held_out": evaluate(unseen)}
         columns = {f"{score}_{state}": scores[state][score] for score in ("accuracy", "log_loss") for state in scores}
         rows.append({"variant": name, "city": city, "clips": len(unseen), **columns})

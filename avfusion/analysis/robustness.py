@@ -103,15 +103,14 @@ SHIFTS = {
 """The shifts by id. Missing features are the training mean; a late video continues with what was cut off."""
 
 
-def choose_shifts(names: str) -> list[Shift]:
-    """`all`, `none`, or ids with commas; `UserError` for an unknown one."""
-    if names in ("all", "none"):
-        return list(SHIFTS.values()) if names == "all" else []
-    chosen = list(dict.fromkeys(name.strip() for name in names.split(",")))
-    for name in chosen:
+def choose_shifts(names: tuple[str, ...]) -> list[Shift]:
+    """The shifts with these ids, in the order given, or every one for `all` alone; `UserError` for an unknown id."""
+    if names == ("all",):
+        return list(SHIFTS.values())
+    for name in names:
         if name not in SHIFTS:
             raise unknown("shift", name, [*SHIFTS, "all", "none"])
-    return [SHIFTS[name] for name in chosen]
+    return [SHIFTS[name] for name in names]
 
 
 def robustness(classifiers: Mapping[str, SceneClassifier], data: SplitFeatures, shifts: list[Shift]) -> pd.DataFrame:

@@ -59,28 +59,28 @@ def candidates_of(found: SideBySide) -> list[Candidate]:
 
 
 def robustness_of(
-    found: SideBySide, shifts: list[Shift], cities: str, locations: Path | None, device: torch.device
+    found: SideBySide, shifts: list[Shift], cities: tuple[str, ...], locations: Path | None, device: torch.device
 ) -> Robustness:
     """Curves and cities as far as they are asked for and can be had, else why not.
 
-    `shifts` may be empty, `cities` is as for `choose_cities`; `locations` is a CSV that must then list every clip of
-    the features, or None where the clips' names say it. Raises `UserError` for cities that cannot be had.
+    `shifts` and `cities`, as for `choose_cities`, may be empty; `locations` is a CSV that must, for cities, list every
+    clip of the features, or None where the clips' names say it. Raises `UserError` for cities that cannot be had.
     """
-    if not shifts and cities == "none":
+    if not shifts and not cities:
         return Robustness()
     try:
         data = trained_on(found)
         trainings = {variant.name: training_of(variant) for variant in found.variants}
     except UserError as error:
-        if cities != "none":
-            raise UserError(f"cities={cities}: {error}") from error
+        if cities:
+            raise UserError(f"cities={','.join(cities)}: {error}") from error
         return Robustness(no_shifts=str(error), no_cities=str(error))
     made = Robustness()
     if shifts:
         networks = {one.name: _network(one, trainings[one.name], data, device) for one in found.variants}
         curves = robustness(networks, data, shifts)
         made = replace(made, shifts=curves, remarks=tuple(_not_repeated(found, curves)))
-    return _with_cities(made, found, data, trainings, cities, locations, device) if cities != "none" else made
+    return _with_cities(made, found, data, trainings, cities, locations, device) if cities else made
 
 
 def trained_on(found: SideBySide) -> SplitFeatures:
@@ -136,7 +136,7 @@ def _with_cities(
     found: SideBySide,
     data: SplitFeatures,
     trainings: dict[str, Training],
-    cities: str,
+    cities: tuple[str, ...],
     locations: Path | None,
     device: torch.device,
 ) -> Robustness:
@@ -145,8 +145,8 @@ def _with_cities(
     known = need_locations(find_locations(clips, locations, None)).cities or {}
     if missing := [clip for clip in clips if clip not in known]:
         raise UserError(
-            f"cities={cities}: no city of {len(missing)} clips of the feature store, for instance {missing[0]!r}; "
-            "locations must list the training clips too"
+            f"cities={','.join(cities)}: no city of {len(missing)} clips of the feature store, for instance "
+            f"{missing[0]!r}; locations must list the training clips too"
         )
     by_city, remarks = {}, list(made.remarks)
     for city in chosen:

@@ -35,12 +35,12 @@ def embedder_options(name: str) -> dict[str, Option]:
 
 
 def load_embedder(
-    name: str, *, weights: str = "none", precision: str = "float32", device: str = "auto", **options: Option
+    name: str, *, weights: str | None = None, precision: str = "float32", device: str = "auto", **options: Option
 ) -> Embedder:
     """The embedder called `name`.
 
     Args:
-        weights: `none` for the embedder's own, or a path (see the embedder's module).
+        weights: None for the embedder's own, or a path (see the embedder's module).
         precision: `float32`, `bf16` or `auto`.
         device: `auto`, `cpu` or `cuda`.
         options: the embedder's own, for instance hop=0.1; text is converted to the option's type.

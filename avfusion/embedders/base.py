@@ -90,7 +90,7 @@ class PortableEmbedder(Embedder, Protocol):
 class Loader(Protocol):
     """Builds an embedder; raises UserError for choices that it does not know."""
 
-    def __call__(self, *, weights: str, precision: str, device: str, **options: Any) -> Embedder:
+    def __call__(self, *, weights: str | None, precision: str, device: str, **options: Any) -> Embedder:
         """An embedder with these weights, number format and device; the options are those of its `Entry`, all given."""
         ...
 

@@ -6,7 +6,7 @@ from typing import Any
 from avfusion.embedders.base import Embedder, Entry
 
 
-def _load(preset: str, *, weights: str, precision: str, device: str, **options: Any) -> Embedder:
+def _load(preset: str, *, weights: str | None, precision: str, device: str, **options: Any) -> Embedder:
     """`demo`: weights are safetensors or `untrained`; `openl3`: see `avfusion.l3.openl3_files`."""
     from avfusion.l3.api import load_l3  # here: torch is most of the start of who only asks for names
 

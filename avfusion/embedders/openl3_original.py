@@ -99,10 +99,10 @@ def _version() -> str:
         return "of unknown version"
 
 
-def _load(*, weights: str, precision: str, device: str, **options: Any) -> OriginalOpenL3:
+def _load(*, weights: str | None, precision: str, device: str, **options: Any) -> OriginalOpenL3:
     sizes = {key: options[key] for key in ("input_repr", "content_type", "audio_size", "image_size")}
     openl3_config(**sizes)  # refuses names that the original does not have
-    if weights != "none" or precision not in ("float32", "auto") or device not in ("auto", "cpu", "cuda"):
+    if weights is not None or precision not in ("float32", "auto") or device not in ("auto", "cpu", "cuda"):
         raise UserError(
             f"{_NAME} runs with its own weights, precision and device; got weights={weights}, "
             f"precision={precision}, device={device}; leave them at none, float32, auto"

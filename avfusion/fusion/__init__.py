@@ -31,18 +31,20 @@ def variants() -> dict[str, type[FusionNetwork]]:
     return {variant.id: variant for variant in sorted(found, key=lambda variant: (variant.order, variant.id))}
 
 
-def choose_variants(names: str) -> list[type[FusionNetwork]]:
-    """The variants that `names` asks for: `quick`, `all`, or ids with commas (each once, in the given order)."""
+def choose_variants(names: tuple[str, ...]) -> list[type[FusionNetwork]]:
+    """The variants with these ids in the order given; `all` or `quick`, alone, stand for groups.
+
+    Raises `UserError` for an unknown id; it lists the known ones.
+    """
     known = variants()
-    if names == "all":
+    if names == ("all",):
         return list(known.values())
-    if names == "quick":
+    if names == ("quick",):
         return [variant for variant in known.values() if variant.quick]
-    chosen = list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
-    for name in chosen or [names]:
+    for name in names:
         if name not in known:
             raise unknown("variant", name, [*known, "all", "quick"])
-    return [known[name] for name in chosen]
+    return [known[name] for name in names]
 
 
 def build(variant: type[FusionNetwork], shape: Shape, params: dict[str, Value]) -> FusionNetwork:

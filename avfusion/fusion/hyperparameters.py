@@ -101,27 +101,6 @@ def with_default(entry: Hyperparameter, value: Value) -> Hyperparameter:
     return replace(entry, default=entry.parse(str(value)))  # type: ignore[arg-type]
 
 
-def parse_params(text: str, option: str = "params") -> dict[str, str]:
-    """Names and values, as text, that the option `params` gives; none for `none` or an empty text.
-
-    `option` is what errors call it. Raises `UserError` for anything else than name=value with commas.
-
-    >>> parse_params("alpha=0.25,dropout=0.3")
-    {'alpha': '0.25', 'dropout': '0.3'}
-    """
-    if text.strip() in ("", "none"):
-        return {}
-    pairs: dict[str, str] = {}
-    for item in text.split(","):
-        name, equals, value = (part.strip() for part in item.partition("="))
-        if not (name and equals and value):
-            raise UserError(f"{option}: cannot read {item!r}; write name=value,name=value without spaces")
-        if name in pairs:
-            raise UserError(f"{option}: {name!r} is given twice; give it once")
-        pairs[name] = value
-    return pairs
-
-
 def resolve(table: Table, given: Mapping[str, str]) -> dict[str, Value]:
     """The value of each hyperparameter in `table`: as given where given, else its default.
 

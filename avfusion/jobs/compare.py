@@ -12,7 +12,6 @@ from avfusion.analysis.sources import compared_experiment, compared_folder, comp
 from avfusion.analysis.trained import candidates_of, robustness_of
 from avfusion.analysis.variant_answers import SideBySide
 from avfusion.errors import UserError
-from avfusion.jobs.options import read_output, read_truth
 from avfusion.jobs.promotion import check_promotable, promote_best
 from avfusion.report.comparison_page import HEADLINE, build_page, verdicts_in_words
 from avfusion.report.writing import PICTURES, write_report
@@ -28,32 +27,46 @@ OUTPUT = Path("runs/compare")
 
 def compare_job(
     *,
-    experiment: str,
-    filter: str,
-    runs: str,
-    predictions: str,
-    locations: str,
-    shifts: str,
-    cities: str,
-    output: str,
+    experiment: str | None,
+    filter: str | None,
+    runs: tuple[str, ...] | None,
+    predictions: Path | None,
+    locations: Path | None,
+    shifts: tuple[str, ...] | None,
+    cities: tuple[str, ...] | None,
+    output: Path | None,
     device: str,
-    promote: str = "false",
+    promote: bool,
 ) -> list[str]:
-    """Compare variants on the same test clips; writes the page and returns what to tell people.
+    """Compare variants on the same test clips, and write a page with what can and cannot be told apart.
 
-    Exactly one of `experiment` (with `filter`), `runs` and `predictions` says which; `promote=true` makes the best of
-    the runs on validation clips the champion. Raises `UserError` for anything that cannot be used.
+    Args:
+        experiment: name or id of an MLflow experiment whose newest runs are compared, or
+        runs: ids of the runs to compare, or
+        predictions: a folder of prediction files; exactly one of the three is needed.
+        filter: MLflow filter that chooses among the runs of `experiment`.
+        locations: CSV with a column location, one line per clip; None takes them from the features or the clips' names.
+        shifts: ids of the spoilt inputs to try, or `all` alone; None tries none.
+        cities: cities to train without, one at a time, or `all` alone; None trains nothing.
+        output: folder of the page; None is `OUTPUT`.
+        device: `auto`, `cpu` or `cuda`.
+        promote: whether the best run on validation clips becomes the champion of the registry.
+
+    Returns the lines to show. Raises `UserError` for anything that cannot be used.
     """
-    chosen = choose_shifts(shifts)
+    chosen = choose_shifts(shifts or ())
     target = choose_device(device)
     given = {"experiment": experiment, "filter": filter, "runs": runs, "predictions": predictions}
     _check_one_source(given)
-    promoting = _promoting(promote, predictions)
-    folder = read_output(str(OUTPUT) if output == "none" else output)
+    if promote and predictions:
+        raise UserError(
+            f"promote=true: predictions={predictions} is a folder of files, which hold no model; compare MLflow runs "
+            "with experiment=NAME or runs=ID,ID"
+        )
+    folder = output or OUTPUT
     connect()
-    listed = None if locations == "none" else Path(locations)
-    found = _find(experiment, filter, runs, predictions, listed)
-    candidates = candidates_of(found) if promoting else []
+    found = _find(experiment, filter, runs, predictions, locations)
+    candidates = candidates_of(found) if promote else []
     if candidates:
         check_promotable(candidates)  # one without a model is told of before the work, not after it
     tables = {
@@ -62,7 +75,7 @@ def compare_job(
         "mcnemar": mcnemar_table(found.variants),
         "calibration": calibration_table(found.variants),
     }
-    robustness = robustness_of(found, chosen, cities, listed, target)
+    robustness = robustness_of(found, chosen, cities or (), locations, target)
     page, text = write_report(build_page(found, tables, robustness), folder)
     more = {"robustness": robustness.shifts, "held_out_cities": robustness.cities}
     with job_run("compare") as run:
@@ -83,35 +96,28 @@ def compare_job(
     return [*_lines(found, tables), "", *files, *promoted]
 
 
-def _check_one_source(given: dict[str, str]) -> None:
-    sources = [name for name in ("experiment", "runs", "predictions") if given[name] != "none"]
+def _check_one_source(given: Mapping[str, object]) -> None:
+    sources = [name for name in ("experiment", "runs", "predictions") if given[name]]
     if len(sources) != 1:
         found = " and ".join(sources) or "none of them"
         raise UserError(
             f"compare needs one of experiment, runs and predictions, got {found}: give experiment=NAME (with filter), "
             "runs=ID,ID or predictions=FOLDER"
         )
-    if given["filter"] != "none" and sources != ["experiment"]:
+    if given["filter"] and sources != ["experiment"]:
         raise UserError(f"filter={given['filter']}: a filter needs an experiment; give experiment=NAME")
 
 
-def _promoting(promote: str, predictions: str) -> bool:
-    """Whether the best is to be promoted; `UserError` where there will be no model to promote."""
-    promoting = read_truth("promote", promote)
-    if promoting and predictions != "none":
-        raise UserError(
-            f"promote=true: predictions={predictions} is a folder of files, which hold no model; compare MLflow runs "
-            "with experiment=NAME or runs=ID,ID"
-        )
-    return promoting
-
-
-def _find(experiment: str, filter_: str, runs: str, predictions: str, locations: Path | None) -> SideBySide:
-    if predictions != "none":
-        return compared_folder(Path(predictions), locations)
-    if runs != "none":
-        return compared_runs([part.strip() for part in runs.split(",") if part.strip()], locations)
-    return compared_experiment(experiment, None if filter_ == "none" else filter_, locations)
+def _find(
+    experiment: str | None,
+    filter_: str | None,
+    runs: tuple[str, ...] | None,
+    predictions: Path | None,
+    locations: Path | None,
+) -> SideBySide:
+    if predictions:
+        return compared_folder(predictions, locations)
+    return compared_runs(runs, locations) if runs else compared_experiment(str(experiment), filter_, locations)
 
 
 def _metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:

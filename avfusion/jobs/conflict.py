@@ -23,10 +23,8 @@ from avfusion.analysis.conflict import (
 )
 from avfusion.analysis.sources import in_file_or_run, open_store
 from avfusion.analysis.variant_answers import VariantAnswers, align
-from avfusion.errors import UserError
 from avfusion.features.provenance import note
 from avfusion.figures import conflict_cells, confusion_difference, confusion_heatmap
-from avfusion.jobs.options import read_output
 from avfusion.report.writing import write_tables
 from avfusion.scoring.metrics import confusion
 from avfusion.scoring.predictions import Predictions
@@ -38,20 +36,19 @@ TOP = 3
 """Classes of most conflict whose errors are shown in the terminal."""
 
 
-def conflict_job(*, audio: str, video: str, fused: str, output: str) -> list[str]:
-    """Compare two sets of answers (and a fused one); returns what to tell people.
+def conflict_job(*, audio: str, video: str, fused: str | None, output: Path | None) -> list[str]:
+    """Show where the answers of an audio and of a video model disagree, and what a fused model makes of it.
 
-    Each set is a prediction file, a model's folder with one, or the id of a run, of which the first seed counts.
-    Tables (CSV) and figures (PNG) go to the folder `output`, for `none` to MLflow only. Raises `UserError` for
-    what cannot be read, or sets over different clips.
+    Args:
+        audio, video, fused: the answers of each model, over the same clips: a prediction file, a folder with one, or
+            the id of a run, of which the first seed counts; `fused` may be None.
+        output: folder for tables (CSV) and figures (PNG); None leaves them to MLflow alone.
+
+    Returns the lines to show. Raises `UserError` for what cannot be read, or sets over different clips.
     """
-    for name, text in (("audio", audio), ("video", video)):
-        if text == "none":
-            raise UserError(f"{name}: none given; name a prediction file or the id of a run, as {name}=FILE")
-    chosen = None if output == "none" else read_output(output)
     connect()
     given = {"audio": audio, "video": video, "fused": fused}
-    found = [in_file_or_run(text, name) for name, text in given.items() if text != "none"]
+    found = [in_file_or_run(text, name) for name, text in given.items() if text]
     aligned = align(*(one.answers for one in found))
     models = {one.name: answers for one, answers in zip(found, aligned, strict=True)}
     trained_on = next((one.config["features"] for one in found if one.config), None)
@@ -59,14 +56,14 @@ def conflict_job(*, audio: str, video: str, fused: str, output: str) -> list[str
     tables = {"accuracy": measured.rename(_in_words).reset_index(), **_tables(models, trained_on)}
     figures = _figures(models, note(trained_on["provenance"]) if trained_on else None)
     with job_run("conflict"), tempfile.TemporaryDirectory() as temporary:
-        folder = chosen or Path(temporary)
+        folder = output or Path(temporary)
         write_tables(tables, figures, folder)
         log_asked(given)
         log_batch({}, _metrics(measured, tables))
         for name, table in tables.items():
             log_table(table, name)
         log_folder(folder, "conflict")
-    where = "MLflow, run conflict" if chosen is None else str(folder.resolve())
+    where = "MLflow, run conflict" if output is None else str(folder.resolve())
     return [*_lines(tables, ", ".join(map(_origin, found))), f"files    {where}"]
 
 

@@ -4,14 +4,15 @@ import hashlib
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from avfusion.datasets import Dataset, read_dataset
 from avfusion.embedders import embedder_names, load_embedder
-from avfusion.errors import UserError, unknown
+from avfusion.errors import unknown
 from avfusion.extraction import Settings, extract
-from avfusion.features import REQUIRED, FeatureStore, Required
+from avfusion.features import FeatureStore
 from avfusion.features.provenance import tags, title
-from avfusion.jobs.options import RUNS, read_output, read_truth
+from avfusion.jobs import RUNS
 from avfusion.tracking.artifacts import log_features
 from avfusion.tracking.runs import job_run, log_batch, log_file, set_tags
 from avfusion.tracking.session import connect
@@ -21,69 +22,60 @@ DEMO_SEED = 2026
 
 GPU_DRIVERS = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
 """What is there where a GPU may be: on Linux, and on Linux in Windows."""
-DEFAULTS = {
-    "modalities": "both", "strict": "false", "timeout": "600", "executor": "local", "address": "none", "parts": "none",
-}  # fmt: skip
-"""What callers may leave out."""
 
 
 @dataclass(frozen=True)
 class Extraction:
-    """The options of an extraction, read from text and checked."""
+    """An extraction whose options are checked, before there are clips."""
 
-    output: str
-    embedder: str
-    weights: str
-    precision: str
-    device: str
-    modalities: Required
+    settings: Settings
     strict: bool
-    timeout: float
-    executor: str
-    address: str
-    parts: str
-
-    @classmethod
-    def parse(cls, *, modalities: str, strict: str, timeout: str, **others: str) -> "Extraction":
-        """Raises `UserError` for a value that is none of the choices."""
-        chosen = next((name for name in REQUIRED if name == modalities), None)
-        if chosen is None:
-            raise unknown("modalities", modalities, list(REQUIRED))
-        try:
-            seconds = float(timeout)
-        except ValueError:
-            seconds = 0.0
-        if not 0 < seconds < float("inf"):
-            raise UserError(f"timeout={timeout}: expected seconds above 0 for decoding one clip")
-        if others["embedder"] not in embedder_names():
-            raise unknown("embedder", others["embedder"], embedder_names())
-        if others["output"] != "none":
-            read_output(others["output"])
-        return cls(**others, modalities=chosen, strict=read_truth("strict", strict), timeout=seconds)
+    output: Path | None
+    """Folder of the store; None for one under runs/, named after the clips and `named`."""
+    named: tuple[str, ...]
+    """What decides the features, as users type it; the embedder's name comes first."""
 
     def run(self, dataset: Dataset) -> FeatureStore:
-        """The feature store of `dataset`, written or continued at `output`, or at a folder named after its content."""
-        # Workers of a cluster do not share the working directory.
-        weights = str(Path(self.weights).absolute()) if Path(self.weights).exists() else self.weights
-        load = partial(load_embedder, self.embedder, weights=weights, precision=self.precision, device=self.device)
-        settings = Settings(
-            load,
-            required=self.modalities,
-            timeout=self.timeout,
-            workers=None if self.executor == "ray" else _room(self.device),
-            executor=self.executor,
-            address=None if self.address == "none" else self.address,
-            parts=None if self.parts == "none" else self.parts,
-            load_on_cpu=partial(load, device="cpu"),
-        )
-        return extract(dataset, self._folder(dataset), settings, strict=self.strict)
+        """The feature store of `dataset`, written, or continued where an earlier run stopped."""
+        digest = hashlib.sha256("\n".join([dataset.digest, *self.named]).encode()).hexdigest()[:8]
+        folder = self.output or RUNS / "features" / f"{dataset.name}-{self.named[0]}-{digest}"
+        return extract(dataset, folder, self.settings, strict=self.strict)
 
-    def _folder(self, dataset: Dataset) -> Path:
-        if self.output != "none":
-            return Path(self.output)
-        options = [self.embedder, self.weights, self.precision, self.device, self.modalities, f"{self.timeout:g}"]
-        digest = hashlib.sha256("\n".join([dataset.digest, *options]).encode()).hexdigest()[:8]
-        return RUNS / "features" / f"{dataset.name}-{self.embedder}-{digest}"
+
+def prepare(
+    output: Path | None,
+    embedder: str,
+    weights: str | None,
+    precision: str,
+    device: str,
+    modalities: Literal["both", "any"],
+    strict: bool,
+    timeout: float,
+    executor: str,
+    address: str | None,
+    parts: str | None,
+) -> Extraction:
+    """The extraction that these options of `extract_job` ask for.
+
+    Raises `UserError` for an embedder that there is none of, and for options of clusters without a cluster.
+    """
+    if embedder not in embedder_names():
+        raise unknown("embedder", embedder, embedder_names())
+    named = (embedder, weights or "none", precision, device, modalities, f"{timeout:g}")
+    if weights and Path(weights).exists():  # workers of a cluster do not share the working directory
+        weights = str(Path(weights).absolute())
+    load = partial(load_embedder, embedder, weights=weights, precision=precision, device=device)
+    settings = Settings(
+        load,
+        required=modalities,
+        timeout=timeout,
+        workers=None if executor == "ray" else _room(device),
+        executor=executor,
+        address=address,
+        parts=parts,
+        load_on_cpu=partial(load, device="cpu"),
+    )
+    return Extraction(settings, strict, output, named)
 
 
 def _room(device: str) -> int | None:
@@ -97,13 +89,44 @@ def _room(device: str) -> int | None:
     return gpu_processes(device)
 
 
-def extract_job(*, data: str, allow_outside: str = "false", **options: str) -> list[str]:
-    """Write the features of `data` into a feature store; returns what to tell people.
+def extract_job(
+    *,
+    data: Path | None,
+    output: Path | None,
+    embedder: str,
+    weights: str | None,
+    precision: str,
+    device: str,
+    modalities: Literal["both", "any"],
+    strict: bool,
+    allow_outside: bool,
+    timeout: float,
+    executor: str,
+    address: str | None,
+    parts: str | None,
+) -> list[str]:
+    """Embed the sound and the pictures of every clip into a feature store.
 
-    `data=none` renders the synthetic demo scenes, `output=none` chooses a folder under runs/; the
-    other options are those of `Extraction`. Raises `UserError` for input that cannot be used.
+    Args:
+        data: TAU folder or CSV list of clips; None renders the synthetic scenes of the demo.
+        output: folder of the store; None is one under runs/, named after clips and options.
+        embedder: name of what turns clips into features.
+        weights: its weights, a file or folder; None for its own.
+        precision: of its arithmetic: `float32`, `bf16` or `auto`.
+        device: `auto`, `cpu` or `cuda`.
+        modalities: what a clip must have: `both` sound and pictures, or `any` of them.
+        strict: whether a clip that cannot be used ends the job; else it is listed as failed.
+        allow_outside: whether lists may name files outside their folder.
+        timeout: seconds that decoding one clip may take.
+        executor: `local` for processes of this machine, `ray` for a cluster.
+        address: of the cluster, HOST:PORT or `auto`; None for RAY_ADDRESS or a Ray of this machine's own.
+        parts: fsspec address where a cluster leaves unfinished work; None for the folder of the store.
+
+    Returns the lines to show. Raises `UserError` for input that cannot be used.
     """
-    extraction = Extraction.parse(**{**DEFAULTS, **options})
+    extraction = prepare(
+        output, embedder, weights, precision, device, modalities, strict, timeout, executor, address, parts
+    )
     dataset = load_data(data, allow_outside)
     connect()
     with job_run("extract"):
@@ -112,14 +135,13 @@ def extract_job(*, data: str, allow_outside: str = "false", **options: str) -> l
     return [*summary(store), f"next     python -m entrypoints.train --features {store.path}"]
 
 
-def load_data(data: str, allow_outside: str = "false") -> Dataset:
-    """The clips at `data`; for `none`, the demo scenes, rendered under runs/ unless they are there."""
-    allowed = read_truth("allow_outside", allow_outside)
-    if data == "none":
+def load_data(data: Path | None, allow_outside: bool) -> Dataset:
+    """The clips at `data`; for None the demo scenes, rendered under runs/ unless they are there."""
+    if data is None:
         from avfusion.datasets.scenes import render_scenes  # here: what draws them is slow to import
 
         return read_dataset(render_scenes(RUNS / "demo-scenes", seed=DEMO_SEED))
-    return read_dataset(Path(data), allow_outside=allowed)
+    return read_dataset(data, allow_outside=allow_outside)
 
 
 def log_store(store: FeatureStore) -> None:

@@ -3,28 +3,23 @@
 import logging
 from pathlib import Path
 
-from avfusion.errors import UserError
 from avfusion.features import FeatureStore
 from avfusion.features.hdf5 import import_digest, import_features, is_features_folder
-from avfusion.jobs.options import RUNS, read_truth
+from avfusion.jobs import RUNS
 
 _log = logging.getLogger(__name__)
 
 
-def open_features(features: str, allow_outside: str = "false") -> FeatureStore:
-    """The feature store `features`, or the one under runs/ that a folder of HDF5 features is imported into.
+def open_features(path: Path, *, allow_outside: bool = False) -> FeatureStore:
+    """The feature store at `path`, or the one under runs/ that a folder of HDF5 features is imported into.
 
-    The import is named after the files, their sizes and dates, and is done once.
-    `allow_outside` is `true` where its files may be links to other folders.
-    Raises `UserError` for `none` and for a folder that is neither.
+    The import is named after the files, their sizes and dates, and is done once. With `allow_outside` its files may be
+    links to other folders. Raises `UserError` for a folder that is neither.
     """
-    if features == "none":
-        raise UserError("features: none given; name the feature store that extract wrote, as features=FOLDER")
-    path, allowed = Path(features), read_truth("allow_outside", allow_outside)
     if not is_features_folder(path):
         return _told(FeatureStore.open(path))
     target = RUNS / "features" / f"{path.absolute().name}-hdf5-{import_digest(path)[:8]}"
-    store = import_features(path, target, allow_outside=allowed)
+    store = import_features(path, target, allow_outside=allow_outside)
     n_failed = len(store.failures)
     _log.info("features imported from HDF5: %s; %d clips, failed_clips=%d", store.path, len(store.clips), n_failed)
     if n_failed:

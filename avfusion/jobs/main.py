@@ -1,13 +1,13 @@
 """The job `main`: from clips to compared fusion variants."""
 
 import time
+from pathlib import Path
+from typing import Literal
 
 from avfusion.datasets.splits import assign_splits
 from avfusion.fusion import choose_variants
-from avfusion.fusion.hyperparameters import parse_params
-from avfusion.jobs.extract import DEFAULTS, Extraction, load_data, log_store, summary
-from avfusion.jobs.options import read_truth
-from avfusion.jobs.train import asked_for, comparison, parse_seeds, train_variants
+from avfusion.jobs.extract import load_data, log_store, prepare, summary
+from avfusion.jobs.train import asked_for, comparison, train_variants
 from avfusion.system.device import choose_device
 from avfusion.tracking.session import connect
 from avfusion.tracking.work import training_job
@@ -19,27 +19,37 @@ from avfusion.training.split_features import SplitFeatures
 
 def main_job(
     *,
-    data: str,
-    variants: str,
-    seeds: str,
-    params: str,
+    data: Path | None,
+    output: Path | None,
+    embedder: str,
+    weights: str | None,
+    precision: str,
     device: str,
-    register: str = "false",
-    allow_outside: str = "false",
-    **options: str,
+    modalities: Literal["both", "any"],
+    strict: bool,
+    allow_outside: bool,
+    timeout: float,
+    executor: str,
+    address: str | None,
+    parts: str | None,
+    variants: tuple[str, ...],
+    seeds: tuple[int, ...],
+    params: dict[str, str],
+    register: bool,
 ) -> list[str]:
-    """Extract the features of `data`, train `variants` on them and compare; returns what to tell people.
+    """Go from clips to compared fusion variants: the jobs `extract` and `train`, whose arguments these are, in one.
 
-    Arguments as of the jobs `extract` and `train`; all of them, and that the clips can be split by location, are
-    checked before the first clip is read.
+    All arguments, and that the clips can be split by location, are checked before the first clip is read. Returns the
+    lines to show. Raises `UserError` for anything that cannot be used.
     """
     laps = Laps()
     chosen = choose_variants(variants)
-    resolved = resolve_params(chosen, parse_params(params))
-    seed_list = parse_seeds(seeds)
-    target, registered = choose_device(device), read_truth("register", register)
+    resolved = resolve_params(chosen, params)
+    target = choose_device(device)
     check_precision(zip(chosen, resolved, strict=True), target)
-    extraction = Extraction.parse(device=device, **{**DEFAULTS, **options})
+    extraction = prepare(
+        output, embedder, weights, precision, device, modalities, strict, timeout, executor, address, parts
+    )
     dataset = load_data(data, allow_outside)
     assign_splits(dataset.table())
     laps.end("clips")
@@ -50,8 +60,8 @@ def main_job(
         laps.end("features")
         features = SplitFeatures(store)
         check_trainable(features, chosen)
-        work = job.begin(asked_for(chosen, resolved, seed_list), store, target)
-        table = train_variants(features, chosen, resolved, seed_list, target, work, registered=registered)
+        work = job.begin(asked_for(chosen, resolved, seeds), store, target)
+        table = train_variants(features, chosen, resolved, seeds, target, work, registered=register)
         lines = comparison(table, features, job.experiment_id)
         laps.end("training")
         return [*summary(store), laps.line(), *lines]

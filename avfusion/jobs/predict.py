@@ -1,9 +1,9 @@
 """The job `predict`: any clips in, their scenes out, by a model that MLflow keeps."""
 
 import logging
+import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +14,6 @@ from avfusion.features.parts import Part
 from avfusion.features.provenance import embedder_in_words, note
 from avfusion.figures import clip_timeline
 from avfusion.figures.style import DOTS_PER_INCH
-from avfusion.jobs.options import read_output
 from avfusion.serving.answers import Answer, answer, class_column
 from avfusion.serving.embedding import carried_weights, check_named
 from avfusion.serving.extractor import Extractor
@@ -39,103 +38,83 @@ MOST_LINES = 20
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Options:
-    """What was asked for, read from text and checked."""
+def predict_job(
+    *,
+    model: str,
+    clip: Path | None,
+    audio: Path | None,
+    video: Path | None,
+    output: Path | None,
+    timeline: float | None,
+    embedder: str | None,
+    weights: str | None,
+    device: str,
+    workers: int,
+    timeout: float,
+) -> list[str]:
+    """Say which scene each clip shows; answers go to predictions.csv, timelines beside it, and all into a run.
 
-    model: str
-    embedder: str
-    weights: str
-    device: str
-    workers: int
-    timeout: float
-    timeline: float
-    """Seconds from which on a clip gets a timeline."""
-    output: Path
+    Args:
+        model: runs:/ID/model, models:/avfusion/1, models:/avfusion@champion, or a folder.
+        clip, audio, video: the clips, see `avfusion.serving.queries.find_queries`.
+        output: folder to write; None is `OUTPUT`.
+        timeline: clips longer than this many seconds get a timeline; None for no timelines.
+        embedder: name that the embedder of the model's features must have; None takes it as it is.
+        weights: of the embedder, a file or folder; None takes those of the model, or its own.
+        device: of the embedder: `auto`, `cpu` or `cuda`.
+        workers: processes that decode and embed.
+        timeout: seconds that decoding one clip may take.
 
-    @classmethod
-    def parse(cls, *, workers: str, timeout: str, timeline: str, output: str, **others: str) -> "Options":
-        """Raises `UserError` for a value that is none of the choices."""
-        if others["model"] == "none":
-            raise UserError(
-                "no model given; give model=runs:/ID/model, models:/avfusion/1 or models:/avfusion@champion"
-            )
-        choose_device(others["device"])
-        return cls(
-            workers=round(_number("workers", workers, "a whole number")),
-            timeout=_number("timeout", timeout, "seconds"),
-            timeline=float("inf")
-            if timeline == "none"
-            else _number("timeline", timeline, "seconds, or none,", least=0),
-            output=read_output(str(OUTPUT) if output == "none" else output),
-            **others,
-        )
-
-
-def _number(name: str, text: str, what: str, least: float = 1e-9) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not least <= value < float("inf") or (name == "workers" and value != round(value)):
-        raise UserError(f"{name}={text}: expected {what} {'of at least 0' if least == 0 else 'above 0'}")
-    return value
-
-
-def predict_job(*, clip: str, audio: str, video: str, **options: str) -> list[str]:
-    """Say which scene each clip shows; returns what to tell people.
-
-    Clips as of `avfusion.serving.queries.find_queries`, the other options as of `Options`. Writes predictions.csv and
-    timelines to a folder and into a run. Raises `UserError` for what cannot be used, and if no clip can.
+    Returns the lines to show. Raises `UserError` for what cannot be used, and if no clip can.
     """
-    chosen = Options.parse(**options)
+    choose_device(device)
     queries = find_queries(clip, audio, video)
     connect()
     with WorkFolder() as temporary:
-        folder = fetch_model(chosen.model, temporary)
+        folder = fetch_model(model, temporary)
         classifier = SceneClassifier.load(folder)
-        embedder = classifier.description.features["embedder"]
-        check_named(embedder, chosen.embedder)
+        trained_on = classifier.description.features["embedder"]
+        check_named(trained_on, embedder)
         extractor = Extractor(
-            embedder,
-            weights=carried_weights(folder) if chosen.weights == "none" else chosen.weights,
-            device=chosen.device,
-            workers=min(chosen.workers, len(queries)),
+            trained_on,
+            weights=weights or carried_weights(folder),
+            device=device,
+            workers=min(workers, len(queries)),
             threads=1 if len(queries) > 1 else available_cores(),
-            timeout=chosen.timeout,
+            timeout=timeout,
         )
         with extractor, job_run("predict"):
-            prediction = Prediction(classifier, queries, chosen)
+            prediction = Prediction(classifier, queries, output or OUTPUT, math.inf if timeline is None else timeline)
             seconds = prediction.run(extractor)
             table = prediction.table()
-            _log_run(table, prediction, chosen, seconds)
+            _log_run(table, prediction, model, seconds)
             if not (table["scene"] != "").any():
                 raise UserError(_all_failed(table))
-    return [*_lines(table, prediction, chosen), _rate(table, seconds)]
+    return [*_lines(table, prediction), _rate(table, seconds)]
 
 
-def _log_run(table: pd.DataFrame, prediction: "Prediction", options: Options, seconds: float) -> None:
+def _log_run(table: pd.DataFrame, prediction: "Prediction", model: str, seconds: float) -> None:
     """The answers into the active run; `mlflow run` has logged the options, so that their names are taken."""
     metrics = {"clips": len(table), "failed_clips": _n_failed(table), "clips_per_second": len(table) / seconds}
     log_batch(
-        {"model_uri": options.model, "model_embedder": embedder_in_words(prediction.classifier.description.features)},
+        {"model_uri": model, "model_embedder": embedder_in_words(prediction.classifier.description.features)},
         metrics,
     )
-    log_file(options.output / PREDICTIONS)
+    log_file(prediction.output / PREDICTIONS)
     for file in prediction.timelines:
         log_file(file, TIMELINES)
         log_file(file.with_suffix(".csv"), TIMELINES)
 
 
 class Prediction:
-    """The answers to one list of clips, as they come in."""
+    """The answers to one list of clips, as they come in; clips longer than `timeline` seconds get one."""
 
-    def __init__(self, classifier: SceneClassifier, queries: list[Query], options: Options) -> None:
-        self.classifier, self.queries, self.options = classifier, queries, options
+    def __init__(self, classifier: SceneClassifier, queries: list[Query], output: Path, timeline: float) -> None:
+        self.classifier, self.queries, self.output, self.timeline = classifier, queries, output, timeline
         self.rows: dict[int, dict[str, object]] = {}
         self.timelines: list[Path] = []
         self._names = file_names(Path(query.id).stem for query in queries)
-        options.output.mkdir(parents=True, exist_ok=True)
+        output.mkdir(parents=True, exist_ok=True)
 
     def run(self, extractor: Extractor) -> float:
         """Answer every clip and write predictions.csv, of what was answered if stopped; returns the seconds it took."""
@@ -147,11 +126,11 @@ class Prediction:
         except KeyboardInterrupt:
             _log.warning(
                 "%d of %d clips were answered, see %s",
-                len(self.rows), len(self.queries), self.options.output / PREDICTIONS,
+                len(self.rows), len(self.queries), self.output / PREDICTIONS,
             )  # fmt: skip
             raise
         finally:
-            write_atomically(self.options.output / PREDICTIONS, self.table().to_csv(index=False).encode())
+            write_atomically(self.output / PREDICTIONS, self.table().to_csv(index=False).encode())
         return time.perf_counter() - started
 
     def table(self) -> pd.DataFrame:
@@ -170,7 +149,7 @@ class Prediction:
         features = {"audio": part.audio, "video": part.video}
         try:
             found = answer(self.classifier, features)
-            if max(len(part.audio), len(part.video)) * part.step > self.options.timeline:
+            if max(len(part.audio), len(part.video)) * part.step > self.timeline:
                 self._write_timeline(self._names[number], part, found, said)
         except UserError as error:
             return {**empty, "note": "; ".join(filter(None, (said, str(error))))}
@@ -186,7 +165,7 @@ class Prediction:
     def _write_timeline(self, name: str, part: Part, found: Answer, said: str) -> None:
         """The timeline of one clip, as CSV and PNG."""
         made = make_timeline(self.classifier, {"audio": part.audio, "video": part.video}, part.step)
-        folder = self.options.output / TIMELINES
+        folder = self.output / TIMELINES
         folder.mkdir(exist_ok=True)
         write_atomically(folder / f"{name}.csv", made.table().to_csv(index=False).encode())
         remarks = "; ".join(filter(None, (note(self.classifier.description.features), said)))
@@ -197,7 +176,7 @@ class Prediction:
         self.timelines.append(folder / f"{name}.png")
 
 
-def _lines(table: pd.DataFrame, prediction: Prediction, options: Options) -> Iterator[str]:
+def _lines(table: pd.DataFrame, prediction: Prediction) -> Iterator[str]:
     """The answers, each on a line if they are few, and where everything is."""
     yield ""
     for row in table.head(MOST_LINES).to_dict("records"):
@@ -209,7 +188,7 @@ def _lines(table: pd.DataFrame, prediction: Prediction, options: Options) -> Ite
     if warning := note(prediction.classifier.description.features):
         yield f"the model was made with: {warning}"
     yield ""
-    yield f"answers   {options.output / PREDICTIONS}"
+    yield f"answers   {prediction.output / PREDICTIONS}"
     if prediction.timelines:
         yield f"timelines {prediction.timelines[0]}" + (" ..." if len(prediction.timelines) > 1 else "")
 

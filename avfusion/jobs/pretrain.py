@@ -10,9 +10,8 @@ from tqdm import tqdm
 from avfusion import __version__
 from avfusion.datasets import Dataset, read_dataset
 from avfusion.datasets.scenes import render_scenes
-from avfusion.errors import UserError
 from avfusion.figures import l3_net
-from avfusion.jobs.options import RUNS, read_output
+from avfusion.jobs import RUNS
 from avfusion.l3.presets import preset_config
 from avfusion.l3.weights import save_weights, weights_digest
 from avfusion.pretraining.learning import Learner, Plan, Progress
@@ -29,24 +28,30 @@ SCENES = {"seed": 1001, "locations": 96, "test_locations": 4, "segments": 3}
 MEASURING_ROUNDS = 8
 
 
-def pretrain_job(*, data: str, output: str, preset: str, steps: str, seed: str, device: str) -> list[str]:
-    """Train both subnetworks of `preset` on `data`; weights and their card go to `output`.
+def pretrain_job(
+    *, data: Path | None, output: Path | None, preset: str, steps: int, seed: int, device: str
+) -> list[str]:
+    """Train L3-Net, sound and picture half together, to tell whether a sound and a picture belong together.
 
-    `data=none` renders synthetic scenes that the demo does not use. The same command continues a run that was stopped.
-    Raises `UserError` for input that cannot be used.
+    Args:
+        data: TAU folder or CSV list of clips; None renders synthetic scenes that the demo does not use.
+        output: folder for the weights and their card; None is one under runs/, named after data, preset and seed.
+            Where a run was stopped there, it goes on.
+        preset: which L3-Net, `demo` or `openl3`.
+        steps: training steps of 64 clips each, at least 1.
+        seed: of the weights, the pairs and the locations that are held out.
+        device: `auto`, `cpu` or `cuda`.
+
+    Returns the lines to show. Raises `UserError` for input that cannot be used.
     """
-    for name, text, least in (("steps", steps, 1), ("seed", seed, 0)):
-        if not text.isdigit() or int(text) < least:
-            raise UserError(f"{name}={text}: expected a whole number of at least {least}")
     config, target = preset_config(preset), choose_device(device)
-    chosen = None if output == "none" else read_output(output)
-    dataset = read_dataset(render_scenes(RUNS / "pretrain-scenes", **SCENES) if data == "none" else Path(data))
-    folder = chosen or RUNS / "pretrain" / f"{dataset.name}-{preset}-{seed}"
+    dataset = read_dataset(data or render_scenes(RUNS / "pretrain-scenes", **SCENES))
+    folder = output or RUNS / "pretrain" / f"{dataset.name}-{preset}-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     connect()
     with job_run("pretrain") as job:
         log_figure(l3_net(config), "l3_net")
-        plan = Plan(preset, int(steps), int(seed), dataset.digest)
+        plan = Plan(preset, steps, seed, dataset.digest)
         learner = Learner(prepare(dataset, config, folder / "material"), config, plan, folder, target)
         log_batch({**{f"pretrain/{k}": v for k, v in asdict(plan).items()}, "device_used": target.type}, {})
         started, resumed_at = time.perf_counter(), learner.step

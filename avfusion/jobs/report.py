@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from avfusion.errors import UserError
-from avfusion.jobs.options import read_output
 from avfusion.report.claims import JUDGES
 from avfusion.report.contents import build_document
 from avfusion.report.document import signed
@@ -18,20 +17,25 @@ OUTPUT = Path("runs/report")
 """Folder of the report unless another is named."""
 
 
-def report_job(*, experiment: str, predictions: str, output: str) -> list[str]:
-    """Write the report on an MLflow experiment or a folder of prediction files; returns what to tell people.
+def report_job(*, experiment: str | None, predictions: Path | None, output: Path | None) -> list[str]:
+    """Write every table and figure of the study, published beside ours, as one page.
 
-    Raises `UserError` unless exactly one of `experiment` and `predictions` is given and can be used.
+    Args:
+        experiment: name or id of an MLflow experiment whose runs are reported, or
+        predictions: a folder of prediction files; exactly one of the two is needed.
+        output: folder of the page; None is `OUTPUT`.
+
+    Returns the lines to show. Raises `UserError` for input that cannot be used.
     """
-    if (experiment == "none") == (predictions == "none"):
-        given = "both" if experiment != "none" else "neither"
+    if (experiment is None) == (predictions is None):
+        given = "both" if experiment else "neither"
         raise UserError(
             f"report needs one of experiment and predictions, got {given}: give experiment=NAME for runs in MLflow, or "
             "predictions=FOLDER for a folder of prediction files"
         )
-    folder = read_output(str(OUTPUT) if output == "none" else output)
+    folder = output or OUTPUT
     connect()
-    material = material_of_folder(Path(predictions)) if experiment == "none" else material_of_experiment(experiment)
+    material = material_of_folder(predictions) if predictions else material_of_experiment(str(experiment))
     page, text = write_report(build_document(material), folder)
     with job_run("report"):
         log_asked({"experiment": experiment, "predictions": predictions})

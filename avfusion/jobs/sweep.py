@@ -1,6 +1,7 @@
 """The job `sweep`: late fusion trained jointly for each alpha, as the study does."""
 
 from functools import partial
+from pathlib import Path
 
 import pandas as pd
 from tqdm import tqdm
@@ -10,9 +11,7 @@ from avfusion.features import FeatureStore
 from avfusion.features.provenance import note, tags, title
 from avfusion.figures import alpha_curve
 from avfusion.fusion import variants
-from avfusion.fusion.hyperparameters import parse_params
 from avfusion.jobs.features import open_features
-from avfusion.jobs.train import parse_seeds
 from avfusion.system.device import choose_device
 from avfusion.tracking.artifacts import log_features, log_figure, log_table
 from avfusion.tracking.lookup import KIND
@@ -20,7 +19,7 @@ from avfusion.tracking.records import log_result, log_scores
 from avfusion.tracking.runs import log_batch, set_tags
 from avfusion.tracking.session import connect, ui_lines
 from avfusion.tracking.work import training_job
-from avfusion.training.alpha_sweep import VALIDATION_COLUMNS, choose_alpha, parse_alphas, sweep_table
+from avfusion.training.alpha_sweep import STUDY_ALPHAS, VALIDATION_COLUMNS, choose_alpha, sweep_table
 from avfusion.training.experiment import Result, resolve_params
 from avfusion.training.many import Trainer, Training, check_trainable
 from avfusion.training.precision import check_precision
@@ -29,20 +28,34 @@ from avfusion.training.split_features import SplitFeatures
 VARIANT = "late"
 
 
-def sweep_job(*, features: str, alphas: str, seeds: str, params: str, workers: str, device: str) -> list[str]:
-    """Train late fusion for every alpha and seed; choose alpha on validation; returns what to tell people.
+def sweep_job(
+    *,
+    features: Path,
+    alphas: tuple[float, ...] | None,
+    seeds: tuple[int, ...],
+    params: dict[str, str],
+    workers: int,
+    device: str,
+) -> list[str]:
+    """Train late fusion once for every alpha and every seed, then choose the best alpha by validation accuracy.
 
-    Raises `UserError` for anything that cannot be used, before any training.
+    Args:
+        features: a feature store, or a folder of HDF5 features.
+        alphas: weights of the video in [0, 1], ascending; None for the study's 17.
+        seeds: of the trainings; scores are means over them.
+        params: hyperparameters of late fusion but alpha, as text; the study's where not named.
+        workers: processes that train, each with one thread.
+        device: `auto`, `cpu` or `cuda`.
+
+    Returns the lines to show. Raises `UserError` for anything that cannot be used, before any training.
     """
-    if not workers.isdigit() or int(workers) < 1:
-        raise UserError(f"workers={workers}: expected a whole number of at least 1")
-    late, alpha_values, given = variants()[VARIANT], parse_alphas(alphas), parse_params(params)
-    if "alpha" in given:
+    late = variants()[VARIANT]
+    if "alpha" in params:
         raise UserError("params: alpha is what the sweep varies; give its values as alphas=0.1,0.5")
     trainings = [
-        Training(late, resolve_params([late], {**given, "alpha": str(alpha)})[0], seed)
-        for alpha in alpha_values
-        for seed in parse_seeds(seeds)
+        Training(late, resolve_params([late], {**params, "alpha": str(alpha)})[0], seed)
+        for alpha in alphas or STUDY_ALPHAS
+        for seed in seeds
     ]
     target = choose_device(device)
     check_precision([(training.variant, training.params) for training in trainings], target)
@@ -56,7 +69,7 @@ def sweep_job(*, features: str, alphas: str, seeds: str, params: str, workers: s
         work = job.begin(asked, store, target)
         with work.runs.open(f"{VARIANT} alpha sweep", {}, {KIND: "sweep", **run_tags}) as run:
             results = []
-            trainer = Trainer(data, target, work.results, int(workers))
+            trainer = Trainer(data, target, work.results, workers)
             for result in tqdm(trainer.results(trainings), total=len(trainings), desc="alpha sweep", unit="training"):
                 trained, log = result.trained, partial(log_scores, result, store)
                 name = f"alpha {trained.params['alpha']:.2f} seed {trained.seed}"

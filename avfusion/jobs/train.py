@@ -1,17 +1,16 @@
 """The job `train`: every chosen variant with every seed, each a run of its own, and a table of them all."""
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 
-from avfusion.errors import UserError
 from avfusion.features.provenance import tags, title
 from avfusion.fusion import FusionNetwork, choose_variants
-from avfusion.fusion.hyperparameters import Value, parse_params
+from avfusion.fusion.hyperparameters import Value
 from avfusion.jobs.features import open_features
-from avfusion.jobs.options import read_truth
 from avfusion.system.device import choose_device
 from avfusion.tracking.lookup import KIND
 from avfusion.tracking.models import REGISTERED
@@ -40,33 +39,39 @@ _log = logging.getLogger(__name__)
 
 def train_job(
     *,
-    features: str,
-    variants: str,
-    seeds: str,
-    params: str,
+    features: Path,
+    variants: tuple[str, ...],
+    seeds: tuple[int, ...],
+    params: dict[str, str],
     device: str,
-    allow_outside: str = "false",
-    register: str = "false",
+    allow_outside: bool,
+    register: bool,
 ) -> list[str]:
-    """Train on the feature store (or HDF5 features) `features`; returns the lines that tell people what came out.
+    """Train each variant with each seed on one set of features, and compare their scores on the test clips.
 
-    `variants` is `quick`, `all` or ids with commas, `seeds` whole numbers with commas, `params` as
-    `alpha=0.25,dropout=0.3`; `register=true` puts each model into the registry. Raises `UserError` for anything that
-    cannot be used, before any training.
+    Args:
+        features: a feature store, or a folder of HDF5 features.
+        variants: ids of variants, or `quick` or `all` alone.
+        seeds: of the trainings; the scores of a variant are means over them.
+        params: hyperparameters as text; the study's where not named.
+        device: `auto`, `cpu` or `cuda`.
+        allow_outside: whether HDF5 features may be links to files in other folders.
+        register: whether each variant's model becomes a version in the MLflow registry.
+
+    Returns the lines to show. Raises `UserError` for anything that cannot be used, before any training.
     """
     chosen = choose_variants(variants)
-    resolved = resolve_params(chosen, parse_params(params))
-    seed_list = parse_seeds(seeds)
-    target, registered = choose_device(device), read_truth("register", register)
+    resolved = resolve_params(chosen, params)
+    target = choose_device(device)
     check_precision(zip(chosen, resolved, strict=True), target)
-    data = SplitFeatures(open_features(features, allow_outside))
+    data = SplitFeatures(open_features(features, allow_outside=allow_outside))
     check_trainable(data, chosen)
     connect()
     with training_job("train") as job:
         n_failed = len(data.store.failures)
         set_tags({"failed_clips": str(n_failed)})
-        work = job.begin(asked_for(chosen, resolved, seed_list), data.store, target)
-        table = train_variants(data, chosen, resolved, seed_list, target, work, registered=registered)
+        work = job.begin(asked_for(chosen, resolved, seeds), data.store, target)
+        table = train_variants(data, chosen, resolved, seeds, target, work, registered=register)
         lines = comparison(table, data, job.experiment_id)
         return [f"features {data.store.path}; {len(data.store.clips)} clips, failed_clips={n_failed}", *lines]
 
@@ -86,18 +91,9 @@ def comparison(table: pd.DataFrame, data: SplitFeatures, experiment_id: str) -> 
     ]
 
 
-def parse_seeds(text: str, option: str = "seeds") -> list[int]:
-    """`"0,1,2"` as a list of distinct whole numbers of at least 0; `UserError`, naming `option`, for anything else."""
-    try:
-        seeds = [int(part) for part in text.split(",")]
-    except ValueError:
-        seeds = []
-    if not seeds or min(seeds) < 0 or len(set(seeds)) != len(seeds):
-        raise UserError(f"{option}={text}: expected different whole numbers of at least 0 with commas, such as 0,1,2")
-    return seeds
-
-
-def asked_for(variants: list[type[FusionNetwork]], params: list[dict[str, Value]], seeds: list[int]) -> dict[str, Any]:
+def asked_for(
+    variants: list[type[FusionNetwork]], params: list[dict[str, Value]], seeds: tuple[int, ...]
+) -> dict[str, Any]:
     """What `train_variants` is given, in plain values."""
     return {"variants": [variant.id for variant in variants], "params": params, "seeds": seeds}
 
@@ -106,7 +102,7 @@ def train_variants(
     data: SplitFeatures,
     variants: list[type[FusionNetwork]],
     params: list[dict[str, Value]],
-    seeds: list[int],
+    seeds: tuple[int, ...],
     device: torch.device,
     work: Work,
     *,

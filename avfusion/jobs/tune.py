@@ -2,20 +2,18 @@
 
 import logging
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NoReturn
 
 import pandas as pd
 import torch
 from tqdm import tqdm
 
-from avfusion.errors import UserError
 from avfusion.features import FeatureStore
 from avfusion.features.provenance import note, tags, title
 from avfusion.jobs.features import open_features
-from avfusion.jobs.options import read_truth
 from avfusion.jobs.promotion import promote_best
 from avfusion.jobs.retrain import DEFAULT, TUNED, comparison_lines, retrain
-from avfusion.jobs.train import parse_seeds
 from avfusion.system.device import choose_device
 from avfusion.tracking.artifacts import log_table
 from avfusion.tracking.session import connect, ui_lines
@@ -40,30 +38,44 @@ log = logging.getLogger(__name__)
 
 def tune_job(
     *,
-    features: str,
-    variant: str,
-    trials: str,
-    workers: str,
+    features: Path,
+    variant: tuple[str, ...],
+    trials: int,
+    workers: int,
     metric: str,
     sampler: str,
     pruner: str,
-    space: str,
-    storage: str,
-    study: str,
-    retrain: str,
+    space: dict[str, str],
+    storage: str | None,
+    study: str | None,
+    retrain: tuple[int, ...],
     device: str,
-    promote: str = "false",
+    promote: bool,
 ) -> list[str]:
-    """Search the hyperparameters of `variant` (ids with commas, `all`, `quick`) by validation; returns what to tell.
+    """Search the hyperparameters of each variant by its validation score, then train the best and the default again.
 
-    `trials` is the total of each study, over all processes that ever work on it; `promote=true` makes the best tuned
-    variant on validation clips the champion. Unimodal variants come first: they go along with the models of the
-    fusions as companions. Raises `UserError` for anything that cannot be used, before any training.
+    Unimodal variants come first: they go along with the models of the fusions as companions.
+
+    Args:
+        features: a feature store, or a folder of HDF5 features.
+        variant: ids of variants, or `quick` or `all` alone; each gets a study of its own.
+        trials: the total of each study, over all processes that ever work on it.
+        workers: processes of this job that run trials, each with one thread.
+        metric: what validation is to improve: `log_loss` or `accuracy`.
+        sampler: how trials are chosen: `tpe`, `gp`, `random` or `grid`.
+        pruner: when a trial is given up early: `median`, or `none` for never.
+        space: in place of what the variant searches: `low:high`, `a|b|c` or one value, by hyperparameter.
+        storage: where studies live: a journal file, sqlite:///FILE or postgresql://...; None is a file under runs/.
+        study: name of the study; None makes one of variant, features and metric.
+        retrain: seeds of the trainings at the end.
+        device: `auto`, `cpu` or `cuda`.
+        promote: whether the best tuned variant on validation clips becomes the champion of the registry.
+
+    Returns the lines to show. Raises `UserError` for anything that cannot be used, before any training.
     """
-    promoting = read_truth("promote", promote)
-    n_workers, target, seeds = _whole("workers", workers), choose_device(device), parse_seeds(retrain, "retrain")
+    target = choose_device(device)
     store = open_features(features)
-    plans = make_plans(store, variant, _whole("trials", trials), metric, sampler, pruner, space, storage, study)
+    plans = make_plans(store, variant, trials, metric, sampler, pruner, space, storage, study)
     plans.sort(key=lambda plan: len(plan.variant.modalities))
     check_precision([(plan.variant, values) for plan in plans for values in plan.space.each("precision")], target)
     data = SplitFeatures(store)
@@ -74,11 +86,11 @@ def tune_job(
     connect()
     with training_job("tune") as job:
         lines = ["", title(store.provenance)]
-        asked = {"studies": [plan.name for plan in plans], "storage": plans[0].storage, "seeds": seeds}
+        asked = {"studies": [plan.name for plan in plans], "storage": plans[0].storage, "seeds": retrain}
         work = job.begin(asked, store, target)
-        trainer = Trainer(data, target, work.results, n_workers)
+        trainer = Trainer(data, target, work.results, workers)
         tunings = [
-            Tuning(plan, opened, store, target, n_workers, seeds, trainer, work)
+            Tuning(plan, opened, store, target, workers, retrain, trainer, work)
             for plan, opened in zip(plans, studies, strict=True)
         ]
         for tuning in tunings:
@@ -86,7 +98,7 @@ def tune_job(
         summary = pd.concat([tuning.comparison.assign(variant=tuning.plan.variant.id) for tuning in tunings])
         if summary.size:
             log_table(summary, "summary")
-        promoted = ["", *_promote(tunings)] if promoting else []
+        promoted = ["", *_promote(tunings)] if promote else []
         return [*lines, *promoted, "", *("compare  " + line for line in ui_lines(job.experiment_id))]
 
 
@@ -101,12 +113,6 @@ def _promote(tunings: "list[Tuning]") -> list[str]:
     return promote_best([tuning.tuned for tuning in tunings if tuning.tuned is not None])
 
 
-def _whole(name: str, text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise UserError(f"{name}={text}: expected a whole number of at least 1")
-    return int(text)
-
-
 @dataclass
 class Tuning:
     """One study from its first trial, or from where it was, to the comparison at its end."""
@@ -116,7 +122,7 @@ class Tuning:
     store: FeatureStore
     device: torch.device
     n_workers: int
-    seeds: list[int]
+    seeds: tuple[int, ...]
     trainer: Trainer
     work: Work
     comparison: pd.DataFrame = field(default_factory=pd.DataFrame)

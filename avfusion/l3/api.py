@@ -16,7 +16,7 @@ import torch
 from avfusion.errors import UserError
 from avfusion.l3.framing import count_windows, cut_windows, hop_samples, timestamps
 from avfusion.l3.frontend import Frontend
-from avfusion.l3.loading import NOT_CHOSEN, LoadedNetworks, load_networks
+from avfusion.l3.loading import LoadedNetworks, load_networks
 from avfusion.l3.pictures import network_pictures
 from avfusion.l3.presets import BRANCHES, SAMPLE_RATE, Branch, L3Config, preset_config
 from avfusion.l3.resample import resampled_length
@@ -197,7 +197,7 @@ class L3:
 def load_l3(
     preset: str = "openl3",
     *,
-    weights: str | Path = NOT_CHOSEN,
+    weights: str | Path | None = None,
     branches: Sequence[Branch] = BRANCHES,
     precision: str = "float32",
     device: str = "auto",
@@ -208,7 +208,7 @@ def load_l3(
     """An L3-Net by name: `openl3`, or `demo`, which is small and needs no download.
 
     Args:
-        weights: `none` (the preset's own), `untrained`, or a path; see `avfusion.l3.loading`.
+        weights: None (the preset's own), `untrained`, or a path; see `avfusion.l3.loading`.
         branches: `audio`, `image` or both; only their weights are looked for.
         precision: `float32` (parity with the original), `bf16` (for hardware that
             multiplies bf16; relative error about 1e-2), or `auto`.

@@ -14,7 +14,6 @@ from avfusion.l3.untrained import untrained_subnetwork
 from avfusion.l3.weights import build_subnetwork, read_safetensors, weights_digest
 
 UNTRAINED = "untrained"
-NOT_CHOSEN = "none"
 _SMALL_FRAMES = "a side below 224 pixels: scaled up to a shorter side of 256, values in [0, 1]"
 _SHIPPED = Path(__file__).parent / "weights_demo" / "demo.safetensors"
 
@@ -52,12 +51,12 @@ class LoadedNetworks:
 
 
 def load_networks(
-    config: L3Config, weights: str | Path = NOT_CHOSEN, branches: Sequence[Branch] = BRANCHES
+    config: L3Config, weights: str | Path | None = None, branches: Sequence[Branch] = BRANCHES
 ) -> LoadedNetworks:
     """The subnetworks of `config` with the chosen weights.
 
     Args:
-        weights: `none` for the preset's own (OpenL3's official ones; the demo's shipped ones, or
+        weights: None for the preset's own (OpenL3's official ones; the demo's shipped ones, or
             seeded untrained ones while none are shipped), `untrained`, or a path: safetensors of
             either preset; for OpenL3 also Keras HDF5, a folder, or two files separated by a comma.
         branches: which subnetworks are wanted; the other's weights are not looked for.
@@ -65,16 +64,15 @@ def load_networks(
     Raises:
         UserError: weights that cannot be found, read, or fitted into the network.
     """
-    choice = str(weights)
+    choice = None if weights is None else str(weights)
     shipped = _SHIPPED.is_file()
-    if choice == UNTRAINED or (config.preset == "demo" and choice == NOT_CHOSEN and not shipped):
+    if choice == UNTRAINED or (config.preset == "demo" and choice is None and not shipped):
         networks = {branch: untrained_subnetwork(config, branch) for branch in branches}
         return LoadedNetworks(networks, dict.fromkeys(branches, UNTRAINED), trained=False)
     if config.preset == "openl3":
-        given = None if choice == NOT_CHOSEN else choice
-        found = {branch: load_official(config, branch, given) for branch in branches}
+        found = {branch: load_official(config, branch, choice) for branch in branches}
     else:
-        path = _SHIPPED if choice == NOT_CHOSEN else Path(choice)
+        path = _SHIPPED if choice is None else Path(choice)
         found = {branch: _from_safetensors(config, branch, path) for branch in branches}
     networks = {branch: network for branch, (network, _) in found.items()}
     return LoadedNetworks(networks, {m: origin for m, (_, origin) in found.items()}, trained=True)

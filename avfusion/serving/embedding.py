@@ -25,19 +25,19 @@ def in_words(embedder: Mapping[str, Any]) -> str:
     return f"{embedder['name']} (weights {str(embedder.get('weights', 'unknown'))[:12]})"
 
 
-def check_named(expected: Mapping[str, Any], chosen: str) -> None:
+def check_named(expected: Mapping[str, Any], chosen: str | None) -> None:
     """Raise `UserError` if the embedder that the user named is not the one of the model's features."""
-    if chosen not in ("none", expected["name"]):
+    if chosen not in (None, expected["name"]):
         raise UserError(
             f"embedder={chosen}: the model's features were made by {in_words(expected)}; "
             f"leave embedder out or give embedder={expected['name']}"
         )
 
 
-def load_same(expected: Mapping[str, Any], weights: str = "none", device: str = "auto") -> Embedder:
+def load_same(expected: Mapping[str, Any], weights: str | None = None, device: str = "auto") -> Embedder:
     """The embedder that describes itself as `expected`, which is the provenance of a model's features.
 
-    `weights` is a file or folder; `none` takes the embedder's own. Blank sound and blank pictures count as missing.
+    `weights` is a file or folder; None takes the embedder's own. Blank sound and blank pictures count as missing.
     Raises `UserError`, naming both, if another embedder is all there is.
     """
     name = str(expected["name"])
@@ -52,7 +52,7 @@ def load_same(expected: Mapping[str, Any], weights: str = "none", device: str = 
             "features, the arrays audio and video"
         )
     options = {option: expected[option] for option in embedder_options(name) if option in expected}
-    if weights == "none" and expected["weights"] == _UNTRAINED:
+    if weights is None and expected["weights"] == _UNTRAINED:
         weights = _UNTRAINED
     found = load_embedder(name, weights=weights, precision=expected["precision"], device=device, **options)
     if differing := _differing(expected, found.provenance):
@@ -91,6 +91,6 @@ def save_embedder(features: Mapping[str, Any], folder: Path) -> None:
         loaded.watched.save_weights(folder / WEIGHTS)
 
 
-def carried_weights(folder: Path) -> str:
-    """The embedder's weights that lie beside the classifier in `folder`; `none` where there are none."""
-    return str(folder / WEIGHTS) if (folder / WEIGHTS).is_file() else "none"
+def carried_weights(folder: Path) -> str | None:
+    """The embedder's weights that lie beside the classifier in `folder`; None where there are none."""
+    return str(folder / WEIGHTS) if (folder / WEIGHTS).is_file() else None

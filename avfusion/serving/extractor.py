@@ -37,7 +37,7 @@ class Extractor:
         self,
         embedder: Mapping[str, Any],
         *,
-        weights: str,
+        weights: str | None,
         device: str,
         workers: int,
         timeout: float,

@@ -34,8 +34,8 @@ class Query:
     """What a reader should know of the name."""
 
 
-def find_queries(clip: str, audio: str = "none", video: str = "none") -> list[Query]:
-    """The clips that the options name.
+def find_queries(clip: Path | None, audio: Path | None = None, video: Path | None = None) -> list[Query]:
+    """The clips that the arguments name.
 
     `clip` is a media file; a folder, of which all media files are taken, a sound file and a video of the same name (in
     one folder, or in folders `audio` and `video`) together; a list: a CSV file with a column `clip` or columns `audio`
@@ -46,13 +46,13 @@ def find_queries(clip: str, audio: str = "none", video: str = "none") -> list[Qu
     A file of a folder or a list need not be there, nor be readable: that is seen when its turn comes. Raises
     `UserError` if nothing is named, too much is, or what is named alone is not there.
     """
-    if clip != "none" and (audio, video) != ("none", "none"):
+    if clip and (audio or video):
         raise UserError("clip, and audio or video, were given; name the clip one way")
-    if clip == STANDARD_INPUT:
+    if str(clip) == STANDARD_INPUT:
         return _some(_listed(_lines(sys.stdin), Path(), "standard input"), "standard input")
-    if clip != "none":
-        return _at(Path(clip))
-    files = [None if name == "none" else _existing(Path(name)) for name in (audio, video)]
+    if clip:
+        return _at(clip)
+    files = [file and _existing(file) for file in (audio, video)]
     named = next((file for file in reversed(files) if file is not None), None)
     if named is None:
         raise UserError("no clip given; name a media file, a folder or a list as clip=PATH, or - for a list on stdin")

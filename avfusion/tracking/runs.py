@@ -161,12 +161,19 @@ def log_batch(
         client.log_batch(run_id, metrics=entries[start : start + BATCH])
 
 
-def log_asked(options: Mapping[str, str]) -> None:
-    """What a job was asked for, as parameters `asked/NAME` of the active run.
+def log_asked(options: Mapping[str, object]) -> None:
+    """What a job was asked for, as parameters `asked/NAME` of the active run, in the words that users type.
 
     `mlflow run` has already logged the plain names, shell-quoted, and refuses them with another value.
     """
-    log_batch({f"asked/{name}": value for name, value in options.items()}, {})
+    log_batch({f"asked/{name}": _typed(value) for name, value in options.items()}, {})
+
+
+def _typed(value: object) -> str:
+    """None, True and False in small letters, several values with commas."""
+    if isinstance(value, tuple):
+        return ",".join(map(_typed, value))
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 def set_tags(tags: Mapping[str, str]) -> None:

@@ -4,26 +4,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from avfusion.errors import UserError
 from avfusion.training.experiment import Result
 
 STUDY_ALPHAS = tuple(round(0.10 + 0.05 * step, 2) for step in range(17))
 """0.10, 0.15, ... 0.90: the study's values."""
 
 VALIDATION_COLUMNS = ["alpha", "seed", "val_accuracy", "val_log_loss"]
-
-
-def parse_alphas(text: str) -> tuple[float, ...]:
-    """`study`, or distinct numbers in [0, 1] with commas, ascending; `UserError` for anything else."""
-    if text == "study":
-        return STUDY_ALPHAS
-    try:
-        alphas = sorted(float(part) for part in text.split(","))
-    except ValueError:
-        alphas = []
-    if not alphas or not all(0 <= alpha <= 1 for alpha in alphas) or len(set(alphas)) != len(alphas):
-        raise UserError(f"alphas={text}: expected `study` or different numbers in [0, 1] with commas, such as 0.1,0.5")
-    return tuple(alphas)
 
 
 def sweep_table(results: Sequence[Result]) -> pd.DataFrame:

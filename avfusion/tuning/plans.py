@@ -8,7 +8,7 @@ from typing import Literal
 from avfusion.errors import unknown
 from avfusion.features import FeatureStore
 from avfusion.fusion import FusionNetwork, choose_variants
-from avfusion.fusion.hyperparameters import check_known, parse_params
+from avfusion.fusion.hyperparameters import check_known
 from avfusion.system.seeds import derive_seed
 from avfusion.training.experiment import hyperparameters
 from avfusion.training.fit import Epoch
@@ -85,22 +85,23 @@ def default_name(variant: str, features_digest: str, metric: str) -> str:
 
 def make_plans(
     store: FeatureStore,
-    variant: str,
+    variant: tuple[str, ...],
     n_trials: int,
     metric: str,
     sampler: str,
     pruner: str,
-    space: str,
-    storage: str,
-    study: str,
+    space: Mapping[str, str],
+    storage: str | None,
+    study: str | None,
 ) -> list[Plan]:
-    """One plan for each variant in `variant` (ids with commas, `all`, `quick`), on the features of `store`.
+    """One plan for each variant in `variant` (see `choose_variants`), on the features of `store`.
 
     `space` changes what the variants declare (see `make_space`), `storage` is as `resolve_storage` takes it, `study` a
-    name or `none`; with several variants each study's name ends in its variant's. Raises `UserError` for an unknown
-    name, which lists the choices, and for what `make_space` and `resolve_storage` refuse.
+    name, or None for one that tells what is searched; with several variants each study's name ends in its variant's.
+    Raises `UserError` for an unknown name, which lists the choices, and for what `make_space` and `resolve_storage`
+    refuse.
     """
-    chosen, given = choose_variants(variant), parse_params(space, "space")
+    chosen = choose_variants(variant)
     for kind, name, known in (
         ("metric", metric, TARGETS),
         ("sampler", sampler, SAMPLERS),
@@ -108,11 +109,11 @@ def make_plans(
     ):
         if name not in known:
             raise unknown(kind, name, list(known))
-    check_known([hyperparameters(one) for one in chosen], given, "space")
+    check_known([hyperparameters(one) for one in chosen], space, "space")
     plans = []
     for one in chosen:
         name = default_name(one.id, store.digest, metric)
-        if study != "none":
+        if study is not None:
             name = study if len(chosen) == 1 else f"{study}-{one.id}"
         plans.append(
             Plan(
@@ -120,7 +121,7 @@ def make_plans(
                 variant=one,
                 features=store.path.absolute(),
                 features_digest=store.digest,
-                space=make_space(one, given),
+                space=make_space(one, space),
                 metric=metric,
                 sampler=sampler,
                 pruner=pruner,

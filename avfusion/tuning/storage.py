@@ -26,13 +26,13 @@ CONNECT_TIMEOUT = 5
 FORMS = "expected none, the path of a journal file, sqlite:///FILE or postgresql://USER@HOST/DATABASE"
 
 
-def resolve_storage(text: str) -> str:
+def resolve_storage(text: str | None) -> str:
     """`text` as an absolute path or a full URL: what `open_storage` takes in any process.
 
-    `none` is the journal file `JOURNAL` in the working directory. Raises `UserError` for another kind of storage, and
+    None is the journal file `JOURNAL` in the working directory. Raises `UserError` for another kind of storage, and
     for an address with a password in it.
     """
-    if text == "none":
+    if text is None:
         return str(JOURNAL.absolute())
     if "://" not in text:
         return str(Path(text.removeprefix("journal:")).absolute())

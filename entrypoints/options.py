@@ -1,0 +1,298 @@
+"""The table of options: what each is, and which each entry point takes.
+
+Commands, their --help and MLproject are made from it (`make mlproject`), and the signatures of the jobs are tested
+against it. A new option is an entry in `OPTIONS`, its name in the list of an entry point, and a parameter of the job.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import click
+
+from entrypoints.kinds import (
+    Fractions,
+    Kind,
+    Names,
+    Needed,
+    OrNone,
+    OutputFolder,
+    Pairs,
+    PathName,
+    Seconds,
+    Seeds,
+    Text,
+    Truth,
+    Whole,
+)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: the type that turns its text into a value, the text that stands for nothing typed, and its help."""
+
+    type: click.ParamType  # type: ignore[type-arg]
+    default: str
+    help: str
+
+    @property
+    def annotation(self) -> Any:
+        """The Python type that a job's signature gives its value."""
+        return self.type.annotation if isinstance(self.type, Kind) else str
+
+
+@dataclass(frozen=True)
+class EntryPoint:
+    """One entry point: what --help says of it, and its options in order."""
+
+    help: str
+    options: tuple[str, ...]
+    continues: bool
+    """Whether the same command, after an interruption, goes on with what is already done."""
+    own: dict[str, Option] = field(default_factory=dict)
+    """Options that mean something else here than elsewhere."""
+
+    def option(self, name: str) -> Option:
+        """The option `name` of this entry point."""
+        return self.own.get(name) or OPTIONS[name]
+
+
+ANSWERS = "a prediction file, a folder with one, or the id of a run"
+
+OPTIONS = {
+    "data": Option(OrNone(PathName()), "none", "TAU folder or CSV manifest of clips; `none` renders synthetic scenes."),
+    "output": Option(OrNone(OutputFolder()), "none", "Folder to write; `none` chooses one under runs/."),
+    "features": Option(
+        Needed(PathName(), "features: none given; name the feature store that extract wrote, as features=FOLDER"),
+        "none",
+        "Feature store to read, or a folder of HDF5 features (DCASE baseline, course).",
+    ),
+    "embedder": Option(Text(), "demo", "What turns clips into features: demo or openl3."),
+    "weights": Option(OrNone(Text()), "none", "Weights of the embedder: a file or folder; `none` takes its own."),
+    "precision": Option(click.Choice(["float32", "bf16", "auto"]), "float32", "Arithmetic of the embedder."),
+    "device": Option(click.Choice(["auto", "cpu", "cuda"]), "auto", "Where to compute."),
+    "modalities": Option(
+        click.Choice(["both", "any"]), "both", "What a clip must have: both (sound and pictures), or any (one will do)."
+    ),
+    "strict": Option(Truth(), "false", "Whether a clip that cannot be used is an error."),
+    "allow_outside": Option(Truth(), "false", "Whether lists may name files outside their folder."),
+    "timeout": Option(
+        Seconds("seconds above 0 for decoding one clip"), "600", "Seconds that decoding one clip may take."
+    ),
+    "executor": Option(
+        click.Choice(["local", "ray"]), "local", "Who extracts: local (processes of this machine) or ray (a cluster)."
+    ),
+    "address": Option(
+        OrNone(Text()),
+        "none",
+        "Ray cluster: HOST:PORT or auto; `none`: RAY_ADDRESS, or a Ray of this machine's own.",
+    ),
+    "parts": Option(
+        OrNone(Text()),
+        "none",
+        "fsspec address for a cluster's unfinished work, as s3://...; `none`: the output folder.",
+    ),
+    "preset": Option(click.Choice(["demo", "openl3"]), "demo", "L3-Net to train."),
+    "steps": Option(Whole(1), "1300", "Training steps of 64 clips each."),
+    "seed": Option(Whole(0), "0", "Seed of weights, pairs and held-out locations."),
+    "variants": Option(Names(), "quick", "Fusion variants: quick, all, or ids with commas."),
+    "seeds": Option(Seeds(), "0", "Seeds with commas; several are averaged."),
+    "alphas": Option(
+        OrNone(Fractions(), word="study"),
+        "study",
+        "Values of alpha with commas; `study` takes its 17, from 0.10 to 0.90.",
+    ),
+    "workers": Option(Whole(1), "2", "Processes of one thread each."),
+    "variant": Option(Names(), "late", "Fusion variant to tune: an id, several with commas, or all; a study for each."),
+    "trials": Option(Whole(1), "60", "Trials of a study in total, whoever runs them."),
+    "metric": Option(click.Choice(["log_loss", "accuracy"]), "log_loss", "What validation is to improve."),
+    "sampler": Option(click.Choice(["tpe", "gp", "random", "grid"]), "tpe", "How trials are chosen."),
+    "pruner": Option(click.Choice(["median", "none"]), "median", "When a trial is given up early."),
+    "space": Option(Pairs(), "none", "Instead of what the variant searches: alpha=0.2:0.6,hidden=128|256,dropout=0.3."),
+    "storage": Option(
+        OrNone(Text()),
+        "none",
+        "Where studies live: a journal file, sqlite:///FILE or postgresql://...; `none`: under runs/.",
+    ),
+    "study": Option(OrNone(Text()), "none", "Name of the study; `none` makes one of variant, features and metric."),
+    "retrain": Option(
+        Seeds(), "0,1,2,3,4", "Seeds with which the best and the default settings are trained at the end."
+    ),
+    "audio": Option(
+        Needed(Text(), "audio: none given; name a prediction file or the id of a run, as audio=FILE"),
+        "none",
+        f"Answers of the audio model: {ANSWERS}.",
+    ),
+    "video": Option(
+        Needed(Text(), "video: none given; name a prediction file or the id of a run, as video=FILE"),
+        "none",
+        f"Answers of the video model: {ANSWERS}.",
+    ),
+    "fused": Option(OrNone(Text()), "none", "Answers of a fused model, likewise; `none` leaves it out."),
+    "experiment": Option(OrNone(Text()), "none", "MLflow experiment to report on or compare, by name or id."),
+    "predictions": Option(
+        OrNone(PathName()),
+        "none",
+        "Folder of prediction files (TSV, CSV), or of a folder per model, to report or compare.",
+    ),
+    "filter": Option(
+        OrNone(Text()), "none", "MLflow filter on the runs of the experiment; `none` takes the newest of each variant."
+    ),
+    "runs": Option(OrNone(Names()), "none", "Ids of runs to compare, with commas."),
+    "locations": Option(
+        OrNone(PathName()),
+        "none",
+        "CSV with a column location, one line per clip; `none`: from the features or TAU's names.",
+    ),
+    "shifts": Option(OrNone(Names()), "all", "Spoilt inputs for robustness: all, none, or ids with commas."),
+    "cities": Option(
+        OrNone(Names()), "none", "Cities to leave out of training, one at a time: none, all, or names with commas."
+    ),
+    "promote": Option(Truth(), "false", "Whether the best on validation becomes models:/avfusion@champion."),
+    "register": Option(Truth(), "false", "Whether each model is put into the MLflow registry as `avfusion`."),
+    "model": Option(
+        Needed(Text(), "no model given; give model=runs:/ID/model, models:/avfusion/1 or models:/avfusion@champion"),
+        "none",
+        "Trained model: runs:/ID/model, models:/avfusion/1, models:/avfusion@champion, or a folder.",
+    ),
+    "clip": Option(
+        OrNone(PathName()),
+        "none",
+        "Media file, folder, list (CSV, or text with a path on each line), or - for a list on stdin.",
+    ),
+    "timeline": Option(
+        OrNone(Seconds("seconds of at least 0", zero=True)),
+        "10",
+        "Clips longer than this many seconds get a timeline per second; `none`: no timelines.",
+    ),
+    "params": Option(Pairs(), "none", "Hyperparameters as name=value,name=value; `none` takes the study's."),
+}
+"""Every option by name."""
+
+EXTRACTION = (
+    "data", "output", "embedder", "weights", "precision", "device", "modalities", "strict", "allow_outside", "timeout",
+    "executor", "address", "parts",
+)  # fmt: skip
+"""The options of every entry point that extracts."""
+
+ENTRY_POINTS = {
+    "main": EntryPoint(
+        "From clips to compared fusion variants: extract, train, summary.",
+        (*EXTRACTION, "variants", "seeds", "params", "register"),
+        continues=True,
+    ),
+    "extract": EntryPoint(
+        "Embed the sound and the picture of every clip into a feature store.", EXTRACTION, continues=True
+    ),
+    "pretrain": EntryPoint(
+        "Train L3-Net on audio-visual correspondence, from unlabelled clips.",
+        ("data", "output", "preset", "steps", "seed", "device"),
+        continues=True,
+    ),
+    "train": EntryPoint(
+        "Train fusion variants on a feature store, each a run of its own.",
+        ("features", "variants", "seeds", "params", "device", "allow_outside", "register"),
+        continues=True,
+    ),
+    "sweep": EntryPoint(
+        "Train late fusion for each alpha, choose alpha on validation, draw accuracy against alpha.",
+        ("features", "alphas", "seeds", "params", "workers", "device"),
+        continues=True,
+    ),
+    "tune": EntryPoint(
+        "Search a variant's hyperparameters by validation, then compare the best with the default.",
+        (
+            "features",
+            "variant",
+            "trials",
+            "workers",
+            "metric",
+            "sampler",
+            "pruner",
+            "space",
+            "storage",
+            "study",
+            "retrain",
+            "device",
+            "promote",
+        ),
+        continues=True,
+    ),
+    "predict": EntryPoint(
+        "Say which scene clips show, with a model that was trained before.",
+        (
+            "model",
+            "clip",
+            "audio",
+            "video",
+            "output",
+            "timeline",
+            "embedder",
+            "weights",
+            "device",
+            "workers",
+            "timeout",
+        ),
+        continues=False,
+        own={
+            "audio": Option(
+                OrNone(PathName()),
+                "none",
+                "Sound file of a clip whose pictures are in another file (or that has none).",
+            ),
+            "video": Option(
+                OrNone(PathName()),
+                "none",
+                "Video file of a clip whose sound is in another file (or that has none).",
+            ),
+            "embedder": Option(
+                OrNone(Text()),
+                "none",
+                "Name that the embedder of the model's features must have; `none` takes it as it is.",
+            ),
+        },
+    ),
+    "conflict": EntryPoint(
+        "Where the audio and the video model disagree, and what a fused model makes of it.",
+        ("audio", "video", "fused", "output"),
+        continues=False,
+        own={
+            "output": Option(
+                OrNone(OutputFolder()), "none", "Folder to write; `none` writes none: MLflow keeps everything."
+            )
+        },
+    ),
+    "report": EntryPoint(
+        "Every table and figure of the study, published beside ours, as one page.",
+        ("experiment", "predictions", "output"),
+        continues=False,
+    ),
+    "export": EntryPoint(
+        "Write a feature store as HDF5 files in the layout of the course.",
+        ("features", "output"),
+        continues=False,
+        own={
+            "output": Option(
+                Needed(OutputFolder(), "output: none given; name a new folder for the HDF5 files, as output=FOLDER"),
+                "none",
+                "New folder to write.",
+            )
+        },
+    ),
+    "compare": EntryPoint(
+        "Whether variants can be told apart, how well calibrated and how robust they are, as one page.",
+        (
+            "experiment",
+            "filter",
+            "runs",
+            "predictions",
+            "locations",
+            "shifts",
+            "cities",
+            "output",
+            "device",
+            "promote",
+        ),
+        continues=False,
+    ),
+}
+"""Every entry point by name, in the order of MLproject."""
