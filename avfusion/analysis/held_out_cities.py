@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from avfusion.analysis.variant_answers import align, on_clips
 from avfusion.errors import UserError, unknown
 from avfusion.scoring.metrics import evaluate
 from avfusion.scoring.predictions import Predictions
@@ -70,10 +71,8 @@ def held_out(
     pairs = list(product(splits.items(), trainings.items()))
     for (city, data), (name, training) in tqdm(pairs, desc="held-out cities", unit="training"):
         trained = train(data, training.variant, training.params, training.seed, device)
-        unseen = score_test(data, trained).test
-        row = {clip: position for position, clip in enumerate(clean[name].ids)}
-        unseen = unseen.take(np.array([position for position, clip in enumerate(unseen.ids) if clip in row]))
-        seen = clean[name].take(np.array([row[clip] for clip in unseen.ids]))
+        unseen = on_clips(score_test(data, trained).test, set(clean[name].ids))
+        unseen, seen = align(unseen, on_clips(clean[name], set(unseen.ids)))
         scores = {"seen": evaluate(seen), "held_out": evaluate(unseen)}
         columns = {f"{score}_{state}": scores[state][score] for score in ("accuracy", "log_loss") for state in scores}
         rows.append({"variant": name, "city": city, "clips": len(unseen), **columns})

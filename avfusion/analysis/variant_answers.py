@@ -3,7 +3,7 @@
 `avfusion.analysis.sources` finds them in MLflow runs and in prediction files.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -163,13 +163,12 @@ def on_shared_clips(variants: Sequence[VariantAnswers]) -> tuple[list[VariantAns
     if not shared:
         origins = ", ".join(variant.origin for variant in variants)
         raise UserError(f"no clip is in all of {origins}; give answers over the same clips")
-    cut = [replace(variant, seeds=tuple(_only(seed, shared) for seed in variant.seeds)) for variant in variants]
+    cut = [replace(variant, seeds=tuple(on_clips(seed, shared) for seed in variant.seeds)) for variant in variants]
     remark = f"Only the {len(shared)} clips that all variants answered are scored; some answered {largest}."
     return [beside(variant, cut[0]) for variant in cut], [remark] if len(shared) < largest else []
 
 
-def _only(predictions: Predictions, clips: set[str]) -> Predictions:
-    """The answers for these clips."""
-    if len(clips) == len(predictions):
-        return predictions
-    return predictions.take(np.array([row for row, clip in enumerate(predictions.ids) if clip in clips]))
+def on_clips(predictions: Predictions, clips: Set[str]) -> Predictions:
+    """The answers to `clips` alone, in the order that they have; clips without an answer are passed over."""
+    rows = np.array([row for row, clip in enumerate(predictions.ids) if clip in clips], dtype=np.intp)
+    return predictions if len(rows) == len(predictions) else predictions.take(rows)
