@@ -44,7 +44,7 @@ def test_media(tmp_path: Path) -> None:
     provenance = load_embedder("demo", device="cpu").provenance
     with Extractor(provenance, weights=None, device="cpu", workers=1, timeout=60) as extractor:
         (worker,) = extractor._pool._workers
-        process = worker._worker.process.pid
+        process = worker.process.pid
         baseline = memory(process, "VmRSS")
         parts = {bombs[number].id: part for number, part in extractor.parts(bombs, ["audio", "video"])}
         sound, pictures = (tmp_path / name for name in line.split(",")[:2])

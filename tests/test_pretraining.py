@@ -22,7 +22,7 @@ from avfusion.jobs.pretrain import SCENES
 from avfusion.l3.avc import AVCNetwork, avc_accuracy, avc_loss
 from avfusion.l3.presets import WINDOW, preset_config
 from avfusion.pretraining import learning
-from avfusion.pretraining.learning import CHECKPOINT, Learner, Plan, split_locations
+from avfusion.pretraining.learning import CHECKPOINT, Learner, Schedule, split_locations
 from avfusion.pretraining.material import PICTURES, Entry, Material, prepare
 from tests.edge import run_job
 from tests.kills import FRESH
@@ -46,7 +46,7 @@ def toy(n_clips: int = 12) -> Material:
 def learn(folder: Path, steps: int, fatal: int = 0) -> dict[str, torch.Tensor]:
     """Weights after all steps in `folder`; kills itself at step `fatal`."""
     torch.set_num_threads(1)
-    learner = Learner(toy(), CONFIG, Plan("demo", steps, 0, "toy"), folder, torch.device("cpu"))
+    learner = Learner(toy(), CONFIG, Schedule("demo", steps, 0, "toy"), folder, torch.device("cpu"))
     learner.run(lambda progress: os.kill(os.getpid(), signal.SIGKILL) if progress.step == fatal else None)
     return {name: tensor.clone() for name, tensor in learner.network.state_dict().items()}
 
@@ -106,7 +106,7 @@ def test_a_window_holds_the_moment_of_its_picture() -> None:
 
 def test_the_task_is_learnt(tmp_path: Path) -> None:
     losses: list[float] = []
-    learner = Learner(toy(), CONFIG, Plan("demo", 60, 0, "toy"), tmp_path, torch.device("cpu"))
+    learner = Learner(toy(), CONFIG, Schedule("demo", 60, 0, "toy"), tmp_path, torch.device("cpu"))
     learner.run(lambda progress: losses.append(progress.loss))
     assert losses[0] == pytest.approx(math.log(2), abs=0.1)
     assert min(losses[-5:]) < 0.55
@@ -130,7 +130,7 @@ def test_a_killed_run_continues_to_the_same_weights(tmp_path: Path, monkeypatch:
 def test_another_plan_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     learn(tmp_path, 1)
     with pytest.raises(UserError, match="holds another pretraining"):
-        Learner(toy(), CONFIG, Plan("demo", 2, 0, "toy"), tmp_path, torch.device("cpu"))
+        Learner(toy(), CONFIG, Schedule("demo", 2, 0, "toy"), tmp_path, torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkContext, SpawnContext
 from multiprocessing.sharedctypes import RawArray
@@ -46,15 +46,14 @@ class Outcome(NamedTuple):
     written: bool
 
 
-class _Worker:
+class _Worker(Worker):
     """One worker process as its owner sees it, with the task that it works on."""
 
     def __init__(self, settings: Settings) -> None:
         cells = _shared_cells()
         self.clock = DecodeClock(cells)
         with _threads(settings.threads), _without_main():
-            self._worker = Worker(CONTEXT, work, cells, settings)
-        self.connection = self._worker.connection
+            super().__init__(CONTEXT, work, cells, settings)
         self.ready = False
         self.task: Task | None = None
 
@@ -65,12 +64,8 @@ class _Worker:
         with suppress(OSError):  # it died while idle: reading from it will say so
             self.connection.send((task, storage))
 
-    def end(self, grace: float = 0.0) -> str:
-        """See `Worker.end`."""
-        return self._worker.end(grace)
 
-
-class WorkerPool:
+class WorkerPool(AbstractContextManager["WorkerPool"]):
     """Runs tasks in worker processes of this machine; an `Executor`. Use it as a context manager."""
 
     def __init__(self, settings: Settings, count: int) -> None:
@@ -84,9 +79,6 @@ class WorkerPool:
         self._workers: list[_Worker] = []
         self._provenance: dict[str, Any] | None = None
         self._fill(count)
-
-    def __enter__(self) -> "WorkerPool":
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -130,8 +122,7 @@ class WorkerPool:
             tasks: the clips.
             storage: of the parts.
             within: seconds for all of them; what is not done then is given up.
-            unwanted: asked again and again whether nobody wants the outcomes any more; then all tasks end at the next
-                piece of their decoding, and no process is lost.
+            unwanted: whether nobody wants the outcomes any more; then tasks end at the next piece of their decoding.
 
         Raises:
             UserError: a worker cannot write.
@@ -154,17 +145,22 @@ class WorkerPool:
                 if worker.ready and worker.task is None and waiting:
                     worker.give(waiting.popleft(), storage)
             for worker in self._heard():
-                task = worker.task
-                message = self._receive(worker)
-                if isinstance(message, Done) and task is not None:
-                    yield Outcome(task, message.reason, written=True)
-                elif isinstance(message, str) and task is not None:
-                    if task.index not in tried:
-                        tried.add(task.index)
-                        waiting.append(task)
-                    else:
-                        yield Outcome(task, f"decoding ended the process ({message})", written=False)
+                yield from self._outcome(worker, waiting, tried)
             yield from self._late()
+
+    def _outcome(self, worker: _Worker, waiting: deque[Task], tried: set[int]) -> Iterator[Outcome]:
+        """The outcome that a worker reports, if it does; a task whose worker died for the first time waits again."""
+        task = worker.task
+        message = self._receive(worker)
+        if task is None or isinstance(message, Ready):
+            return
+        if isinstance(message, Done):
+            yield Outcome(task, message.reason, written=True)
+        elif task.index in tried:
+            yield Outcome(task, f"decoding ended the process ({message})", written=False)
+        else:
+            tried.add(task.index)
+            waiting.append(task)
 
     def _late(self) -> Iterator[Outcome]:
         """Ends the workers whose decoding takes longer than the timeout; their tasks are given up."""

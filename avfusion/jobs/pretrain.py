@@ -14,7 +14,7 @@ from avfusion.figures import l3_net
 from avfusion.jobs import RUNS
 from avfusion.l3.presets import preset_config
 from avfusion.l3.weights import save_weights, weights_digest
-from avfusion.pretraining.learning import Learner, Plan, Progress
+from avfusion.pretraining.learning import Learner, Progress, Schedule
 from avfusion.pretraining.material import prepare
 from avfusion.system.device import choose_device
 from avfusion.system.files import write_atomically
@@ -51,16 +51,16 @@ def pretrain_job(
     connect()
     with job_run("pretrain") as job:
         log_figure(l3_net(config), "l3_net")
-        plan = Plan(preset, steps, seed, dataset.digest)
-        learner = Learner(prepare(dataset, config, folder / "material"), config, plan, folder, target)
-        log_batch({**{f"pretrain/{k}": v for k, v in asdict(plan).items()}, "device_used": target.type}, {})
+        schedule = Schedule(preset, steps, seed, dataset.digest)
+        learner = Learner(prepare(dataset, config, folder / "material"), config, schedule, folder, target)
+        log_batch({**{f"pretrain/{k}": v for k, v in asdict(schedule).items()}, "device_used": target.type}, {})
         started, resumed_at = time.perf_counter(), learner.step
         _learn(learner)
         learner.network.half().float()  # the numbers that the file will hold
         accuracy = learner.held_out_accuracy(MEASURING_ROUNDS)
         card = _card(learner, dataset, accuracy, time.perf_counter() - started, resumed_at)
         weights = folder / "weights.safetensors"
-        halves = {modality: network.half() for modality, network in learner.network.subnetworks.items()}
+        halves = {branch: network.half() for branch, network in learner.network.subnetworks.items()}
         save_weights(weights, halves, {"card": json.dumps(card)})
         write_atomically(folder / "weights.json", (json.dumps(card, indent=2) + "\n").encode())
         log_batch({}, {"held_out_avc_accuracy": accuracy})
@@ -68,7 +68,7 @@ def pretrain_job(
         log_file(folder / "weights.json")
         return [
             "",
-            f"AVC accuracy on held-out locations: {accuracy:.3f} (chance 0.5); {plan.steps} steps, "
+            f"AVC accuracy on held-out locations: {accuracy:.3f} (chance 0.5); {schedule.steps} steps, "
             f"{len(learner.train_clips)} clips to learn from, {len(learner.held_out_clips)} held out",
             f"weights  {weights}",
             f"next     python -m entrypoints.extract --embedder {preset} --weights {weights}",
@@ -79,7 +79,7 @@ def pretrain_job(
 def _learn(learner: Learner) -> None:
     """All steps, on a progress bar, their curves into MLflow at the end and at every measurement."""
     pending: list[Progress] = []
-    with tqdm(total=learner.plan.steps, initial=learner.step, desc="AVC", unit="step") as bar:
+    with tqdm(total=learner.schedule.steps, initial=learner.step, desc="AVC", unit="step") as bar:
 
         def hear(progress: Progress) -> None:
             pending.append(progress)
@@ -106,15 +106,15 @@ def _learn(learner: Learner) -> None:
 def _card(learner: Learner, dataset: Dataset, accuracy: float, seconds: float, resumed_at: int) -> dict[str, object]:
     """What someone who uses the weights should know of them."""
     return {
-        "preset": learner.plan.preset,
+        "preset": learner.schedule.preset,
         "task": "audio-visual correspondence (Arandjelovic & Zisserman 2017)",
         "data": dataset.name + (" (synthetic scenes, rendered by rule)" if dataset.synthetic else ""),
         "synthetic": dataset.synthetic,
         "clips": len(learner.train_clips),
         "held_out_clips": len(learner.held_out_clips),
         "clip_list_digest": dataset.digest,
-        "steps": learner.plan.steps,
-        "seed": learner.plan.seed,
+        "steps": learner.schedule.steps,
+        "seed": learner.schedule.seed,
         "seconds": round(seconds, 1),
         "resumed_at_step": resumed_at,
         "held_out_avc_accuracy": round(accuracy, 4),

@@ -17,8 +17,7 @@ from avfusion.jobs.retrain import DEFAULT, TUNED, comparison_lines, retrain
 from avfusion.system.device import choose_device
 from avfusion.tracking.artifacts import log_table
 from avfusion.tracking.session import connect, ui_lines
-from avfusion.tracking.studies import TrialRuns, close_left, study_run
-from avfusion.tracking.study_records import StudyRecord, log_study
+from avfusion.tracking.studies import StudyRecord, TrialRuns, close_left, log_study, study_run
 from avfusion.tracking.work import Work, training_job
 from avfusion.training.many import Trainer, check_trainable
 from avfusion.training.precision import check_precision

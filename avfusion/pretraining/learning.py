@@ -45,7 +45,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Schedule:
     """What fixes a pretraining besides its material."""
 
     preset: str
@@ -69,10 +69,12 @@ def split_locations(material: Material, seed: int) -> tuple[NDArray[np.intp], ND
 class Learner:
     """One pretraining: network, optimiser, step; `run` carries it to the end."""
 
-    def __init__(self, material: Material, config: L3Config, plan: Plan, folder: Path, device: torch.device) -> None:
-        self.material, self.plan, self.folder, self.device = material, plan, folder, device
-        self.train_clips, self.held_out_clips = split_locations(material, plan.seed)
-        self.network = AVCNetwork(config, plan.seed).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    def __init__(
+        self, material: Material, config: L3Config, schedule: Schedule, folder: Path, device: torch.device
+    ) -> None:
+        self.material, self.schedule, self.folder, self.device = material, schedule, folder, device
+        self.train_clips, self.held_out_clips = split_locations(material, schedule.seed)
+        self.network = AVCNetwork(config, schedule.seed).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.frontend = Frontend(config.frontend).to(device)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True
@@ -82,10 +84,10 @@ class Learner:
 
     def run(self, on_step: Callable[[Progress], None]) -> None:
         """All remaining steps; `on_step` hears of each."""
-        while self.step < self.plan.steps:
+        while self.step < self.schedule.steps:
             self.step += 1
             loss, accuracy = self._learn()
-            measured = self.step % CHECKPOINT_STEPS == 0 or self.step == self.plan.steps
+            measured = self.step % CHECKPOINT_STEPS == 0 or self.step == self.schedule.steps
             on_step(Progress(self.step, loss, accuracy, self.held_out_accuracy(rounds=1) if measured else None))
             if measured:
                 self._save()
@@ -94,7 +96,7 @@ class Learner:
     def held_out_accuracy(self, rounds: int) -> float:
         """AVC accuracy on the clips of held-out locations, mean over `rounds` draws of pairs; chance is 0.5."""
         self.network.eval()
-        generator = np.random.default_rng(derive_seed("avc", "measure", self.plan.seed))
+        generator = np.random.default_rng(derive_seed("avc", "measure", self.schedule.seed))
         values, weights = [], []
         for _ in range(rounds):
             order = generator.permutation(self.held_out_clips)
@@ -105,10 +107,10 @@ class Learner:
         return float(np.average(values, weights=weights))
 
     def _learn(self) -> tuple[float, float]:
-        generator = np.random.default_rng(derive_seed("avc", "step", self.plan.seed, self.step))
+        generator = np.random.default_rng(derive_seed("avc", "step", self.schedule.seed, self.step))
         batch = generator.permutation(self.train_clips)[:BATCH]
         for group in self.optimizer.param_groups:
-            group["lr"] = LEARNING_RATE * (1 + math.cos(math.pi * (self.step - 1) / self.plan.steps)) / 2
+            group["lr"] = LEARNING_RATE * (1 + math.cos(math.pi * (self.step - 1) / self.schedule.steps)) / 2
         self.network.train()
         scores = self._scores(batch, generator, vary=True)
         loss = avc_loss(scores)
@@ -133,7 +135,7 @@ class Learner:
         tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
         for number, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in state.items()}
-        metadata = {"plan": json.dumps(asdict(self.plan)), "step": str(self.step)}
+        metadata = {"plan": json.dumps(asdict(self.schedule)), "step": str(self.step)}
         with replacing(self.folder / CHECKPOINT) as temporary:
             save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, temporary, metadata)
 
@@ -143,7 +145,7 @@ class Learner:
             return
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata()
-            if json.loads(metadata["plan"]) != asdict(self.plan):
+            if json.loads(metadata["plan"]) != asdict(self.schedule):
                 raise UserError(
                     f"{self.folder.absolute()} holds another pretraining ({metadata['plan']}); choose another output"
                 )
