@@ -45,11 +45,17 @@ class EntryPoint:
     """One entry point: what --help says of it, and its options in order."""
 
     help: str
-    options: tuple[str, ...]
+    takes: str
+    """The names of its options."""
     continues: bool
     """Whether the same command, after an interruption, goes on with what is already done."""
     own: dict[str, Option] = field(default_factory=dict)
     """Options that mean something else here than elsewhere."""
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The names of its options, in order."""
+        return tuple(self.takes.split())
 
     def option(self, name: str) -> Option:
         """The option `name` of this entry point."""
@@ -169,15 +175,14 @@ OPTIONS = {
 """Every option by name."""
 
 EXTRACTION = (
-    "data", "output", "embedder", "weights", "precision", "device", "modalities", "strict", "allow_outside", "timeout",
-    "executor", "address", "parts",
-)  # fmt: skip
+    "data output embedder weights precision device modalities strict allow_outside timeout executor address parts"
+)
 """The options of every entry point that extracts."""
 
 ENTRY_POINTS = {
     "main": EntryPoint(
         "From clips to compared fusion variants: extract, train, summary.",
-        (*EXTRACTION, "variants", "seeds", "params", "register"),
+        f"{EXTRACTION} variants seeds params register",
         continues=True,
     ),
     "extract": EntryPoint(
@@ -185,53 +190,27 @@ ENTRY_POINTS = {
     ),
     "pretrain": EntryPoint(
         "Train L3-Net on audio-visual correspondence, from unlabelled clips.",
-        ("data", "output", "preset", "steps", "seed", "device"),
+        "data output preset steps seed device",
         continues=True,
     ),
     "train": EntryPoint(
         "Train fusion variants on a feature store, each a run of its own.",
-        ("features", "variants", "seeds", "params", "device", "allow_outside", "register"),
+        "features variants seeds params device allow_outside register",
         continues=True,
     ),
     "sweep": EntryPoint(
         "Train late fusion for each alpha, choose alpha on validation, draw accuracy against alpha.",
-        ("features", "alphas", "seeds", "params", "workers", "device"),
+        "features alphas seeds params workers device",
         continues=True,
     ),
     "tune": EntryPoint(
         "Search a variant's hyperparameters by validation, then compare the best with the default.",
-        (
-            "features",
-            "variant",
-            "trials",
-            "workers",
-            "metric",
-            "sampler",
-            "pruner",
-            "space",
-            "storage",
-            "study",
-            "retrain",
-            "device",
-            "promote",
-        ),
+        "features variant trials workers metric sampler pruner space storage study retrain device promote",
         continues=True,
     ),
     "predict": EntryPoint(
         "Say which scene clips show, with a model that was trained before.",
-        (
-            "model",
-            "clip",
-            "audio",
-            "video",
-            "output",
-            "timeline",
-            "embedder",
-            "weights",
-            "device",
-            "workers",
-            "timeout",
-        ),
+        "model clip audio video output timeline embedder weights device workers timeout",
         continues=False,
         own={
             "audio": Option(
@@ -253,7 +232,7 @@ ENTRY_POINTS = {
     ),
     "conflict": EntryPoint(
         "Where the audio and the video model disagree, and what a fused model makes of it.",
-        ("audio", "video", "fused", "output"),
+        "audio video fused output",
         continues=False,
         own={
             "output": Option(
@@ -263,12 +242,12 @@ ENTRY_POINTS = {
     ),
     "report": EntryPoint(
         "Every table and figure of the study, published beside ours, as one page.",
-        ("experiment", "predictions", "output"),
+        "experiment predictions output",
         continues=False,
     ),
     "export": EntryPoint(
         "Write a feature store as HDF5 files in the layout of the course.",
-        ("features", "output"),
+        "features output",
         continues=False,
         own={
             "output": Option(
@@ -280,18 +259,7 @@ ENTRY_POINTS = {
     ),
     "compare": EntryPoint(
         "Whether variants can be told apart, how well calibrated and how robust they are, as one page.",
-        (
-            "experiment",
-            "filter",
-            "runs",
-            "predictions",
-            "locations",
-            "shifts",
-            "cities",
-            "output",
-            "device",
-            "promote",
-        ),
+        "experiment filter runs predictions locations shifts cities output device promote",
         continues=False,
     ),
 }
