@@ -27,10 +27,10 @@ from avfusion.training.experiment import Result, resolve_params, score_test, tra
 from avfusion.training.split_features import SplitFeatures
 from benchmarks.clips import make_clip
 from benchmarks.side_by_side import machine, print_table
+from entrypoints.options import ENTRY_POINTS
 from tests.stores import make_store
 
 HEAVY = ("torch", "mlflow", "optuna", "pandas", "sklearn", "scipy", "matplotlib", "av", "h5py", "statsmodels", "ray")
-ENTRY_POINTS = sorted(path.stem for path in Path("entrypoints").glob("[a-z]*.py") if path.stem != "command")
 BAR = re.compile(rb"\d+/\d+ \[")  # what every progress bar shows
 
 
@@ -49,8 +49,8 @@ def imports() -> None:
     """Seconds of `--help`, and of a job's imports, with the heavy packages that these load."""
     bare = _median(lambda: _run("-c", "pass"))
     rows = [["python -c pass", f"{bare:.2f}", "", ""]]
-    for name in ENTRY_POINTS:
-        job = f"import sys, entrypoints.{name} as e; e.load()"
+    for name in sorted(ENTRY_POINTS):
+        job = f"import sys; from entrypoints.command import load_job; load_job({name!r})"
         show = f"{job}; print(*[m for m in {HEAVY!r} if m in sys.modules])"
         helped = _median(lambda name=name: _run("-m", f"entrypoints.{name}", "--help"))  # type: ignore[misc]
         loaded = _median(lambda job=job: _run("-c", job))  # type: ignore[misc]

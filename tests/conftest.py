@@ -9,6 +9,7 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+_PATH = list(sys.path)
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +40,10 @@ def no_experiment_left() -> None:
 
 @pytest.fixture(autouse=True)
 def no_code_of_a_model_left() -> Iterator[None]:
-    """MLflow puts the code of a model that it loads before ours, where the workers of later tests would import it."""
-    before = list(sys.path)
+    """MLflow puts the code of a model that it loads before ours, where the workers of later tests would import it.
+
+    Fixtures of modules load models too, so that what was there at the start is what counts.
+    """
+    sys.path[:] = _PATH
     yield
-    sys.path[:] = before
+    sys.path[:] = _PATH
