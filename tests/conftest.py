@@ -1,6 +1,7 @@
 """What tests share: one thread each, and one MLflow database for all (making one takes seconds)."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,9 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+signal.signal(
+    signal.SIGINT, signal.default_int_handler
+)  # a shell that starts the tests in the background has it ignored
 _PATH = list(sys.path)
 
 

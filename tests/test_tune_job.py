@@ -111,9 +111,11 @@ def test_a_study_in_mlflow(store: Path, storage: str) -> None:
     lines = run_tune(store, storage=storage, study="whole", trials="8", space=f"{FAST},learning_rate=1e-3:1e-1")
     (parent,), trials = runs("whole", "study"), runs("whole", "trial")
     study = study_of(storage, "whole")
-    assert n_done(study) == len(study.trials) == len(trials) == 8
+    # Two workers may begin the last trial at once; the later is given up before it has a run.
+    trained = [trial for trial in study.trials if RUN in trial.user_attrs]
+    assert n_done(study) == len(trained) == len(trials) == 8
     by_number = {int(run.data.tags["trial"]): run for run in trials}
-    for trial in study.trials:
+    for trial in trained:
         run = by_number[trial.number]
         assert run.info.run_id == trial.user_attrs["mlflow_run"]
         assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
@@ -340,7 +342,7 @@ def test_who_joins_lends_workers_and_leaves_the_end_to_the_leader(store: Path, s
     assert not runs("joined", "tuned") and len(runs("joined", "study")) == 1
     study.set_user_attr(LEADER, None)
     run_tune(store, **settings)
-    assert len(study.trials) == 6 and len(runs("joined", "tuned")) == 1
+    assert n_done(study) == 6 and len(runs("joined", "tuned")) == 1
 
 
 def test_runs_that_a_killed_job_left_open_are_closed(store: Path, storage: str) -> None:

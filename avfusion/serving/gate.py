@@ -126,7 +126,7 @@ class Gate:
         """The whole body, or why it is not taken; None if the client left."""
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
         length = headers.get(b"content-length", "0")
-        refused = self._too_large if not length.isdigit() or int(length) > self._most else None
+        refused = self._too_large if not (length.isascii() and length.isdigit()) or int(length) > self._most else None
         if refused and b"expect" in headers:
             return refused  # before the client sends anything
         chunks: list[bytes] = []
