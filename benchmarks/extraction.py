@@ -29,7 +29,7 @@ from avfusion.extraction import clip_features, extract
 from avfusion.extraction.prepared import Prepared, prepare_clip
 from avfusion.l3.api import L3, load_l3
 from avfusion.l3.network import Subnetwork
-from avfusion.l3.presets import MODALITIES, Modality
+from avfusion.l3.presets import BRANCHES, Branch
 from avfusion.l3.runtime import choose_precision
 from avfusion.system.device import choose_device
 from benchmarks.clips import make_clip, many
@@ -68,22 +68,22 @@ def networks(device: torch.device, precision: str, repeats: int) -> None:
     original = _original()
     generator = np.random.default_rng(0)
     rows = []
-    for modality in MODALITIES:
-        network = ours.loaded.networks[modality]
+    for branch in BRANCHES:
+        network = ours.loaded.networks[branch]
         inputs = _inputs(generator, network)
-        best.batch_size = best.best_batch_size(modality, inputs)
+        best.batch_size = best.best_batch_size(branch, inputs)
         sides: dict[str, Callable[[], Any]] = {
-            "ours": partial(_ours, ours, modality, inputs),
-            "usual": partial(usual.embed, modality, inputs),
-            "best": partial(best.embed, modality, inputs),
+            "ours": partial(_ours, ours, branch, inputs),
+            "usual": partial(usual.embed, branch, inputs),
+            "best": partial(best.embed, branch, inputs),
         }
         if original is not None:
-            sides["original"] = partial(_original_network, original, modality, inputs)
+            sides["original"] = partial(_original_network, original, branch, inputs)
         seconds = alternate(sides, repeats)
         rate = N / seconds["ours"]
-        reference, found = usual.embed(modality, inputs), _ours(ours, modality, inputs)
+        reference, found = usual.embed(branch, inputs), _ours(ours, branch, inputs)
         rows.append([
-            {"audio": "windows/s", "image": "frames/s"}[modality],
+            {"audio": "windows/s", "image": "frames/s"}[branch],
             f"{rate:.2f}", f"{N / seconds['usual']:.2f}", f"{N / seconds['best']:.2f} ({best.batch_size})",
             f"{N / seconds['original']:.2f}" if original else "not installed",
             f"{seconds['usual'] / seconds['ours']:.2f}", f"{seconds['best'] / seconds['ours']:.2f}",
@@ -198,8 +198,8 @@ def _inputs(generator: np.random.Generator, network: Subnetwork) -> NDArray[np.f
     return generator.uniform(low, high, shape).astype(np.float32)
 
 
-def _ours(l3: L3, modality: Modality, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    runner = l3.runner(modality)
+def _ours(l3: L3, branch: Branch, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    runner = l3.runner(branch)
     batches = torch.split(torch.from_numpy(inputs), runner.batch_size)
     return np.concatenate(list(runner.stream(batches)))
 
@@ -219,9 +219,9 @@ def _original() -> Any:
         return None
 
 
-def _original_network(original: Any, modality: str, inputs: NDArray[np.float32]) -> object:
+def _original_network(original: Any, branch: str, inputs: NDArray[np.float32]) -> object:
     """The original's Keras model on pictures; on noise for sound, since its front-end is part of the model."""
-    if modality == "image":
+    if branch == "image":
         return original.image_model.predict(np.moveaxis(inputs, 1, -1), batch_size=4, verbose=0)
     windows = np.random.default_rng(0).standard_normal((len(inputs), 1, 48_000)).astype(np.float32)
     return original.audio_model.predict(windows, batch_size=4, verbose=0)

@@ -17,8 +17,8 @@ from avfusion.jobs.predict import Options, Prediction
 from avfusion.serving.embedding import carried_weights
 from avfusion.serving.extractor import Extractor
 from avfusion.serving.queries import Query, find_queries
+from avfusion.tracking.models import fetch_model
 from avfusion.tracking.session import connect
-from avfusion.tracking.stored_models import fetch_model
 from avfusion.training.classifier import SceneClassifier
 
 

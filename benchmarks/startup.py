@@ -21,10 +21,10 @@ import torch
 from avfusion.features import FeatureStore
 from avfusion.fusion import choose_variants
 from avfusion.jobs.train import asked_for, train_variants
-from avfusion.jobs.work import training_job
 from avfusion.tracking.session import connect
+from avfusion.tracking.work import training_job
 from avfusion.training.experiment import Result, resolve_params, score_test, train
-from avfusion.training.task import Task
+from avfusion.training.split_features import SplitFeatures
 from benchmarks.clips import make_clip
 from benchmarks.side_by_side import machine, print_table
 from tests.stores import make_store
@@ -85,7 +85,7 @@ def first_bars(folder: Path) -> None:
 def tracking(folder: Path) -> None:
     """A job's runs with everything that is logged, against the same training and scoring alone."""
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
-    task, device = Task(FeatureStore.open(folder / "store")), torch.device("cpu")
+    task, device = SplitFeatures(FeatureStore.open(folder / "store")), torch.device("cpu")
     variants, seeds = choose_variants("quick"), [0, 1]
     params = resolve_params(variants, {})
 

@@ -35,9 +35,9 @@ from avfusion.system.seeds import derive_seed
 from avfusion.training.alpha_sweep import STUDY_ALPHAS
 from avfusion.training.experiment import resolve_params, score_test, train
 from avfusion.training.fit import Examples, fit
-from avfusion.training.parallel import Training, train_many
+from avfusion.training.many import Training, train_many
+from avfusion.training.split_features import SplitFeatures
 from avfusion.training.stored_results import StoredResults
-from avfusion.training.task import Task
 from benchmarks.apart import Apart, Memory
 from benchmarks.side_by_side import machine, print_table
 from benchmarks.tau_features import BATCH, DIM, N_CLASSES, make_features, usual_loaders, warm
@@ -93,7 +93,7 @@ def ours(folder: Path, variant: str, n_epochs: int) -> Side:
     params = settings(variant, epochs=str(n_epochs), patience=str(n_epochs))
     plain_adam(made(variant, 1, 0), params)  # the first optimiser of a process imports for seconds, on either side
     started = time.perf_counter()
-    trained = train(Task(FeatureStore.open(folder / "store")), variants()[variant], params, 0, CPU)
+    trained = train(SplitFeatures(FeatureStore.open(folder / "store")), variants()[variant], params, 0, CPU)
     total, history = time.perf_counter() - started, trained.history
     return Side([epoch.seconds for epoch in history], total, [epoch.val_accuracy for epoch in history])
 
@@ -107,7 +107,7 @@ def sweep(folder: Path, n_workers: int, n_epochs: int) -> Side:
         with tempfile.TemporaryDirectory() as kept:
             results = list(train_many(folder / "store", trainings, CPU, n_workers, StoredResults(Path(kept))))
     else:
-        task = Task(FeatureStore.open(folder / "store"))
+        task = SplitFeatures(FeatureStore.open(folder / "store"))
         results = [score_test(task, train(task, t.variant, t.params, t.seed, CPU)) for t in trainings]
     return Side([], time.perf_counter() - started, [result.metrics["val/accuracy"] for result in results])
 

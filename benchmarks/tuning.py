@@ -29,10 +29,11 @@ from avfusion.tracking.runs import experiment_run, job_run
 from avfusion.tracking.session import connect
 from avfusion.tracking.studies import TrialRuns
 from avfusion.tuning.leader import Leadership
+from avfusion.tuning.plans import Plan
 from avfusion.tuning.pool import Pool
 from avfusion.tuning.space import make_space
 from avfusion.tuning.storage import open_storage
-from avfusion.tuning.study import Plan, open_study
+from avfusion.tuning.study import open_study
 from avfusion.tuning.worker import Ended, Started, quiet
 from benchmarks.tau_features import DIM, N_CLASSES, PerItem, best_workers, make_features
 

@@ -12,7 +12,7 @@ from scipy.io import wavfile
 from avfusion.l3.frontend import Frontend
 from avfusion.l3.loading import load_networks
 from avfusion.l3.network import Subnetwork
-from avfusion.l3.presets import Modality, openl3_config
+from avfusion.l3.presets import Branch, openl3_config
 
 Array = NDArray[np.float32]
 HOP, RATE, SIDE = 4800, 48_000, 224
@@ -28,7 +28,7 @@ class UsualExtraction:
         config = openl3_config()
         self.device, self.batch_size = device, batch_size
         networks = load_networks(config, "untrained").networks
-        self.networks = {modality: network.to(device).eval() for modality, network in networks.items()}
+        self.networks = {branch: network.to(device).eval() for branch, network in networks.items()}
         self.frontend = Frontend(config.frontend).to(device)
 
     def embed_clip(self, sound: Path, pictures: Path) -> tuple[Array, Array]:
@@ -57,21 +57,21 @@ class UsualExtraction:
         wanted = np.linspace(0, len(frames) - 1, n_windows).astype(int)
         return windows, np.stack([_picture(frames[index]) for index in wanted])
 
-    def embed(self, modality: Modality, inputs: Array) -> Array:
+    def embed(self, branch: Branch, inputs: Array) -> Array:
         """Embeddings [N, 512] of `inputs` [N, C, H, W]."""
-        network = self.networks[modality]
+        network = self.networks[branch]
         with torch.inference_mode():
             parts = torch.split(torch.from_numpy(np.ascontiguousarray(inputs)), self.batch_size)
             embeddings = torch.cat([network(part.to(self.device)) for part in parts])
         result: Array = embeddings.cpu().numpy()
         return result
 
-    def best_batch_size(self, modality: Modality, inputs: Array) -> int:
+    def best_batch_size(self, branch: Branch, inputs: Array) -> int:
         """The fastest of some batch sizes on this machine."""
         seconds = {}
         for self.batch_size in (1, 2, 4, 8, 32):
             begun = time.perf_counter()
-            self.embed(modality, inputs)
+            self.embed(branch, inputs)
             seconds[self.batch_size] = time.perf_counter() - begun
         return min(seconds, key=lambda size: seconds[size])
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from avfusion.embedders import JsonValue
 from avfusion.errors import UserError
 from avfusion.extraction import clip as clip_module
 from avfusion.media import stream_sound as decode
@@ -25,12 +24,15 @@ class FakeEmbedder:
     hop = 0.1
 
     def __init__(self) -> None:
-        self.provenance: dict[str, JsonValue] = {"name": "fake", "weights": "untrained", "trained": False}
+        self.provenance: dict[str, Any] = {"name": "fake", "weights": "untrained", "trained": False}
 
     def n_windows(self, n_samples: int, sample_rate: int) -> int:
         return max(1, round(n_samples / sample_rate / self.hop))
 
-    def embed_audio(self, samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
+    def embed_audio(self, blocks: Iterable[NDArray[np.float32]], sample_rate: int) -> NDArray[np.float32]:
+        return self.embed_samples(np.concatenate(list(blocks)), sample_rate)
+
+    def embed_samples(self, samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
         blocks = np.array_split(np.abs(samples[:, 0]), self.n_windows(len(samples), sample_rate))
         return np.array([[block.mean()] * 2 for block in blocks], np.float32)
 
@@ -48,18 +50,18 @@ def load_fake(name: str, **options: str) -> FakeEmbedder:
 class NotFinite(FakeEmbedder):
     """Gives infinite features for loud clips."""
 
-    def embed_audio(self, samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
-        features = super().embed_audio(samples, sample_rate)
+    def embed_samples(self, samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
+        features = super().embed_samples(samples, sample_rate)
         return np.where(features > 0.3, np.float32(np.inf), features)
 
 
 class Failing(FakeEmbedder):
     """Fails on loud clips."""
 
-    def embed_audio(self, samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
+    def embed_samples(self, samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
         if np.abs(samples).mean() > 0.3:
             raise ArithmeticError("too\nloud")
-        return super().embed_audio(samples, sample_rate)
+        return super().embed_samples(samples, sample_rate)
 
 
 class OnGpu(FakeEmbedder):
@@ -77,18 +79,18 @@ class Hoarding(FakeEmbedder):
         super().__init__()
         self._kept: list[NDArray[np.float64]] = []
 
-    def embed_audio(self, samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
+    def embed_samples(self, samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
         self._kept.append(np.ones(60_000_000 // 8))
-        return super().embed_audio(samples, sample_rate)
+        return super().embed_samples(samples, sample_rate)
 
 
 class Stuck(FakeEmbedder):
     """Never ends with loud clips."""
 
-    def embed_audio(self, samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
+    def embed_samples(self, samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
         if np.abs(samples).mean() > 0.3:
             time.sleep(600)
-        return super().embed_audio(samples, sample_rate)
+        return super().embed_samples(samples, sample_rate)
 
 
 def refuse() -> FakeEmbedder:
@@ -149,14 +151,14 @@ class _Blocks(FakeEmbedder):
         super().__init__()
         self.files = files
 
-    def embed_audio_blocks(self, blocks: Iterable[NDArray[np.float32]], sample_rate: int) -> NDArray[np.float32]:
+    def embed_audio(self, blocks: Iterable[NDArray[np.float32]], sample_rate: int) -> NDArray[np.float32]:
         collected = []
         for block in blocks:
             write_atomically(self.files.begun, str(os.getpid()).encode())
             while not self.files.told.exists():
                 time.sleep(0.02)
             collected.append(block)
-        return self.embed_audio(np.concatenate(collected), sample_rate)
+        return super().embed_audio(collected, sample_rate)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from avfusion.features.sources import read_sources, replaced, sources_of, write_
 from avfusion.features.writer import writing
 from avfusion.fusion import variants
 from avfusion.l3.openl3_files import load_official
-from avfusion.l3.presets import Modality
+from avfusion.l3.presets import Branch
 from avfusion.l3.untrained import untrained_subnetwork
 from avfusion.l3.weights import save_weights
 from avfusion.media import DEFAULT_LIMITS
@@ -52,8 +52,8 @@ from avfusion.training.classifier import DESCRIPTION, SceneClassifier
 from avfusion.training.classifier import WEIGHTS as CLASSIFIER_WEIGHTS
 from avfusion.training.experiment import Result, Trained
 from avfusion.training.fit import Epoch
+from avfusion.training.split_features import SplitFeatures
 from avfusion.training.stored_results import StoredResults
-from avfusion.training.task import Task
 from tests.fakes import FakeEmbedder
 from tests.fuzzing import Read, Target
 from tests.hdf5_files import write_baseline, write_course, write_moments
@@ -176,7 +176,7 @@ def read_store(path: Path) -> None:
         _forge(folder)
     store = FeatureStore.open(folder)
     assert title(store.provenance) and len(note(store.provenance) or "") < 100
-    task = Task(store)
+    task = SplitFeatures(store)
     task.check_trainable()
     task.sequences("train")
     task.pooled("test")
@@ -307,7 +307,7 @@ def read_classifier(path: Path) -> None:
 def write_weights(folder: Path) -> list[Path]:
     """Weights of small L3 networks as safetensors, of one and of both."""
     config = small_openl3()
-    names: tuple[Modality, ...] = ("audio", "image")
+    names: tuple[Branch, ...] = ("audio", "image")
     networks = {name: untrained_subnetwork(config, name) for name in names}
     save_weights(folder / "both.safetensors", networks, {"source": "a test"})
     save_weights(folder / "audio.safetensors", {"audio": networks["audio"]}, {})

@@ -21,11 +21,11 @@ class _Slow(FakeEmbedder):
         super().__init__()
         self._log, self._seconds = folder / "embedded.txt", seconds
 
-    def embed_audio(self, samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
+    def embed_samples(self, samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
         time.sleep(self._seconds)
         with self._log.open("a") as log:
             log.write(f"{len(samples)}\n")
-        return super().embed_audio(samples, sample_rate)
+        return super().embed_samples(samples, sample_rate)
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,12 @@ class SlowLoader:
 class Greedy(FakeEmbedder):
     """Takes memory for a loud clip until somebody ends the process."""
 
-    def embed_audio(self, samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
+    def embed_samples(self, samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
         taken = []
         while np.abs(samples).mean() > 0.3:
             taken.append(np.ones(2**24))
             time.sleep(0.01)
-        return super().embed_audio(samples, sample_rate)
+        return super().embed_samples(samples, sample_rate)
 
 
 def no_room() -> FakeEmbedder:

@@ -14,9 +14,9 @@ from avfusion.features import FeatureStore
 from avfusion.jobs.sweep import sweep_job
 from avfusion.jobs.train import train_job
 from avfusion.training.experiment import Result, score_test, train
-from avfusion.training.parallel import Training
+from avfusion.training.many import Training
+from avfusion.training.split_features import SplitFeatures
 from avfusion.training.stored_results import StoredResults
-from avfusion.training.task import Task
 from tests.stores import make_store
 
 EXPERIMENT = "study"
@@ -61,6 +61,6 @@ def _here(
     features: Path, trainings: Sequence[Training], device: torch.device, workers: int, kept: StoredResults
 ) -> Iterator[Result]:
     """Instead of other processes, which take seconds to start."""
-    task = Task(FeatureStore.open(features))
+    task = SplitFeatures(FeatureStore.open(features))
     for training in trainings:
         yield score_test(task, train(task, training.variant, training.params, training.seed, device))

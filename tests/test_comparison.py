@@ -16,7 +16,7 @@ from avfusion.analysis.places import places_of_names
 from avfusion.analysis.resampling import Locations
 from avfusion.errors import UserError
 from avfusion.figures import forest_plot, reliability_diagram, robustness_curve
-from avfusion.scoring.evaluation import evaluate
+from avfusion.scoring.metrics import evaluate
 from avfusion.scoring.predictions import Predictions
 from benchmarks.comparison import SCENARIOS, run, simulate, tau_locations
 

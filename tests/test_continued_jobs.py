@@ -26,9 +26,9 @@ from avfusion.tracking.runs import experiment_run, job_run
 from avfusion.tracking.session import connect
 from avfusion.training.classifier import SceneClassifier
 from avfusion.training.experiment import Result, score_test, train
-from avfusion.training.parallel import Training
+from avfusion.training.many import Training
+from avfusion.training.split_features import SplitFeatures
 from avfusion.training.stored_results import StoredResults
-from avfusion.training.task import Task
 from tests.stores import make_store
 from tests.test_entrypoints import call, mistake
 
@@ -44,7 +44,7 @@ class Trainings:
         self.done: list[str] = []
         self.models: dict[str, list[str]] = {}
 
-    def train(self, task: Task, variant: type, params: dict, seed: int, *rest: object) -> object:  # type: ignore[type-arg]
+    def train(self, task: SplitFeatures, variant: type, params: dict, seed: int, *rest: object) -> object:  # type: ignore[type-arg]
         self.done.append(f"{variant.id} {params.get('alpha', '')} {seed}")  # type: ignore[attr-defined]
         return train(task, variant, params, seed, *rest)  # type: ignore[arg-type]
 
@@ -52,7 +52,7 @@ class Trainings:
         self, features: Path, trainings: Sequence[Training], device: torch.device, workers: int, kept: StoredResults
     ) -> Iterator[Result]:
         """Instead of other processes."""
-        task = Task(FeatureStore.open(features))
+        task = SplitFeatures(FeatureStore.open(features))
         for training in trainings:
             trained = self.train(task, training.variant, training.params, training.seed, device)
             kept.keep(result := score_test(task, trained))  # type: ignore[arg-type]
@@ -77,7 +77,7 @@ def trainings(tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", tmp_path.name)
     counted = Trainings()
     monkeypatch.setattr("avfusion.jobs.train.train", counted.train)
-    monkeypatch.setattr("avfusion.training.parallel._trained", counted.here)
+    monkeypatch.setattr("avfusion.training.many._trained", counted.here)
     monkeypatch.setattr("avfusion.tracking.records.log_model", counted.log_model)
     monkeypatch.setattr("avfusion.tracking.records.save_figure", save_nothing)
     monkeypatch.setattr("avfusion.tracking.artifacts.save_figure", save_nothing)
@@ -249,7 +249,7 @@ def test_only_the_same_work_goes_on(trainings: Trainings, monkeypatch: pytest.Mo
         job()
         assert len(trainings.done) == before + 1
     with monkeypatch.context() as context:
-        context.setattr("avfusion.jobs.work.code_digest", lambda: "another version")
+        context.setattr("avfusion.tracking.work.code_digest", lambda: "another version")
         train_(variants="late")
     assert len(trainings.done) == 3
     make_store(Path("other"), separation=0.8, seed=1)
@@ -268,7 +268,7 @@ def test_another_process_at_the_same_job_is_left_in_peace(trainings: Trainings) 
 
 
 def test_a_job_that_ended_before_it_could_clear_up_is_run_anew(trainings: Trainings) -> None:
-    with patch("avfusion.jobs.work.shutil.rmtree"):
+    with patch("avfusion.tracking.work.shutil.rmtree"):
         train_(variants="late")
     assert folders() == ["train"]
     train_(variants="late")

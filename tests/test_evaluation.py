@@ -3,20 +3,16 @@ import pytest
 from sklearn import metrics as reference
 
 from avfusion.errors import UserError
-from avfusion.scoring.evaluation import (
-    METRICS,
+from avfusion.scoring.metrics import METRICS, confusion, evaluate, per_class, row_normalised
+from avfusion.scoring.predictions import Predictions
+from avfusion.scoring.seconds import (
     clips_of_seconds,
-    confusion,
-    evaluate,
     mean_probability,
-    per_class,
     per_clip,
     per_second,
-    row_normalised,
     second_frames,
     sum_log_softmax,
 )
-from avfusion.scoring.predictions import Predictions
 
 CLASSES = tuple("abcde")
 

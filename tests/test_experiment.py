@@ -9,7 +9,7 @@ import torch
 from avfusion.fusion import FusionNetwork, variants
 from avfusion.training.experiment import Result, best_epoch, resolve_params, score_test, train
 from avfusion.training.fit import Epoch
-from avfusion.training.task import MODALITIES, TEST, Task
+from avfusion.training.split_features import MODALITIES, TEST, SplitFeatures
 from tests.stores import make_store
 
 CPU = torch.device("cpu")
@@ -17,14 +17,14 @@ ALL = list(variants().values())
 GIVEN = {"epochs": "3", "batch_size": "16", "hidden": "16", "lstm_hidden": "8", "embedding": "8"}
 
 
-def run(task: Task, variant: type[FusionNetwork], seed: int = 0) -> Result:
+def run(task: SplitFeatures, variant: type[FusionNetwork], seed: int = 0) -> Result:
     own = {name: value for name, value in GIVEN.items() if name in resolve_params([variant], {})[0]}
     return score_test(task, train(task, variant, resolve_params([variant], own)[0], seed, CPU))
 
 
 @pytest.mark.parametrize("variant", ALL, ids=[variant.id for variant in ALL])
 def test_same_seed_same_result(variant: type[FusionNetwork], tmp_path: Path) -> None:
-    task = Task(make_store(tmp_path / "store"))
+    task = SplitFeatures(make_store(tmp_path / "store"))
     first, again, other = run(task, variant), run(task, variant), run(task, variant, seed=1)
     timeless = [{**result.metrics, "seconds": 0.0} for result in (first, again, other)]
     assert timeless[0] == timeless[1] != timeless[2]
@@ -35,7 +35,7 @@ def test_same_seed_same_result(variant: type[FusionNetwork], tmp_path: Path) -> 
 def test_the_classifier_answers_raw_features_as_the_experiment_did(
     variant: type[FusionNetwork], tmp_path: Path
 ) -> None:
-    task = Task(make_store(tmp_path / "store", lengths=(5, 4, 5)))
+    task = SplitFeatures(make_store(tmp_path / "store", lengths=(5, 4, 5)))
     result = run(task, variant)
     for position, row in enumerate(task.rows(TEST)):
         audio, video = (torch.tensor(task.store.frames(m, int(row)))[None] for m in ("audio", "video"))
@@ -49,7 +49,7 @@ def test_the_classifier_answers_raw_features_as_the_experiment_did(
 def test_nothing_before_scoring_reads_the_test_split(tmp_path: Path) -> None:
     """Other test clips, same training clips: everything that training chose stays the same."""
     late = variants()["late"]
-    task, spoiled = (Task(make_store(tmp_path / name)) for name in ("store", "spoiled"))
+    task, spoiled = (SplitFeatures(make_store(tmp_path / name)) for name in ("store", "spoiled"))
     rows = spoiled.rows(TEST)
     frames = {int(row): np.full_like(spoiled.store.frames("audio", int(row)), 1e3) for row in rows}
     read = spoiled.store.frames
@@ -73,7 +73,7 @@ def test_variants_keep_their_own_recipe() -> None:
 
 @pytest.mark.parametrize("variant", ALL, ids=[variant.id for variant in ALL])
 def test_the_one_second_protocol_scores_ten_frames_of_each_clip(variant: type[FusionNetwork], tmp_path: Path) -> None:
-    task = Task(make_store(tmp_path / "store", n_frames=25))
+    task = SplitFeatures(make_store(tmp_path / "store", n_frames=25))
     result = run(task, variant)
     if not variant.any_length:
         assert result.test_seconds is None

@@ -19,7 +19,7 @@ from avfusion.features.hdf5 import export_features, import_features, is_features
 from avfusion.fusion import variants
 from avfusion.jobs.features import open_features
 from avfusion.training.experiment import resolve_params, score_test, train
-from avfusion.training.task import TEST, TRAIN, VALIDATION, Task
+from avfusion.training.split_features import TEST, TRAIN, VALIDATION, SplitFeatures
 from tests.bombs import claimed_terabytes, external, never_written, virtual
 from tests.fakes import KillAtRename
 from tests.hdf5_files import DIM, edit, features, new_file, stems, write_baseline, write_course, write_moments
@@ -81,7 +81,7 @@ def test_moments_are_computed_over_every_frame_of_train(tmp_path: Path) -> None:
     alone = "bus-rome-777-1"
     with edit(tmp_path / "data", "audio", "train") as file:
         file[f"1/audio/{alone}"] = features("audio", alone, 30)
-    task = Task(load(tmp_path / "data"))
+    task = SplitFeatures(load(tmp_path / "data"))
     names = [stem for _, stem in stems("train")]
     audio = np.concatenate([*(features("audio", stem) for stem in names), features("audio", alone, 30)])
     video = np.concatenate([features("video", stem) for stem in names])
@@ -98,7 +98,7 @@ def test_clips_that_are_drawn_from_train_do_not_standardise_it(tmp_path: Path, m
     for modality in MODALITIES:
         (tmp_path / "data" / f"{modality}_features_data" / f"{missing}.hdf5").unlink()
     store = load(tmp_path / "data")
-    task = Task(store)
+    task = SplitFeatures(store)
     assert [len(task.rows(split)) for split in (TRAIN, missing)] == [3, 3]
     frames = np.concatenate([features("audio", stem) for stem in task.ids(TRAIN)])
     np.testing.assert_allclose(task.standardize["audio"].mean, frames.mean(0, dtype=np.float64), rtol=1e-6)
@@ -117,7 +117,7 @@ def test_the_first_96_frames_are_learned_from(
     assert "18 of 18 clips are cut to their first 96 frames, as the course does" in caplog.text
     assert store.provenance["parameters"]["first_frames"] == 96
     export_features(store, tmp_path / "course")
-    for task in (Task(store), Task(open_features("course"))):
+    for task in (SplitFeatures(store), SplitFeatures(open_features("course"))):
         np.testing.assert_array_equal(task.store.frames("audio", 0), features("audio", task.ids(TRAIN)[0], 120))
         training = np.concatenate([features("audio", stem, 120) for stem in task.ids(TRAIN)])
         mean, std = training.mean(0, dtype=np.float64), training.std(0, dtype=np.float64)
@@ -140,14 +140,14 @@ def test_our_own_features_are_learned_from_whole(tmp_path: Path) -> None:
     export_features(store, tmp_path / "course")
     again = load(tmp_path / "course", name="again")
     assert again.first_frames is None
-    assert Task(again).n_frames == Task(store).n_frames == 120
+    assert SplitFeatures(again).n_frames == SplitFeatures(store).n_frames == 120
 
 
 def test_given_moments_are_used(tmp_path: Path) -> None:
     write_course(tmp_path / "data")
     write_moments(tmp_path / "data", "audio", global_std=np.array([1.0, 2, 0, 4]))
     store = load(tmp_path / "data")
-    standardize = Task(store).standardize["audio"]
+    standardize = SplitFeatures(store).standardize["audio"]
     assert standardize.mean.tolist() == [0, 1, 2, 3]
     assert standardize.std.tolist() == [1, 2, 1, 4]  # a constant dimension is not divided by 0
     assert store.provenance["parameters"]["standardization"] == {"audio": "given", "video": "computed"}
@@ -314,7 +314,7 @@ def test_synthetic_scenes_stay_synthetic(tmp_path: Path, synthetic: bool) -> Non
 def test_round_trip_of_any_store(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Names that are not TAU's, splits left open, clips of several lengths."""
     store = make_store(tmp_path / "store", classes=("Zoo", "a/b", "market"), lengths=(3, 5))
-    splits = Task(store).splits
+    splits = SplitFeatures(store).splits
     export_features(store, tmp_path / "course")
     assert "72 clips have fewer than the course's 96 frames" in caplog.text
     again = load(tmp_path / "course", name="again")

@@ -18,6 +18,10 @@ def l3() -> L3:
     return load_l3("demo", weights="untrained", device="cpu")
 
 
+def at(hop: float, centred: bool = True) -> L3:
+    return load_l3("demo", weights="untrained", device="cpu", hop=hop, centred=centred)
+
+
 def sound(seconds: float, rate: int = 48000, channels: int = 2) -> np.ndarray:
     values = np.random.RandomState(0).standard_normal((int(seconds * rate), channels))
     return (0.1 * values).astype(np.float32)
@@ -37,27 +41,26 @@ def test_sound_gives_embeddings_in_time(l3: L3) -> None:
     assert values.shape == (l3.n_windows(120_000, 48000), 512) == (11, 512)
     assert values.dtype == np.float32
     np.testing.assert_allclose(seconds, np.arange(11) * 0.2)
-    values, seconds = l3.embed_sound(sound(2.5), 48000, hop=0.5, centred=False)
-    assert len(values) == l3.n_windows(120_000, 48000, 0.5, False) == 4
+    wide = at(hop=0.5, centred=False)
+    values, seconds = wide.embed_sound(sound(2.5), 48000)
+    assert len(values) == wide.n_windows(120_000, 48000) == 4
     np.testing.assert_allclose(seconds, [0, 0.5, 1, 1.5])
 
 
-def test_windows_do_not_depend_on_their_batch(l3: L3) -> None:
-    samples = sound(4)
-    together = l3.embed_sound(samples, 48000, hop=0.25, centred=False).values
-    alone = l3.embed_sound(samples[36000:84000], 48000, hop=0.25, centred=False).values
+def test_windows_do_not_depend_on_their_batch() -> None:
+    l3, samples = at(hop=0.25, centred=False), sound(4)
+    together = l3.embed_sound(samples, 48000).values
+    alone = l3.embed_sound(samples[36000:84000], 48000).values
     np.testing.assert_allclose(together[3:4], alone, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("rate", [48000, 44100])
-def test_sound_in_blocks_gives_the_same_bits(l3: L3, rate: int) -> None:
-    samples = sound(7.3, rate)
-    whole = l3.embed_sound(samples, rate, hop=0.5)
+def test_sound_in_blocks_gives_the_same_bits(rate: int) -> None:
+    l3, samples = at(hop=0.5), sound(7.3, rate)
+    whole = l3.embed_sound(samples, rate).values
     for size in (977, 50_000):
         blocks = (samples[start : start + size] for start in range(0, len(samples), size))
-        values, seconds = l3.embed_sound_blocks(blocks, rate, hop=0.5)
-        assert np.array_equal(values, whole.values)
-        assert np.array_equal(seconds, whole.timestamps)
+        assert np.array_equal(l3.embed_audio(blocks, rate), whole)
 
 
 def test_channels_are_averaged_and_rates_converted(l3: L3) -> None:
@@ -106,12 +109,13 @@ def test_an_unknown_precision_is_refused() -> None:
         load_l3("demo", precision="float16")
 
 
-def test_a_sound_file(l3: L3, tmp_path: Path) -> None:
+def test_a_sound_file(tmp_path: Path) -> None:
     path = write_wav(tmp_path / "s.wav", sound(1.2, 44100), 44100)
-    clip = l3.embed_file(path, hop=0.4)
+    l3 = at(hop=0.4)
+    clip = l3.embed_file(path)
     assert clip.pictures is None
     assert clip.sound is not None
-    assert clip.sound.values.shape == (l3.n_windows(52920, 44100, 0.4), 512)
+    assert clip.sound.values.shape == (l3.n_windows(52920, 44100), 512)
 
 
 def test_a_file_without_anything(l3: L3, tmp_path: Path) -> None:
@@ -120,8 +124,8 @@ def test_a_file_without_anything(l3: L3, tmp_path: Path) -> None:
         l3.embed_file(tmp_path / "t.mp4")
 
 
-def test_one_modality_alone() -> None:
-    l3 = load_l3("demo", weights="untrained", modalities=("audio",), device="cpu")
+def test_one_branch_alone() -> None:
+    l3 = load_l3("demo", weights="untrained", branches=("audio",), device="cpu")
     assert set(l3.loaded.networks) == {"audio"}
     with pytest.raises(UserError, match="loaded without its image part"):
         l3.embed_frames(np.zeros((1, 64, 64, 3), dtype=np.uint8))

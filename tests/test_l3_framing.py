@@ -43,5 +43,5 @@ def test_empty_sound_is_refused() -> None:
 
 @pytest.mark.parametrize("hop", [0.0, -0.1, 1e-6])
 def test_hop_must_be_positive(hop: float) -> None:
-    with pytest.raises(UserError, match=f"hop is {hop} s"):
+    with pytest.raises(UserError, match=f"hop={hop}; expected seconds above 0"):
         count_windows(10, hop, centred=False)

@@ -78,12 +78,13 @@ def relative_error(values: Any, expected: Any) -> float:
 def test_sound(representation: str, size: int) -> None:
     config = openl3_config(representation, audio_size=size)
     network = recipe_subnetwork(config.audio, SEEDS[representation])
-    l3 = L3(config, LoadedNetworks({"audio": network}, {}, trained=True), torch.device("cpu"), "float32")
+    loaded = LoadedNetworks({"audio": network}, {}, trained=True)
     for centred in (False, True):
+        l3 = L3(config, loaded, torch.device("cpu"), "float32", hop=0.25, centred=centred)
         expected = golden()[f"audio_{representation}_{size}_center{int(centred)}"]
         # of the large embedding, only the first window is kept
         sound = recipe_sound() if size == 512 else recipe_sound()[: 24000 if centred else 48000]
-        values = l3.embed_sound(sound, 48000, hop=0.25, centred=centred).values
+        values = l3.embed_sound(sound, 48000).values
         assert relative_error(values, expected) <= TOLERANCE[representation]
 
 
@@ -104,8 +105,8 @@ def test_every_precision_points_the_same_way(precision: str) -> None:
     config = openl3_config()
     audio, image = recipe_subnetwork(config.audio, SEEDS["mel256"]), recipe_subnetwork(config.image, 14)
     loaded = LoadedNetworks({"audio": audio, "image": image}, {}, trained=True)
-    l3 = L3(config, loaded, torch.device("cpu"), precision)
-    sound = l3.embed_sound(recipe_sound(), 48000, hop=0.25, centred=True).values
+    l3 = L3(config, loaded, torch.device("cpu"), precision, hop=0.25)
+    sound = l3.embed_sound(recipe_sound(), 48000).values
     picture = l3.embed_frames(recipe_picture(360, 480)).values
     for values, name in ((sound, "audio_mel256_512_center1"), (picture, "image_512_360x480")):
         expected = golden()[name].astype(np.float64)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from avfusion.errors import UserError
-from avfusion.l3.keras_weights import keras_state, modality_of, read_layers
+from avfusion.l3.keras_weights import branch_of, keras_state, read_layers
 from avfusion.l3.loading import load_networks
 from avfusion.l3.presets import demo_config
 from avfusion.l3.untrained import untrained_subnetwork
@@ -47,10 +47,10 @@ def test_other_roots_and_compressed_files_are_the_same(tmp_path: Path) -> None:
     assert len(digests) == 1
 
 
-def test_modalities_are_told_apart(tmp_path: Path) -> None:
+def test_branches_are_told_apart(tmp_path: Path) -> None:
     image = write_keras(tmp_path / "i.h5", keras_layers(small_openl3().image))
-    assert modality_of(read_layers(image)) == "image"
-    assert modality_of(read_layers(write_keras(tmp_path / "a.h5", keras_layers(AUDIO)))) == "audio"
+    assert branch_of(read_layers(image)) == "image"
+    assert branch_of(read_layers(write_keras(tmp_path / "a.h5", keras_layers(AUDIO)))) == "audio"
 
 
 @pytest.mark.parametrize("name", ["w.h5", "w.h5.gz"])
@@ -86,7 +86,7 @@ def test_damaged_values_are_refused(tmp_path: Path) -> None:
         keras_state(layers, AUDIO, "w.h5")
 
 
-def test_safetensors_keep_both_modalities(tmp_path: Path) -> None:
+def test_safetensors_keep_both_branches(tmp_path: Path) -> None:
     config = demo_config()
     networks = load_networks(config, "untrained").networks
     path = tmp_path / "new" / "demo.safetensors"

@@ -16,7 +16,7 @@ from avfusion.features.writer import writing
 from avfusion.fusion import variants
 from avfusion.jobs.train import check_trainable
 from avfusion.training.experiment import resolve_params, score_test, train
-from avfusion.training.task import MODALITIES, TEST, TRAIN, Task
+from avfusion.training.split_features import MODALITIES, TEST, TRAIN, SplitFeatures
 from tests.stores import make_store
 
 CPU = torch.device("cpu")
@@ -46,7 +46,7 @@ def store(tmp_path: Path) -> FeatureStore:
 
 @pytest.mark.parametrize("name", sorted(variants()))
 def test_every_variant_leaves_out_what_it_cannot_use(store: FeatureStore, name: str) -> None:
-    task, variant = Task(store), variants()[name]
+    task, variant = SplitFeatures(store), variants()[name]
     (params,) = resolve_params([variant], {"epochs": "1", "batch_size": "16"})
     result = score_test(task, train(task, variant, params, 0, CPU))
     assert np.isfinite(result.test.probabilities).all()
@@ -57,7 +57,7 @@ def test_every_variant_leaves_out_what_it_cannot_use(store: FeatureStore, name: 
 
 
 def test_missing_clips_do_not_move_the_standardisation(store: FeatureStore) -> None:
-    task = Task(store).needing(("video",))
+    task = SplitFeatures(store).needing(("video",))
     rows = task.rows(TRAIN)
     frames = np.concatenate([store.frames("video", int(row)) for row in rows]).astype(np.float64)
     np.testing.assert_allclose(task.standardize["video"].mean, frames.mean(0), rtol=1e-5, atol=1e-6)
@@ -67,7 +67,7 @@ def test_missing_clips_do_not_move_the_standardisation(store: FeatureStore) -> N
 
 def test_a_whole_modality_missing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     store = without(make_store(tmp_path / "whole"), tmp_path / "store", "video", every=1)
-    task, known = Task(store), variants()
+    task, known = SplitFeatures(store), variants()
     with caplog.at_level(logging.WARNING, "avfusion"):
         check_trainable(task, [known["audio_only"]])
         assert not caplog.text
@@ -79,6 +79,6 @@ def test_a_whole_modality_missing(tmp_path: Path, caplog: pytest.LogCaptureFixtu
 
 def test_the_run_says_how_many(store: FeatureStore, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "avfusion"):
-        check_trainable(Task(store), [variants()["late"]])
+        check_trainable(SplitFeatures(store), [variants()["late"]])
     n_missing = int((store.clips["video_frames"] == 0).sum())
     assert caplog.messages == [f"late: {n_missing} clips lack audio or video and are left out"]

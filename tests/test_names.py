@@ -45,7 +45,7 @@ from avfusion.tracking.lookup import (
     read_predictions,
     read_table,
 )
-from avfusion.tracking.stored_models import fetch_model
+from avfusion.tracking.models import fetch_model
 from avfusion.training.classifier import SceneClassifier
 
 EXPERIMENT = "any names"
@@ -97,7 +97,7 @@ def _unsaved(figure: Figure, file: Path | io.BytesIO, **options: object) -> None
 
 @pytest.fixture(scope="module", autouse=True)
 def unsaved_figures() -> Iterator[None]:
-    with patch.object(Figure, "savefig", _unsaved), patch("avfusion.figures.confusion_heatmap.write_cell"):
+    with patch.object(Figure, "savefig", _unsaved), patch("avfusion.figures.confusion._write_cell"):
         yield
 
 

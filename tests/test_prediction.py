@@ -168,9 +168,9 @@ def test_blank_input_counts_as_missing() -> None:
     watcher = ContentWatcher(FakeEmbedder())
     silence, sound = np.zeros((4800, 1), np.float32), np.full((4800, 1), 0.2, np.float32)
     with pytest.raises(MediaError, match="no sound: it is silent"):
-        watcher.embed_audio(silence, 48_000)
+        watcher.embed_audio([silence], 48_000)
     for quiet in (sound, -sound):
-        assert len(watcher.embed_audio_blocks([silence, quiet], 48_000)) == 2
+        assert len(watcher.embed_audio([silence, quiet], 48_000)) == 2
     black, bright = np.full((4, 4, 3), 16, np.uint8), np.full((4, 4, 3), 17, np.uint8)
     with pytest.raises(MediaError, match="no pictures: they are black"):
         watcher.embed_video([black, black])

@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from avfusion.errors import UserError
-from avfusion.scoring.evaluation import evaluate
+from avfusion.scoring.metrics import evaluate
 from avfusion.scoring.predictions import Predictions
 from avfusion.scoring.tsv import (
     read_course_tsv,

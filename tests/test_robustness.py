@@ -8,10 +8,10 @@ from avfusion.analysis.robustness import SHIFTS, Batch, Shift, choose_shifts, ro
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
 from avfusion.fusion import variants
-from avfusion.scoring.evaluation import evaluate
+from avfusion.scoring.metrics import evaluate
 from avfusion.training.classifier import SceneClassifier
 from avfusion.training.experiment import Trained, resolve_params, score_test, train
-from avfusion.training.task import TEST, TRAIN, VALIDATION, Task
+from avfusion.training.split_features import TEST, TRAIN, VALIDATION, SplitFeatures
 from tests.stores import make_store
 
 FAST = {"epochs": "3", "batch_size": "16", "learning_rate": "0.003"}
@@ -20,14 +20,14 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def task(tmp_path_factory: pytest.TempPathFactory) -> Task:
+def task(tmp_path_factory: pytest.TempPathFactory) -> SplitFeatures:
     folder = tmp_path_factory.mktemp("robustness") / "store"
     make_store(folder, locations=6, clips=4, n_frames=6, separation=1.0, lengths=(6, 6, 5))
-    return Task(FeatureStore.open(folder))
+    return SplitFeatures(FeatureStore.open(folder))
 
 
 @pytest.fixture(scope="module")
-def trained(task: Task) -> dict[str, Trained]:
+def trained(task: SplitFeatures) -> dict[str, Trained]:
     resolved = resolve_params([variants()[name] for name in CHOSEN], FAST)
     return {name: train(task, variants()[name], params, 0, CPU) for name, params in zip(CHOSEN, resolved, strict=True)}
 
@@ -38,7 +38,7 @@ def classifiers(trained: dict[str, Trained]) -> dict[str, SceneClassifier]:
 
 
 @pytest.fixture(scope="module")
-def curves(task: Task, classifiers: dict[str, SceneClassifier]) -> pd.DataFrame:
+def curves(task: SplitFeatures, classifiers: dict[str, SceneClassifier]) -> pd.DataFrame:
     return robustness(classifiers, task, choose_shifts("all"))
 
 
@@ -48,7 +48,9 @@ def test_every_variant_has_every_severity_of_every_shift(curves: pd.DataFrame) -
     assert all(0.0 in shift.severities for shift in SHIFTS.values())
 
 
-def test_severity_zero_is_the_clean_score(curves: pd.DataFrame, task: Task, trained: dict[str, Trained]) -> None:
+def test_severity_zero_is_the_clean_score(
+    curves: pd.DataFrame, task: SplitFeatures, trained: dict[str, Trained]
+) -> None:
     for name, group in curves[curves["severity"] == 0].groupby("variant"):
         clean = evaluate(score_test(task, trained[str(name)]).test)
         for score, value in clean.items():
@@ -57,7 +59,7 @@ def test_severity_zero_is_the_clean_score(curves: pd.DataFrame, task: Task, trai
 
 @pytest.mark.parametrize("shift", SHIFTS.values(), ids=SHIFTS)
 def test_invariant_variants_really_feel_nothing(
-    shift: Shift, task: Task, classifiers: dict[str, SceneClassifier]
+    shift: Shift, task: SplitFeatures, classifiers: dict[str, SceneClassifier]
 ) -> None:
     batch = example(task)
     spoilt = shift.change(batch, shift.severities[-1])
@@ -69,7 +71,7 @@ def test_invariant_variants_really_feel_nothing(
         assert (moved > 1e-4) == shift.felt_by(variants()[name]), f"{name}: {moved}"
 
 
-def example(task: Task) -> Batch:
+def example(task: SplitFeatures) -> Batch:
     generator = torch.Generator().manual_seed(0)
     features = {m: torch.randn(5, 6, 8, generator=generator) for m in ("audio", "video")}
     noise = {m: torch.randn(5, 6, 8, generator=generator) for m in ("audio", "video")}
@@ -77,7 +79,7 @@ def example(task: Task) -> Batch:
     return Batch(features, noise, means, torch.tensor([0.0, 0.2, 0.4, 0.6, 0.8]))
 
 
-def test_shifts_do_what_they_say(task: Task) -> None:
+def test_shifts_do_what_they_say(task: SplitFeatures) -> None:
     batch = example(task)
     louder = SHIFTS["audio_noise"].change(batch, 2.0)
     torch.testing.assert_close(louder["audio"], batch.features["audio"] + 2 * batch.noise["audio"])
@@ -94,7 +96,7 @@ def test_shifts_do_what_they_say(task: Task) -> None:
 
 
 def test_curves_do_not_depend_on_who_else_is_there(
-    curves: pd.DataFrame, task: Task, classifiers: dict[str, SceneClassifier]
+    curves: pd.DataFrame, task: SplitFeatures, classifiers: dict[str, SceneClassifier]
 ) -> None:
     alone = robustness({"late": classifiers["late"]}, task, [SHIFTS["video_noise"]])
     together = curves[(curves["variant"] == "late") & (curves["shift"] == "video_noise")]
@@ -118,7 +120,7 @@ def test_unknown_shifts_are_answered_with_the_choices() -> None:
         choose_shifts("fog")
 
 
-def cities_of(task: Task) -> dict[str, str]:
+def cities_of(task: SplitFeatures) -> dict[str, str]:
     """Two cities, each with half of the locations of every class."""
     return {
         str(clip): "even" if int(str(place).rpartition("-")[2]) % 2 == 0 else "odd"
@@ -126,7 +128,7 @@ def cities_of(task: Task) -> dict[str, str]:
     }
 
 
-def test_a_held_out_city_is_neither_trained_on_nor_the_others_scored(task: Task) -> None:
+def test_a_held_out_city_is_neither_trained_on_nor_the_others_scored(task: SplitFeatures) -> None:
     cities = cities_of(task)
     reduced = without_city(task, cities, "odd")
     for split in (TRAIN, VALIDATION):
@@ -137,7 +139,7 @@ def test_a_held_out_city_is_neither_trained_on_nor_the_others_scored(task: Task)
     assert {cities[clip] for clip in task.ids(TRAIN)} == {"even", "odd"}  # the task itself is as it was
 
 
-def test_held_out_rows_compare_the_same_clips(task: Task, trained: dict[str, Trained]) -> None:
+def test_held_out_rows_compare_the_same_clips(task: SplitFeatures, trained: dict[str, Trained]) -> None:
     cities = cities_of(task)
     recipes = {"late": Recipe(variants()["late"], trained["late"].params, 0)}
     clean = {"late": score_test(task, trained["late"]).test}
@@ -152,7 +154,7 @@ def test_held_out_rows_compare_the_same_clips(task: Task, trained: dict[str, Tra
     )
 
 
-def test_cities_that_cannot_be_left_out(task: Task) -> None:
+def test_cities_that_cannot_be_left_out(task: SplitFeatures) -> None:
     cities = cities_of(task)
     assert choose_cities("none", None) == []
     with pytest.raises(UserError, match="cities=all: the cities of the clips are not known"):

@@ -10,9 +10,9 @@ import torch
 from avfusion.fusion import FusionNetwork, variants
 from avfusion.scoring.predictions import Predictions
 from avfusion.training.experiment import Result, resolve_params, score_test, train
-from avfusion.training.parallel import Training, train_many
+from avfusion.training.many import Training, train_many
+from avfusion.training.split_features import SplitFeatures
 from avfusion.training.stored_results import StoredResults
-from avfusion.training.task import Task
 from tests.stores import make_store
 
 CPU = torch.device("cpu")
@@ -25,7 +25,7 @@ def params_of(variant: type[FusionNetwork]) -> Training:
     return Training(variant, resolve_params([variant], own)[0], 3)
 
 
-def trained(task: Task, variant: type[FusionNetwork]) -> Result:
+def trained(task: SplitFeatures, variant: type[FusionNetwork]) -> Result:
     training = params_of(variant)
     return score_test(task, train(task, variant, training.params, training.seed, CPU))
 
@@ -44,7 +44,7 @@ def assert_same(found: Predictions | None, expected: Predictions | None) -> None
 
 @pytest.mark.parametrize("variant", ALL, ids=[variant.id for variant in ALL])
 def test_a_result_comes_back_to_the_bit(variant: type[FusionNetwork], tmp_path: Path) -> None:
-    task = Task(make_store(tmp_path / "store"))
+    task = SplitFeatures(make_store(tmp_path / "store"))
     result, results = trained(task, variant), StoredResults(tmp_path)
     results.keep(result)
     found = find(results, params_of(variant))
@@ -64,7 +64,7 @@ def test_a_result_comes_back_to_the_bit(variant: type[FusionNetwork], tmp_path: 
 
 def test_only_the_same_training_is_found(tmp_path: Path) -> None:
     results, variant = StoredResults(tmp_path), variants()["late"]
-    results.keep(trained(Task(make_store(tmp_path / "store")), variant))
+    results.keep(trained(SplitFeatures(make_store(tmp_path / "store")), variant))
     same = params_of(variant)
     assert find(results, same) and results.count() == 1
     assert find(results, replace(same, seed=4)) is None
@@ -76,7 +76,7 @@ def test_only_the_same_training_is_found(tmp_path: Path) -> None:
 def test_what_is_damaged_is_not_there(file: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     results, variant = StoredResults(tmp_path / "kept"), variants()["late"]
     results.folder.mkdir()
-    results.keep(trained(Task(make_store(tmp_path / "store")), variant))
+    results.keep(trained(SplitFeatures(make_store(tmp_path / "store")), variant))
     (path,) = results.folder.glob(f"*/{file}")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     assert find(results, params_of(variant)) is None and "trained again" in caplog.text
@@ -86,7 +86,10 @@ def test_what_is_damaged_is_not_there(file: str, tmp_path: Path, caplog: pytest.
 def test_a_folder_that_cannot_be_written_is_told_and_costs_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    result, results = trained(Task(make_store(tmp_path / "store")), variants()["late"]), StoredResults(tmp_path / "no")
+    result, results = (
+        trained(SplitFeatures(make_store(tmp_path / "store")), variants()["late"]),
+        StoredResults(tmp_path / "no"),
+    )
     results.keep(result)
     assert "cannot be written (No such file or directory)" in caplog.text and results.count() == 0
 

@@ -20,7 +20,7 @@ from avfusion.jobs.export import export_job
 from avfusion.jobs.main import main_job
 from avfusion.jobs.sweep import sweep_job
 from avfusion.jobs.train import parse_seeds, train_job
-from avfusion.scoring.evaluation import evaluate
+from avfusion.scoring.metrics import evaluate
 from avfusion.scoring.tsv import read_course_tsv
 from avfusion.training.alpha_sweep import STUDY_ALPHAS, VALIDATION_COLUMNS, choose_alpha, parse_alphas
 from tests.processors import without_bf16

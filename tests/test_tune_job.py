@@ -26,11 +26,11 @@ from avfusion.jobs import tune
 from avfusion.jobs.tune import tune_job
 from avfusion.system.presence import Mark, gone
 from avfusion.tracking.lookup import finished_runs, read_predictions, seed_runs
-from avfusion.tracking.stored_models import load_classifier
+from avfusion.tracking.models import load_classifier
 from avfusion.training.experiment import hyperparameters, score_test, train
-from avfusion.training.parallel import Training
+from avfusion.training.many import Training
+from avfusion.training.split_features import SplitFeatures
 from avfusion.training.stored_results import StoredResults
-from avfusion.training.task import Task
 from avfusion.tuning.leader import LEADER
 from avfusion.tuning.pool import Pool
 from avfusion.tuning.storage import open_storage, resolve_storage
@@ -73,7 +73,7 @@ def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, track
     def here(
         features: Path, trainings: list[Training], device: object, workers: int, kept: StoredResults
     ) -> Iterator[object]:
-        task = Task(FeatureStore.open(features))
+        task = SplitFeatures(FeatureStore.open(features))
         for training in trainings:
             trained = train(task, training.variant, training.params, training.seed, device)  # type: ignore[arg-type]
             kept.keep(result := score_test(task, trained))
@@ -83,7 +83,7 @@ def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, track
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"")
 
-    monkeypatch.setattr("avfusion.training.parallel._trained", here)
+    monkeypatch.setattr("avfusion.training.many._trained", here)
     if "retrained" not in request.node.name:
         monkeypatch.setattr("avfusion.tracking.records.log_model", lambda classifier: "")
     monkeypatch.setattr("avfusion.tracking.records.save_figure", save)
@@ -176,7 +176,7 @@ def test_the_best_is_retrained_and_compared_on_the_same_seeds(store: Path, stora
     assert compared[["configuration", "seed"]].to_numpy().tolist() == [
         ["tuned", 0], ["tuned", 1], ["default", 0], ["default", 1],
     ]  # fmt: skip
-    task = Task(FeatureStore.open(store))
+    task = SplitFeatures(FeatureStore.open(store))
     params = {name: entry.default for name, entry in hyperparameters(variants()["early"]).items()} | {"epochs": 6}
     default = score_test(task, train(task, variants()["early"], params, 1, torch.device("cpu")))
     assert compared["test_log_loss"][3] == pytest.approx(default.metrics["test/log_loss"], rel=1e-4)
@@ -325,7 +325,7 @@ def test_a_retraining_that_was_broken_off_goes_on(
     (tuned,), seeds = runs("again", "tuned"), runs("again", "seed")
     assert tuned.info.status == "FINISHED" and len(seeds) == 2
     with monkeypatch.context() as context:
-        context.setattr("avfusion.training.parallel._trained", lambda *_: iter(()))  # nothing is trained again
+        context.setattr("avfusion.training.many._trained", lambda *_: iter(()))  # nothing is trained again
         run_tune(store, **settings)
     assert [run.info.run_id for run in runs("again", "tuned")] == [tuned.info.run_id]
     assert [run.info.run_id for run in runs("again", "seed")] == [run.info.run_id for run in seeds]

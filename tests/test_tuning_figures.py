@@ -2,22 +2,20 @@
 
 import io
 
+import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.figure import Figure
 
 from avfusion.errors import UserError
-from avfusion.figures import (
-    alpha_trials,
-    hyperparameter_contour,
-    hyperparameter_importances,
-    hyperparameter_slices,
-    optimisation_history,
-    parallel_coordinates,
-)
-from avfusion.figures.hyperparameter_axis import place
+from avfusion.figures import alpha_trials, hyperparameter_contour, optimisation_history, parallel_coordinates
+from avfusion.figures.trials import place
+from avfusion.tuning.drawings import drawings
+from avfusion.tuning.results import importances
 
 SCALES = {"alpha": "linear", "learning_rate": "log", "hidden": "choice", "rule": "choice"}
 
@@ -67,12 +65,41 @@ def test_places_on_axes() -> None:
     assert place(table, "word", "choice").labels == {0.0: "a", 1.0: "b"}
 
 
-def test_slices_have_a_panel_for_each_hyperparameter() -> None:
-    figure = hyperparameter_slices(trials(), SCALES, "title", metric="loss", note="synthetic scenes")
-    assert [axes.get_xlabel() for axes in figure.axes] == list(SCALES)
-    (dots,) = (entry for entry in figure.axes[0].collections if isinstance(entry, PathCollection))
+def study(n: int = 12) -> optuna.Study:
+    """`trials(n)` as Optuna has them."""
+    made = optuna.create_study()
+    floats, choices = optuna.distributions.FloatDistribution, optuna.distributions.CategoricalDistribution
+    distributions = {
+        "alpha": floats(0, 1),
+        "learning_rate": floats(1e-6, 1, log=True),
+        "hidden": choices([64, 256, 1024]),
+        "rule": choices(["mean", "product"]),
+    }
+    for row in trials(n).to_dict("records"):
+        params = {name: row[name] for name in SCALES}
+        made.add_trial(optuna.create_trial(value=row["value"], params=params, distributions=distributions))
+    return made
+
+
+def test_optuna_draws_a_panel_for_each_hyperparameter() -> None:
+    before = dict(matplotlib.rcParams)
+    figure = drawings(study(), "late", "loss", "synthetic scenes")["slices"]
+    panels = {axes.get_xlabel(): axes for axes in figure.axes}
+    assert set(SCALES) < set(panels) and panels["alpha"].get_ylabel() == "loss"
+    dots = next(entry for entry in panels["alpha"].collections if isinstance(entry, PathCollection))
     np.testing.assert_allclose(np.asarray(dots.get_offsets()), trials()[["alpha", "value"]])
-    assert figure.get_supxlabel() == "synthetic scenes" and "product" in texts(figure)
+    assert figure.get_suptitle() == "late, each hyperparameter\nsynthetic scenes" and "product" in texts(figure)
+    assert plt.get_fignums() == [] and dict(matplotlib.rcParams) == before
+
+
+def test_optuna_draws_one_hyperparameter_alone() -> None:
+    made = optuna.create_study()
+    made.add_trial(
+        optuna.create_trial(
+            value=1.0, params={"a": 0.5}, distributions={"a": optuna.distributions.FloatDistribution(0, 1)}
+        )
+    )
+    assert list(drawings(made, "late", "loss")) == ["slices"]  # one trial says nothing of importance
 
 
 @pytest.mark.parametrize("pair", [("alpha", "learning_rate"), ("hidden", "rule"), ("alpha", "hidden")])
@@ -104,9 +131,11 @@ def test_parallel_coordinates_bring_out_the_best(larger: bool) -> None:
 
 
 def test_importances_are_ranked() -> None:
-    figure = hyperparameter_importances({"alpha": 0.2, "hidden": 0.7, "dropout": 0.1}, "title")
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["hidden", "alpha", "dropout"]
-    assert "0.70" in texts(figure)
+    figure, shares = drawings(study(), "late", "loss")["importances"], importances(study())
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert names == sorted(shares, key=lambda name: shares[name])  # the largest on top
+    assert figure.get_suptitle() == "late, what mattered"
+    assert f"{max(shares.values()):.2f}" in texts(figure)
 
 
 def test_alpha_joins_the_best_of_each_tenth() -> None:
@@ -117,11 +146,9 @@ def test_alpha_joins_the_best_of_each_tenth() -> None:
 
 
 def test_what_cannot_be_drawn() -> None:
-    with pytest.raises(UserError, match="slices: the trials have no column dropout"):
-        hyperparameter_slices(trials(), {"dropout": "linear"}, "title", metric="loss")
+    with pytest.raises(UserError, match="parallel coordinates: the trials have no column dropout"):
+        parallel_coordinates(trials(), {"dropout": "linear"}, "title", metric="loss")
     with pytest.raises(UserError, match="parallel coordinates: no trial was completed"):
         parallel_coordinates(trials(0), SCALES, "title", metric="loss")
     with pytest.raises(UserError, match="expected two hyperparameters, not 1"):
         hyperparameter_contour(trials(), {"alpha": "linear"}, "title", metric="loss")
-    with pytest.raises(UserError, match="importances: none given"):
-        hyperparameter_importances({}, "title")

@@ -16,23 +16,13 @@ from avfusion.errors import UserError
 from avfusion.features import FeatureStore
 from avfusion.fusion import variants
 from avfusion.system.presence import gone, own_mark
-from avfusion.training.task import Task
+from avfusion.training.split_features import SplitFeatures
 from avfusion.tuning.leader import LEADER, Leadership
-from avfusion.tuning.retry import MOST_RETRIES, retry
+from avfusion.tuning.plans import Plan
+from avfusion.tuning.sampling import MOST_RETRIES, retry
 from avfusion.tuning.space import Space, make_space
 from avfusion.tuning.storage import open_storage, resolve_storage
-from avfusion.tuning.study import (
-    FAILURE,
-    WORKER,
-    Plan,
-    counted,
-    done,
-    is_surplus,
-    may_start,
-    n_done,
-    open_study,
-    recover,
-)
+from avfusion.tuning.study import FAILURE, WORKER, counted, done, is_surplus, may_start, n_done, open_study, recover
 from avfusion.tuning.worker import Objective, SurplusError
 from tests.stores import make_store
 
@@ -118,7 +108,7 @@ def test_a_surplus_trial_is_given_up_before_it_begins(tmp_path: Path) -> None:
     plan = plan_for(tmp_path / "journal", n_trials=1)
     study = open_study(plan, open_storage(plan.storage))
     study.tell(study.ask(), 1.0)
-    objective = Objective(plan, Task.__new__(Task), CPU)
+    objective = Objective(plan, SplitFeatures.__new__(SplitFeatures), CPU)
     study.optimize(objective, n_trials=1, catch=(SurplusError,))
     assert n_done(study) == 1 and len(counted(study.trials)) == 1
 
@@ -216,8 +206,10 @@ def test_a_leader_on_another_machine_is_watched(tmp_path: Path, monkeypatch: pyt
     assert Leadership(study).leads  # it has not beaten since
 
 
-def recording(original: Callable[[Task, str], object], read: list[str]) -> Callable[[Task, str], object]:
-    def record(self: Task, split: str) -> object:
+def recording(
+    original: Callable[[SplitFeatures, str], object], read: list[str]
+) -> Callable[[SplitFeatures, str], object]:
+    def record(self: SplitFeatures, split: str) -> object:
         read.append(split)
         return original(self, split)
 
@@ -229,9 +221,9 @@ def test_an_objective_sees_no_test_clip(tmp_path: Path, monkeypatch: pytest.Monk
     plan = plan_for(tmp_path / "journal", features=tmp_path / "store")
     read: list[str] = []
     for name in ("pooled", "sequences", "ids"):
-        monkeypatch.setattr(Task, name, recording(getattr(Task, name), read))
+        monkeypatch.setattr(SplitFeatures, name, recording(getattr(SplitFeatures, name), read))
     study = open_study(plan, open_storage(plan.storage))
-    study.optimize(Objective(plan, Task(FeatureStore.open(store.path)), CPU), n_trials=1)
+    study.optimize(Objective(plan, SplitFeatures(FeatureStore.open(store.path)), CPU), n_trials=1)
     assert study.trials[0].state == TrialState.COMPLETE
     assert set(read) == {"train", "val"}
     assert study.trials[0].value == study.trials[0].user_attrs["metrics"]["val/log_loss"]
@@ -244,7 +236,7 @@ def test_later_stages_report_at_the_same_steps_in_every_trial(tmp_path: Path) ->
     store = make_store(tmp_path / "store", seed=1)
     plan = plan_for(tmp_path / "journal", variant=variant, space=space)
     study = open_study(plan, open_storage(plan.storage))
-    study.optimize(Objective(plan, Task(store), CPU), n_trials=3)
+    study.optimize(Objective(plan, SplitFeatures(store), CPU), n_trials=3)
     for trial in study.trials:
         assert {1, 7} <= set(trial.intermediate_values) <= set(range(1, 13))
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from avfusion.analysis.contenders import same_clips
 from avfusion.analysis.entries import Entries
 from avfusion.errors import UserError
-from avfusion.tracking.champion import Candidate
+from avfusion.training.selection import Candidate
 
 
 def candidates_of(entries: Entries) -> list[Candidate]:

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from avfusion.errors import UserError, unknown
-from avfusion.scoring.evaluation import confusion, row_normalised
+from avfusion.scoring.metrics import confusion, row_normalised
 from avfusion.scoring.predictions import Predictions
 
 CELLS = ("both", "only_audio", "only_video", "neither")

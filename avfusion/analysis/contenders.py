@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from avfusion.analysis.conflict import align
 from avfusion.errors import UserError
-from avfusion.scoring.metrics import SMALLEST_PROBABILITY
 from avfusion.scoring.predictions import Predictions
 
 
@@ -34,9 +33,7 @@ def _right(predictions: Predictions) -> NDArray[np.float64]:
 
 
 def _losses(predictions: Predictions) -> NDArray[np.float64]:
-    true_class = np.take_along_axis(predictions.probabilities, predictions.labels[:, None], axis=1)[:, 0]
-    losses: NDArray[np.float64] = -np.log(np.maximum(true_class, SMALLEST_PROBABILITY))
-    return losses
+    return predictions.losses
 
 
 VALUES = {"accuracy": _right, "class_accuracy": _right, "log_loss": _losses, "class_log_loss": _losses}

@@ -10,17 +10,17 @@ from avfusion.analysis.places import Places
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
 from avfusion.features.provenance import note
-from avfusion.tracking.filtering import matching_ids
 from avfusion.tracking.lookup import (
     LoggedRun,
     find_experiment,
     find_run,
     finished_runs,
+    matching_ids,
     read_config,
     read_predictions,
     seed_runs,
 )
-from avfusion.tracking.settings import changed_settings
+from avfusion.training.experiment import changed_params
 
 
 def entries_of_runs(ids: str, locations: str) -> Entries:
@@ -75,7 +75,7 @@ def _entries(runs: Sequence[LoggedRun], source: str, locations: str, remarks: li
         test, validation = (tuple(read_predictions(leaf, split) for leaf in seeds) for split in ("test", "val"))
         contenders.append(Contender(name, run.title, test, validation))
         leaves[name] = seeds[0].id
-        if changed := changed_settings(seeds[0]):
+        if changed := changed_params(seeds[0].variant, seeds[0].params):
             remarks.append(f"{name} is {run.title}, trained with {changed}.")
     aligned, missing = same_clips(contenders)
     features = read_config(find_run(next(iter(leaves.values()))))["features"]

@@ -10,10 +10,10 @@ import torch
 from avfusion.errors import UserError, unknown
 from avfusion.fusion import FusionNetwork
 from avfusion.fusion.hyperparameters import Value
-from avfusion.scoring.evaluation import evaluate
+from avfusion.scoring.metrics import evaluate
 from avfusion.scoring.predictions import Predictions
 from avfusion.training.experiment import score_test, train
-from avfusion.training.task import TRAIN, VALIDATION, Task
+from avfusion.training.split_features import TRAIN, VALIDATION, SplitFeatures
 
 LEFT_OUT = "none"
 """Name of the split of clips that a training must not see."""
@@ -45,13 +45,13 @@ def choose_cities(names: str, cities: Mapping[str, str] | None) -> list[str]:
     return chosen
 
 
-def without_city(task: Task, cities: Mapping[str, str], city: str) -> Task:
+def without_city(task: SplitFeatures, cities: Mapping[str, str], city: str) -> SplitFeatures:
     """The same task with nothing of `city` in training and validation; its test clips are the only ones to score.
 
     `cities` is by clip id, for every clip of the store. Raises `UserError` if nothing is left to train on or to score.
     """
     inside = np.array([cities[str(clip)] == city for clip in task.store.clips["id"]])
-    reduced = Task(task.store)
+    reduced = SplitFeatures(task.store)
     reduced.moments, reduced.means = task.moments, task.means  # read once: of single clips, they know no split
     learning = np.isin(reduced.splits, (TRAIN, VALIDATION))
     unused = np.where(learning, inside, ~inside)
@@ -64,7 +64,7 @@ def without_city(task: Task, cities: Mapping[str, str], city: str) -> Task:
 
 
 def held_out(
-    tasks: Mapping[str, Task],
+    tasks: Mapping[str, SplitFeatures],
     recipes: Mapping[str, Recipe],
     clean: Mapping[str, Predictions],
     device: torch.device,

@@ -18,11 +18,11 @@ from tqdm import tqdm
 from avfusion.errors import unknown
 from avfusion.fusion import FusionNetwork
 from avfusion.fusion.base import to_length
-from avfusion.scoring.evaluation import evaluate
+from avfusion.scoring.metrics import evaluate
 from avfusion.scoring.predictions import Predictions
 from avfusion.system.seeds import derive_seed
 from avfusion.training.classifier import SceneClassifier
-from avfusion.training.task import MODALITIES, TEST, Task
+from avfusion.training.split_features import MODALITIES, TEST, SplitFeatures
 
 BATCH = 64
 """Clips that are shifted at a time."""
@@ -114,11 +114,11 @@ def choose_shifts(names: str) -> list[Shift]:
     return [SHIFTS[name] for name in chosen]
 
 
-def robustness(classifiers: Mapping[str, SceneClassifier], task: Task, shifts: list[Shift]) -> pd.DataFrame:
+def robustness(classifiers: Mapping[str, SceneClassifier], task: SplitFeatures, shifts: list[Shift]) -> pd.DataFrame:
     """Test scores of `classifiers` (by name) under every severity of every shift, on clips that have both modalities.
 
     One row each: variant, shift, severity, invariant (whether the variant cannot feel the shift) and the scores of
-    `avfusion.scoring.evaluation.evaluate`. Where a variant is invariant its clean score stands at every severity.
+    `avfusion.scoring.metrics.evaluate`. Where a variant is invariant its clean score stands at every severity.
     """
     task = task.needing(MODALITIES)
     answers: dict[tuple[str, str, float], list[tuple[Tensor, Tensor]]] = {}
@@ -156,14 +156,14 @@ def _answers(classifier: SceneClassifier, features: Mapping[str, Tensor]) -> tup
     return classifier.eval().answers(features["audio"], features["video"])
 
 
-def _predictions(task: Task, rows: NDArray[np.intp], parts: list[tuple[Tensor, Tensor]]) -> Predictions:
+def _predictions(task: SplitFeatures, rows: NDArray[np.intp], parts: list[tuple[Tensor, Tensor]]) -> Predictions:
     log_probabilities, decisions = (torch.cat(column) for column in zip(*parts, strict=True))
     clips = list(task.store.clips["id"].iloc[rows])
     found = Predictions.from_scores(clips, task.classes, task.labels[rows], log_probabilities.double().numpy())
     return replace(found, decisions=decisions.numpy())
 
 
-def _batches(task: Task) -> Iterator[tuple[NDArray[np.intp], Batch]]:
+def _batches(task: SplitFeatures) -> Iterator[tuple[NDArray[np.intp], Batch]]:
     """The test clips, those of the same length together, as row numbers and features."""
     rows = task.rows(TEST)
     ids = task.store.clips["id"].to_numpy()
@@ -177,7 +177,7 @@ def _batches(task: Task) -> Iterator[tuple[NDArray[np.intp], Batch]]:
             yield chosen, _batch(task, chosen, int(length), torch.tensor([ranks[int(row)] for row in chosen]))
 
 
-def _batch(task: Task, rows: NDArray[np.intp], n_frames: int, ranks: Tensor) -> Batch:
+def _batch(task: SplitFeatures, rows: NDArray[np.intp], n_frames: int, ranks: Tensor) -> Batch:
     features: dict[str, Tensor] = {}
     noise: dict[str, Tensor] = {}
     for modality in MODALITIES:

@@ -13,11 +13,11 @@ from avfusion.errors import UserError
 from avfusion.features.layout import Json
 from avfusion.fusion import FusionNetwork, variants
 from avfusion.tracking.lookup import find_run, read_config
-from avfusion.tracking.stored_models import load_classifier
+from avfusion.tracking.models import load_classifier
 from avfusion.training.classifier import SceneClassifier
 from avfusion.training.experiment import hyperparameters, train
 from avfusion.training.precision import check_precision
-from avfusion.training.task import TEST, Task
+from avfusion.training.split_features import TEST, SplitFeatures
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 class TrainedVariants:
     """The task that the contenders were trained on, and by contender its recipe (first seed)."""
 
-    task: Task
+    task: SplitFeatures
     recipes: dict[str, Recipe]
     run_ids: dict[str, str]
 
@@ -54,7 +54,7 @@ def trained_variants(entries: Entries) -> TrainedVariants:
     store = open_store(features)
     if store is None:
         raise UserError(f"the feature store {features['path']} is no longer there, or has changed")
-    task, known = Task(store), variants()
+    task, known = SplitFeatures(store), variants()
     if missing := sorted({config["variant"] for config in configs.values()} - set(known)):
         raise UserError(f"this avfusion has no variant {missing[0]}")
     if not set(task.ids(TEST)) >= set(entries.contenders[0].seeds[0].ids):

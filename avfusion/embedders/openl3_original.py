@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from avfusion.embedders import JsonValue, Loader, Option
-from avfusion.embedders.options import read_options
+from avfusion.embedders.base import Array, Entry, Option
 from avfusion.errors import UserError
 from avfusion.l3.framing import count_windows
 from avfusion.l3.presets import SAMPLE_RATE, openl3_config
@@ -48,7 +47,7 @@ class OriginalOpenL3:
         models = openl3.models
         self.audio_model = models.load_audio_embedding_model(representation, content, options["audio_size"])
         self.image_model = models.load_image_embedding_model(representation, content, options["image_size"])
-        self.provenance: dict[str, JsonValue] = {
+        self.provenance: dict[str, Any] = {
             **options,
             "name": _NAME,
             "preset": "openl3",
@@ -58,11 +57,11 @@ class OriginalOpenL3:
             "device": "tensorflow",
         }
 
-    def embed_audio(self, samples: npt.NDArray[np.float32], sample_rate: int) -> npt.NDArray[np.float32]:
-        """Samples [n, channels] at `sample_rate` Hz -> [T, D]."""
+    def embed_audio(self, blocks: Iterable[Array], sample_rate: int) -> Array:
+        """Sound in blocks, each [n, channels] -> [T, D]; the original takes it as one array."""
         embedding, _ = self._call(
             self._openl3.get_audio_embedding,
-            samples,
+            np.concatenate(list(blocks)),
             sample_rate,
             model=self.audio_model,
             center=self._options["centred"],
@@ -70,7 +69,7 @@ class OriginalOpenL3:
         )
         return np.asarray(embedding, dtype=np.float32)
 
-    def embed_video(self, frames: Iterable[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
+    def embed_video(self, frames: Iterable[npt.NDArray[np.uint8]]) -> Array:
         """The frames of one clip, each [H, W, 3] RGB -> [N, D]."""
         stacked = list(frames)
         if len({frame.shape for frame in stacked}) != 1:
@@ -100,10 +99,9 @@ def _version() -> str:
         return "of unknown version"
 
 
-def _load(*, weights: str, precision: str, device: str, options: Mapping[str, Option]) -> OriginalOpenL3:
-    chosen = read_options(_DEFAULTS, options)
-    sizes = {key: chosen[key] for key in ("input_repr", "content_type", "audio_size", "image_size")}
-    openl3_config(**sizes)  # type: ignore[arg-type]  # refuses names that the original does not have
+def _load(*, weights: str, precision: str, device: str, **options: Any) -> OriginalOpenL3:
+    sizes = {key: options[key] for key in ("input_repr", "content_type", "audio_size", "image_size")}
+    openl3_config(**sizes)  # refuses names that the original does not have
     if weights != "none" or precision not in ("float32", "auto") or device not in ("auto", "cpu", "cuda"):
         raise UserError(
             f"{_NAME} runs with its own weights, precision and device; got weights={weights}, "
@@ -116,8 +114,7 @@ def _load(*, weights: str, precision: str, device: str, options: Mapping[str, Op
             f"{_NAME} needs the package openl3 ({error}): on Python 3.11, pip install -e '.[openl3]' in avfusion's "
             "clone; or use embedder=openl3, which computes the same"
         ) from None
-    return OriginalOpenL3(openl3, chosen)
+    return OriginalOpenL3(openl3, options)
 
 
-EMBEDDERS: dict[str, Loader] = {_NAME: _load}
-OPTIONS: dict[str, dict[str, Option]] = {_NAME: _DEFAULTS}
+EMBEDDERS = {_NAME: Entry(_load, _DEFAULTS)}

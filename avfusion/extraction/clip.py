@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from avfusion.embedders import StreamingEmbedder
 from avfusion.features.parts import Features, Part, no_features
 from avfusion.media import DEFAULT_LIMITS, Limits, MediaError, Samples, VideoReader, stream_sound
 
@@ -79,7 +78,7 @@ def clip_features(
     """
 
     def hear(blocks: Iterator[Samples], rate: int) -> tuple[Features, int]:
-        features = checked(_embed_sound(embedder, blocks, rate))
+        features = checked(embedder.embed_audio(blocks, rate))
         return features, len(features)
 
     def see(frames: Iterator[Frame]) -> Features:
@@ -168,13 +167,6 @@ def _moments(embedder: "Embedder", reader: VideoReader, limits: Limits) -> int:
     """T for pictures without sound."""
     n_samples = round(min(reader.seconds, limits.seconds) * _SILENT_RATE)
     return min(max(1, embedder.n_windows(n_samples, _SILENT_RATE)), reader.n_frames)
-
-
-def _embed_sound(embedder: "Embedder", blocks: Iterator[Samples], rate: int) -> NDArray[np.float32]:
-    """Features of the sound, block by block where the embedder can."""
-    if isinstance(embedder, StreamingEmbedder):
-        return embedder.embed_audio_blocks(blocks, rate)
-    return embedder.embed_audio(np.concatenate(list(blocks)), rate)
 
 
 def _timed(pieces: Iterator[_Read], decoding: AbstractContextManager[object]) -> Iterator[_Read]:

@@ -4,21 +4,15 @@ Nothing here computes a result, saves a file or keeps state.
 """
 
 from avfusion.figures.alpha_curve import alpha_curve
-from avfusion.figures.alpha_trials import alpha_trials
 from avfusion.figures.clip_timeline import clip_timeline
 from avfusion.figures.conflict_cells import conflict_cells
-from avfusion.figures.confusion_difference import confusion_difference
-from avfusion.figures.confusion_heatmap import confusion_heatmap
+from avfusion.figures.confusion import confusion_difference, confusion_heatmap
 from avfusion.figures.forest_plot import forest_plot
-from avfusion.figures.hyperparameter_contour import hyperparameter_contour
-from avfusion.figures.hyperparameter_importances import hyperparameter_importances
-from avfusion.figures.hyperparameter_slices import hyperparameter_slices
 from avfusion.figures.l3_net import l3_net
 from avfusion.figures.loss_curves import loss_curves
-from avfusion.figures.optimisation_history import optimisation_history
-from avfusion.figures.parallel_coordinates import parallel_coordinates
 from avfusion.figures.reliability import reliability_diagram
 from avfusion.figures.robustness_curve import robustness_curve
+from avfusion.figures.trials import alpha_trials, hyperparameter_contour, optimisation_history, parallel_coordinates
 from avfusion.figures.variant_summary import variant_summary
 
 __all__ = [
@@ -30,8 +24,6 @@ __all__ = [
     "confusion_heatmap",
     "forest_plot",
     "hyperparameter_contour",
-    "hyperparameter_importances",
-    "hyperparameter_slices",
     "l3_net",
     "loss_curves",
     "optimisation_history",

@@ -7,9 +7,9 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from avfusion.errors import UserError
-from avfusion.figures.panel_grid import LINE_COLOURS
 from avfusion.figures.style import (
     AUDIO_COLOUR,
+    LINE_COLOURS,
     MUTED_COLOUR,
     NEITHER_COLOUR,
     PAGE_WIDTH,

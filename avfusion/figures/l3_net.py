@@ -18,7 +18,7 @@ from avfusion.l3.network import Subnetwork
 from avfusion.l3.presets import WINDOW, L3Config, SubnetworkConfig
 
 COLUMNS = {"image": (0.25, VIDEO_COLOUR, "white"), "audio": (0.75, AUDIO_COLOUR, "black")}
-"""Modality: centre of its column, colour of its boxes, colour of their text."""
+"""Branch: centre of its column, colour of its boxes, colour of their text."""
 BOX_WIDTH, BOX_HEIGHT = 0.44, 0.62
 
 
@@ -34,9 +34,9 @@ def l3_net(config: L3Config, title: str = "L3-Net") -> Figure:
     axes.set_xlim(0, 1)
     axes.set_ylim(rows + 2.1, -0.7)
     axes.set_axis_off()
-    for modality, (centre, colour, ink) in COLUMNS.items():
-        axes.text(centre, -0.35, inputs[modality], ha="center", va="bottom", fontsize=SMALL_SIZE)
-        for row, text in enumerate(layers[modality]):
+    for branch, (centre, colour, ink) in COLUMNS.items():
+        axes.text(centre, -0.35, inputs[branch], ha="center", va="bottom", fontsize=SMALL_SIZE)
+        for row, text in enumerate(layers[branch]):
             _box(axes, centre, row, text, colour, ink)
             if row:
                 _arrow(axes, (centre, row - 1), (centre, row))

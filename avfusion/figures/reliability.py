@@ -5,8 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from avfusion.errors import UserError
-from avfusion.figures.panel_grid import new_grid
-from avfusion.figures.style import FIRST_COLOUR, MUTED_COLOUR, SECOND_COLOUR, SMALL_SIZE, TEXT_SIZE, shown
+from avfusion.figures.style import FIRST_COLOUR, MUTED_COLOUR, SECOND_COLOUR, SMALL_SIZE, TEXT_SIZE, new_grid, shown
 
 PER_ROW = 5
 RARE = 0.01

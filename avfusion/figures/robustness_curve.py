@@ -7,8 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from avfusion.errors import UserError
-from avfusion.figures.panel_grid import LINE_COLOURS, MARKERS, new_grid
-from avfusion.figures.style import SMALL_SIZE, TEXT_SIZE, shown
+from avfusion.figures.style import LINE_COLOURS, MARKERS, SMALL_SIZE, TEXT_SIZE, new_grid, shown
 
 COLUMNS = ("variant", "shift", "severity", "invariant")
 

@@ -1,22 +1,17 @@
-"""The shared look: paper sizes, colours that colour-blind readers tell apart, titles, class names."""
+"""The shared look: paper sizes, colours that colour-blind readers tell apart, panels, titles, class names."""
 
+import math
 import textwrap
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 from matplotlib.transforms import blended_transform_factory
-from numpy.typing import NDArray
-
-from avfusion.errors import UserError
 
 COLUMN_WIDTH = 3.5
 """Inches of one column of a two-column paper."""
@@ -26,12 +21,17 @@ DOTS_PER_INCH = 200
 
 TITLE_SIZE, TEXT_SIZE, SMALL_SIZE = 9.0, 8.0, 7.0
 """Points."""
+TITLE_INCHES, NOTE_INCHES = 0.3, 0.2
+"""Heights of the two lines above a grid of panels."""
 
 # Okabe and Ito, "Color Universal Design" (2008). A modality keeps its colour through all figures.
 AUDIO_COLOUR, VIDEO_COLOUR = "#E69F00", "#0072B2"
 BOTH_COLOUR, NEITHER_COLOUR = "#009E73", "#D0D0D0"
 FIRST_COLOUR, SECOND_COLOUR = "#0072B2", "#D55E00"
 MUTED_COLOUR = "#767676"
+# For many lines the same palette, and markers, so that they differ twice.
+LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#767676")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "p", "h")
 
 LONGEST_NAME = 24
 """Characters of a class name that an axis shows."""
@@ -85,6 +85,38 @@ def new_axes(width: float, height: float, title: str, note: str | None = None) -
     return figure, axes
 
 
+def new_grid(
+    n_panels: int,
+    title: str,
+    note: str | None = None,
+    *,
+    columns: int,
+    panel_height: float,
+    share_x: bool = True,
+    share_y: bool = True,
+) -> tuple[Figure, list[Axes]]:
+    """A page-wide figure of `n_panels` panels, `panel_height` inches each, in rows of at most `columns`."""
+    columns = min(columns, n_panels)
+    rows = math.ceil(n_panels / columns)
+    head = TITLE_INCHES + (NOTE_INCHES if note else 0.0)
+    height = rows * panel_height + head
+    # Title and note lie above the space that is laid out, so that no panel's own title can meet them.
+    layout = ConstrainedLayoutEngine(rect=(0, 0, 1, 1 - head / height))
+    figure = new_figure(PAGE_WIDTH, height, layout)
+    centred: dict[str, Any] = {"ha": "center", "va": "top"}
+    figure.text(0.5, 1 - 0.08 / height, title, fontsize=TITLE_SIZE, fontweight="bold", **centred)
+    if note:
+        figure.text(0.5, 1 - TITLE_INCHES / height, note, fontsize=SMALL_SIZE, color=MUTED_COLOUR, **centred)
+    panels = list(figure.subplots(rows, columns, sharex=share_x, sharey=share_y, squeeze=False).flat)
+    for empty in panels[n_panels:]:
+        empty.remove()
+    for axes in panels[:n_panels]:
+        axes.tick_params(labelsize=SMALL_SIZE, length=2.5, width=0.6, labelbottom=True)
+        axes.spines[:].set_linewidth(0.6)
+        open_frame(axes)
+    return figure, panels[:n_panels]
+
+
 def add_legend(figure: Figure, *, columns: int = 2) -> None:
     """One legend for all panels, below them, where no curve can run through it."""
     panel = figure.axes[0]
@@ -107,37 +139,6 @@ def shown(name: str) -> str:
         return name
     half = (LONGEST_NAME - 1) // 2
     return f"{name[: LONGEST_NAME - 1 - half]}…{name[-half:]}"
-
-
-def new_matrix(
-    values: NDArray[np.floating], classes: Sequence[str], title: str, note: str | None, **colours: Any
-) -> tuple[Figure, Axes, Colorbar]:
-    """A picture of [C, C] `values`: truth down, decision across, class names on both axes, a colour bar.
-
-    As wide as one column while numbers fit into the cells, at most a page. `colours` go to `imshow`. The cells
-    fill their space, so that no length of the names leaves a gap; with usual names they are near square.
-    """
-    if values.shape != (len(classes), len(classes)):
-        raise UserError(f"figure: the matrix has shape {values.shape} for {len(classes)} classes")
-    width = min(max(COLUMN_WIDTH, 1.6 + 0.3 * len(classes)), PAGE_WIDTH)
-    figure, axes = new_axes(width, width - 0.5 + (0.15 if note else 0.0), title, note)
-    image = axes.imshow(values, aspect="auto", **colours)
-    names = [shown(name) for name in classes]
-    axes.set_yticks(range(len(names)), names, fontsize=SMALL_SIZE)
-    axes.set_xticks(range(len(names)), names, fontsize=SMALL_SIZE, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_xlabel("predicted class", fontsize=TEXT_SIZE)
-    axes.set_ylabel("true class", fontsize=TEXT_SIZE)
-    bar = figure.colorbar(image, ax=axes, pad=0.02, aspect=25)
-    bar.ax.tick_params(labelsize=SMALL_SIZE, length=2.5, width=0.6)
-    bar.outline.set_linewidth(0.6)
-    return figure, axes, bar
-
-
-def write_cell(axes: Axes, row: int, column: int, text: str, *, n_classes: int, light: bool) -> None:
-    """The number of one cell of a matrix; `light` on a dark cell. Past 20 classes it shrinks with the cells."""
-    size = SMALL_SIZE if n_classes <= 10 else min(SMALL_SIZE - 1.5, 110 / n_classes)
-    colour = "white" if light else "#202020"
-    axes.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)
 
 
 def _wrapped(text: str, width: float, size: float) -> str:

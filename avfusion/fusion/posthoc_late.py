@@ -3,15 +3,14 @@
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
-from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from avfusion.fusion.base import FusionNetwork, Shape, Stage
 from avfusion.fusion.blocks import EMBED_AND_CLASSIFY
 from avfusion.fusion.hyperparameters import Choice, Real
 from avfusion.fusion.unimodal import AudioOnly, VideoOnly
+from avfusion.scoring.calibration import best_temperature
 
 RULES = ("product", "mean", "alpha")
 
@@ -61,12 +60,3 @@ class PosthocLate(FusionNetwork):
             return sound + picture
         weights = torch.tensor([1 - self.alpha, self.alpha], device=sound.device).log()
         return torch.logaddexp(sound + weights[0], picture + weights[1])
-
-
-def best_temperature(scores: Tensor, labels: Tensor) -> float:
-    """The t in [0.05, 20] with the lowest cross-entropy of scores [N, C] / t, given labels [N]."""
-
-    def loss(log_temperature: float) -> float:
-        return float(torch.nn.functional.cross_entropy(scores.double() / np.exp(log_temperature), labels))
-
-    return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method="bounded").x))

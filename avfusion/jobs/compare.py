@@ -16,12 +16,12 @@ from avfusion.analysis.robustness import choose_shifts, robustness
 from avfusion.analysis.trained import TrainedVariants, differing_clean_scores, trained_variants
 from avfusion.errors import UserError
 from avfusion.jobs.options import read_output, read_truth
+from avfusion.jobs.promotion import check_promotable, promote_best
 from avfusion.report.comparison_page import build_page, in_words
 from avfusion.report.writing import PICTURES, write_report
 from avfusion.system.device import choose_device
 from avfusion.system.names import metric_name
 from avfusion.tracking.artifacts import log_table
-from avfusion.tracking.champion import best_candidate, promote_best
 from avfusion.tracking.runs import job_run, log_asked, log_batch, log_file, log_folder
 from avfusion.tracking.session import connect, ui_lines
 from avfusion.training.precision import check_precision
@@ -61,7 +61,7 @@ def compare_job(
     entries = _entries(experiment, filter, runs, predictions, locations)
     candidates = candidates_of(entries) if promoting else []
     if candidates:
-        best_candidate(candidates)  # one without a model is told of before the work, not after it
+        check_promotable(candidates)  # one without a model is told of before the work, not after it
     results = results_of(entries, robustness_of(entries, shifts, cities, locations, target))
     page, text = write_report(build_page(results), folder)
     with job_run("compare") as run:

@@ -25,9 +25,9 @@ from avfusion.system.files import replacing, write_atomically
 from avfusion.system.names import file_names
 from avfusion.system.processes import available_cores
 from avfusion.system.work_folder import WorkFolder
+from avfusion.tracking.models import fetch_model
 from avfusion.tracking.runs import job_run, log_batch, log_file
 from avfusion.tracking.session import connect
-from avfusion.tracking.stored_models import fetch_model
 from avfusion.training.classifier import SceneClassifier
 
 OUTPUT = Path("runs/predict")

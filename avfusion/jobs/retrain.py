@@ -12,11 +12,11 @@ from avfusion.features.provenance import tags
 from avfusion.fusion import FusionNetwork
 from avfusion.fusion.hyperparameters import Value
 from avfusion.jobs.companions import Companions, accompany
-from avfusion.jobs.work import Work
-from avfusion.tracking.champion import Candidate
 from avfusion.tracking.records import log_best_model, log_result, log_scores, log_seeds
+from avfusion.tracking.work import Work
 from avfusion.training.experiment import Result
-from avfusion.training.parallel import Training, train_many
+from avfusion.training.many import Training, train_many
+from avfusion.training.selection import Candidate
 
 TUNED, DEFAULT = "tuned", "default"
 SCORES = ("val/accuracy", "val/log_loss", "test/accuracy", "test/log_loss", "test/macro_f1")

@@ -13,17 +13,17 @@ from avfusion.fusion import variants
 from avfusion.fusion.hyperparameters import parse_params
 from avfusion.jobs.features import open_features
 from avfusion.jobs.train import check_trainable, parse_seeds
-from avfusion.jobs.work import training_job
 from avfusion.system.device import choose_device
 from avfusion.tracking.artifacts import log_features, log_figure, log_table
 from avfusion.tracking.records import log_result, log_scores
 from avfusion.tracking.runs import log_batch, set_tags
 from avfusion.tracking.session import connect, ui_lines
+from avfusion.tracking.work import training_job
 from avfusion.training.alpha_sweep import VALIDATION_COLUMNS, choose_alpha, parse_alphas, sweep_table
 from avfusion.training.experiment import Result, resolve_params
-from avfusion.training.parallel import Training, train_many
+from avfusion.training.many import Training, train_many
 from avfusion.training.precision import check_precision
-from avfusion.training.task import Task
+from avfusion.training.split_features import SplitFeatures
 
 VARIANT = "late"
 
@@ -46,7 +46,7 @@ def sweep_job(*, features: str, alphas: str, seeds: str, params: str, workers: s
     target = choose_device(device)
     check_precision([(training.variant, training.params) for training in trainings], target)
     store = open_features(features)
-    check_trainable(Task(store), [late])
+    check_trainable(SplitFeatures(store), [late])
     connect()
     run_tags = {"variant": VARIANT, **tags(store.provenance)}
     asked = {"params": [training.params for training in trainings], "seeds": [training.seed for training in trainings]}

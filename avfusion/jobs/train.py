@@ -15,18 +15,17 @@ from avfusion.fusion.hyperparameters import Value, parse_params
 from avfusion.jobs.companions import Companions, accompany
 from avfusion.jobs.features import open_features
 from avfusion.jobs.options import read_truth
-from avfusion.jobs.work import Work, training_job
 from avfusion.system.device import choose_device
 from avfusion.tracking.models import REGISTERED
 from avfusion.tracking.models import register as register_model
-from avfusion.tracking.records import log_best_model, log_result, log_seeds
+from avfusion.tracking.records import log_best_model, log_result, log_seeds, log_summary
 from avfusion.tracking.runs import set_tags
 from avfusion.tracking.session import connect, ui_lines
-from avfusion.tracking.summary import log_summary
+from avfusion.tracking.work import Work, training_job
 from avfusion.training.experiment import Result, resolve_params, score_test, train
 from avfusion.training.fit import Epoch
 from avfusion.training.precision import check_precision
-from avfusion.training.task import TEST, TRAIN, VALIDATION, Task
+from avfusion.training.split_features import TEST, TRAIN, VALIDATION, SplitFeatures
 
 HEADLINE = {
     "accuracy": "test/accuracy",
@@ -62,7 +61,7 @@ def train_job(
     seed_list = parse_seeds(seeds)
     target, registered = choose_device(device), read_truth("register", register)
     check_precision(zip(chosen, resolved, strict=True), target)
-    task = Task(open_features(features, allow_outside))
+    task = SplitFeatures(open_features(features, allow_outside))
     check_trainable(task, chosen)
     connect()
     with training_job("train") as job:
@@ -74,7 +73,7 @@ def train_job(
         return [f"features {task.store.path}; {len(task.store.clips)} clips, failed_clips={n_failed}", *lines]
 
 
-def check_trainable(task: Task, variants: list[type[FusionNetwork]]) -> None:
+def check_trainable(task: SplitFeatures, variants: list[type[FusionNetwork]]) -> None:
     """Raise `UserError` if a variant has too few clips; tell how many clips lack a modality that one needs."""
     for variant in variants:
         task.needing(variant.modalities).check_trainable()
@@ -84,12 +83,12 @@ def check_trainable(task: Task, variants: list[type[FusionNetwork]]) -> None:
             )
 
 
-def left_out(task: Task, variant: type[FusionNetwork]) -> int:
+def left_out(task: SplitFeatures, variant: type[FusionNetwork]) -> int:
     """How many clips lack a modality that `variant` listens to."""
     return int((~task.complete(variant.modalities)).sum())
 
 
-def comparison(table: pd.DataFrame, task: Task, experiment_id: str) -> list[str]:
+def comparison(table: pd.DataFrame, task: SplitFeatures, experiment_id: str) -> list[str]:
     """Log the summary `table` of a job, and return it as lines with the way to the MLflow UI."""
     log_summary(table, task.store)
     counts = ", ".join(f"{len(task.rows(split))} {split}" for split in (TRAIN, VALIDATION, TEST))
@@ -121,7 +120,7 @@ def asked_for(variants: list[type[FusionNetwork]], params: list[dict[str, Value]
 
 
 def train_variants(
-    task: Task,
+    task: SplitFeatures,
     variants: list[type[FusionNetwork]],
     params: list[dict[str, Value]],
     seeds: list[int],
@@ -146,7 +145,7 @@ def train_variants(
 
 
 def _train_variant(
-    task: Task,
+    task: SplitFeatures,
     variant: type[FusionNetwork],
     params: dict[str, Value],
     seeds: list[int],
@@ -185,7 +184,7 @@ def _train_variant(
 
 
 def _train(
-    task: Task,
+    task: SplitFeatures,
     variant: type[FusionNetwork],
     params: dict[str, Value],
     seed: int,

@@ -10,27 +10,29 @@ from tqdm import tqdm
 
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
-from avfusion.features.provenance import tags, title
+from avfusion.features.provenance import note, tags, title
 from avfusion.jobs.companions import Companions
 from avfusion.jobs.features import open_features
 from avfusion.jobs.options import read_truth
+from avfusion.jobs.promotion import promote_best
 from avfusion.jobs.retrain import DEFAULT, TUNED, comparison_lines, retrain
 from avfusion.jobs.train import check_trainable, parse_seeds
-from avfusion.jobs.work import Work, training_job
 from avfusion.system.device import choose_device
 from avfusion.tracking.artifacts import log_table
-from avfusion.tracking.champion import Candidate, promote_best
 from avfusion.tracking.session import connect, ui_lines
 from avfusion.tracking.studies import TrialRuns, close_left, study_run
 from avfusion.tracking.study_records import StudyRecord, log_study
+from avfusion.tracking.work import Work, training_job
 from avfusion.training.precision import check_precision
-from avfusion.training.task import Task
+from avfusion.training.selection import Candidate
+from avfusion.training.split_features import SplitFeatures
+from avfusion.tuning.drawings import drawings
 from avfusion.tuning.leader import Leadership
-from avfusion.tuning.plans import make_plans
+from avfusion.tuning.plans import TARGETS, Plan, make_plans
 from avfusion.tuning.pool import Pool
 from avfusion.tuning.results import best_params, importances, run_outcomes, trials_table
 from avfusion.tuning.storage import open_storage
-from avfusion.tuning.study import RUN, STUDY_METRICS, Plan, Study, n_done, open_study, recover
+from avfusion.tuning.study import RUN, Study, n_done, open_study, recover
 from avfusion.tuning.worker import Ended, Started, quiet
 
 log = logging.getLogger(__name__)
@@ -64,7 +66,7 @@ def tune_job(
     plans = make_plans(store, variant, _whole("trials", trials), metric, sampler, pruner, space, storage, study)
     plans.sort(key=lambda plan: len(plan.variant.modalities))
     check_precision([(plan.variant, values) for plan in plans for values in plan.space.each("precision")], target)
-    check_trainable(Task(store), [plan.variant for plan in plans])
+    check_trainable(SplitFeatures(store), [plan.variant for plan in plans])
     quiet()
     place = open_storage(plans[0].storage)
     studies = [open_study(plan, place) for plan in plans]
@@ -162,7 +164,7 @@ class Tuning:
 
     def _finish(self, run_id: str) -> list[str]:
         """Tables, figures, and the best configuration trained again beside the default."""
-        plan, metric = self.plan, STUDY_METRICS[self.plan.metric]
+        plan, metric = self.plan, TARGETS[self.plan.metric]
         number, best = best_params(plan, self.study)
         table = trials_table(plan, self.study)
         settings = {"variant": plan.variant.id, "metric": plan.metric, "space": str(plan.space)}
@@ -172,6 +174,12 @@ class Tuning:
             trials=table,
             scales=plan.space.scales,
             importances=importances(self.study),
+            drawings=drawings(
+                self.study,
+                plan.variant.title,
+                f"validation {plan.metric.replace('_', ' ')}",
+                note(self.store.provenance),
+            ),
             metric=plan.metric,
             larger_is_better=metric.direction == "maximize",
             best_trial=number,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from avfusion.l3.network import Subnetwork
-from avfusion.l3.presets import L3Config, Modality
+from avfusion.l3.presets import Branch, L3Config
 from avfusion.l3.untrained import untrained_subnetwork
 from avfusion.system.seeds import derive_seed
 
@@ -31,14 +31,14 @@ class AVCNetwork(nn.Module):
             self.classify = nn.Linear(FUSION_UNITS, 2)
 
     @property
-    def subnetworks(self) -> dict[Modality, Subnetwork]:
-        """The two subnetworks, by modality: what an embedder needs."""
+    def subnetworks(self) -> dict[Branch, Subnetwork]:
+        """The two subnetworks, by branch: what an embedder needs."""
         return {"audio": self.audio, "image": self.image}
 
     def forward(self, spectrograms: Tensor, pictures: Tensor) -> Tensor:
         """Scores [B, B, 2] (no, yes) of every spectrogram [B, 1, F, T] with every picture [B, 3, H, W].
 
-        The layer over the concatenation is the sum of a part for each modality, so all pairs cost little more than B.
+        The layer over the concatenation is the sum of a part for each branch, so all pairs cost little more than B.
         """
         audio, image = functional.relu(self.audio(spectrograms)), functional.relu(self.image(pictures))
         audio_weight, image_weight = torch.split(self.fuse.weight, [audio.shape[1], image.shape[1]], dim=1)

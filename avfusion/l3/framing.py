@@ -16,9 +16,9 @@ from avfusion.l3.presets import SAMPLE_RATE, WINDOW
 
 def hop_samples(hop: float) -> int:
     """Samples at 48 kHz between windows `hop` seconds apart. Raises UserError below one sample."""
-    samples = int(hop * SAMPLE_RATE)
+    samples = int(hop * SAMPLE_RATE) if 0 < hop < float("inf") else 0
     if samples < 1:
-        raise UserError(f"hop is {hop} s; expected seconds above 0, for instance 0.1")
+        raise UserError(f"hop={hop}; expected seconds above 0, for instance 0.1")
     return samples
 
 

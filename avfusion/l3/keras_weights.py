@@ -17,7 +17,7 @@ import torch
 
 from avfusion.errors import UserError
 from avfusion.l3.download import LARGEST
-from avfusion.l3.presets import Modality, SubnetworkConfig
+from avfusion.l3.presets import Branch, SubnetworkConfig
 from avfusion.l3.weights import State, expected_shapes
 from avfusion.system.memory import MemoryLimit
 
@@ -75,7 +75,7 @@ def _texts(found: Any) -> list[str]:
     return [entry.decode() if isinstance(entry, bytes) else str(entry) for entry in np.atleast_1d(found)]
 
 
-def modality_of(layers: list[Layer]) -> Modality:
+def branch_of(layers: list[Layer]) -> Branch:
     """Which subnetwork these layers belong to, by the first one's channels: 3 are a picture's."""
     return "image" if layers and layers[0][1][0].shape == (3,) else "audio"
 

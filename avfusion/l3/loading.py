@@ -2,17 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from avfusion.errors import UserError
 from avfusion.l3.network import Subnetwork
 from avfusion.l3.openl3_files import load_official
-from avfusion.l3.presets import MODALITIES, L3Config, Modality
+from avfusion.l3.presets import BRANCHES, Branch, L3Config
 from avfusion.l3.untrained import untrained_subnetwork
 from avfusion.l3.weights import build_subnetwork, read_safetensors, weights_digest
 
 UNTRAINED = "untrained"
 NOT_CHOSEN = "none"
+_SMALL_FRAMES = "a side below 224 pixels: scaled up to a shorter side of 256, values in [0, 1]"
 _SHIPPED = Path(__file__).parent / "weights_demo" / "demo.safetensors"
 
 
@@ -20,18 +23,36 @@ _SHIPPED = Path(__file__).parent / "weights_demo" / "demo.safetensors"
 class LoadedNetworks:
     """Subnetworks in evaluation mode, and what is known of their weights."""
 
-    networks: dict[Modality, Subnetwork]
-    origins: dict[Modality, str]  # path, or "untrained"
+    networks: dict[Branch, Subnetwork]
+    origins: dict[Branch, str]  # path, or "untrained"
     trained: bool
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """sha256 of the weights, or `untrained`."""
         return weights_digest(self.networks) if self.trained else UNTRAINED
 
+    def provenance(self, config: L3Config) -> dict[str, Any]:
+        """What of an embedder's provenance is known of its networks and weights; `config` is theirs."""
+        found: dict[str, Any] = {
+            "name": config.preset,
+            "preset": config.preset,
+            "weights": self.digest,
+            "trained": self.trained,
+            "input_repr": config.input_repr,
+            "content_type": config.content_type,
+            "audio_size": config.audio.embedding_size,
+            "image_size": config.image.embedding_size,
+        }
+        if self.trained:
+            found["weights_files"] = [str(Path(file).absolute()) for file in dict.fromkeys(self.origins.values())]
+        if config.pictures == "openl3":
+            found["small_frames"] = _SMALL_FRAMES
+        return found
+
 
 def load_networks(
-    config: L3Config, weights: str | Path = NOT_CHOSEN, modalities: Sequence[Modality] = MODALITIES
+    config: L3Config, weights: str | Path = NOT_CHOSEN, branches: Sequence[Branch] = BRANCHES
 ) -> LoadedNetworks:
     """The subnetworks of `config` with the chosen weights.
 
@@ -39,7 +60,7 @@ def load_networks(
         weights: `none` for the preset's own (OpenL3's official ones; the demo's shipped ones, or
             seeded untrained ones while none are shipped), `untrained`, or a path: safetensors of
             either preset; for OpenL3 also Keras HDF5, a folder, or two files separated by a comma.
-        modalities: which subnetworks are wanted; the other's weights are not looked for.
+        branches: which subnetworks are wanted; the other's weights are not looked for.
 
     Raises:
         UserError: weights that cannot be found, read, or fitted into the network.
@@ -47,24 +68,24 @@ def load_networks(
     choice = str(weights)
     shipped = _SHIPPED.is_file()
     if choice == UNTRAINED or (config.preset == "demo" and choice == NOT_CHOSEN and not shipped):
-        networks = {modality: untrained_subnetwork(config, modality) for modality in modalities}
-        return LoadedNetworks(networks, dict.fromkeys(modalities, UNTRAINED), trained=False)
+        networks = {branch: untrained_subnetwork(config, branch) for branch in branches}
+        return LoadedNetworks(networks, dict.fromkeys(branches, UNTRAINED), trained=False)
     if config.preset == "openl3":
         given = None if choice == NOT_CHOSEN else choice
-        found = {modality: load_official(config, modality, given) for modality in modalities}
+        found = {branch: load_official(config, branch, given) for branch in branches}
     else:
         path = _SHIPPED if choice == NOT_CHOSEN else Path(choice)
-        found = {modality: _from_safetensors(config, modality, path) for modality in modalities}
-    networks = {modality: network for modality, (network, _) in found.items()}
+        found = {branch: _from_safetensors(config, branch, path) for branch in branches}
+    networks = {branch: network for branch, (network, _) in found.items()}
     return LoadedNetworks(networks, {m: origin for m, (_, origin) in found.items()}, trained=True)
 
 
-def _from_safetensors(config: L3Config, modality: Modality, path: Path) -> tuple[Subnetwork, str]:
+def _from_safetensors(config: L3Config, branch: Branch, path: Path) -> tuple[Subnetwork, str]:
     """One of our own trained networks, from a file or from the only safetensors file of a folder."""
     files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
     if len(files) != 1 or not files[0].is_file():
         raise UserError(f"weights: {path.absolute()} is no safetensors file, nor a folder with exactly one")
-    state = read_safetensors(files[0], modality)
+    state = read_safetensors(files[0], branch)
     if not state:
-        raise UserError(f"{files[0]} holds no {modality} network; was it saved by avfusion?")
-    return build_subnetwork(config.subnetwork(modality), state, str(files[0])), str(files[0])
+        raise UserError(f"{files[0]} holds no {branch} network; was it saved by avfusion?")
+    return build_subnetwork(config.subnetwork(branch), state, str(files[0])), str(files[0])

@@ -14,8 +14,9 @@ from avfusion.errors import UserError, unknown
 SAMPLE_RATE = 48_000  # Hz; every preset listens at this rate
 WINDOW = 48_000  # samples of one audio window: one second
 
-Modality = Literal["audio", "image"]
-MODALITIES: tuple[Modality, ...] = ("audio", "image")
+Branch = Literal["audio", "image"]
+BRANCHES: tuple[Branch, ...] = ("audio", "image")
+"""The two subnetworks of an L3-Net; files of weights name them so."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,9 @@ class L3Config:
     input_repr: str
     content_type: str | None  # what the official weights were trained on
 
-    def subnetwork(self, modality: Modality) -> SubnetworkConfig:
+    def subnetwork(self, branch: Branch) -> SubnetworkConfig:
         """The configuration of one subnetwork."""
-        return self.audio if modality == "audio" else self.image
+        return self.audio if branch == "audio" else self.image
 
 
 _OPENL3_FRONTENDS = {

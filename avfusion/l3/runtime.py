@@ -89,3 +89,12 @@ def batched(arrays: Iterator[npt.NDArray[np.float32]], size: int) -> Iterator[np
     """Stacks of up to `size` consecutive `arrays`."""
     while batch := list(islice(arrays, size)):
         yield np.stack(batch)
+
+
+def joined(parts: Iterable[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    """Parts [n_i, D] as one array, in memory that grows in place: `np.concatenate` would need it twice."""
+    content, width = bytearray(), 0
+    for part in parts:
+        content += np.ascontiguousarray(part).data
+        width = part.shape[1]
+    return np.frombuffer(content, np.float32).reshape(-1, max(1, width))

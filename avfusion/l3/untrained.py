@@ -9,20 +9,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from avfusion.l3.network import Subnetwork
-from avfusion.l3.presets import L3Config, Modality
+from avfusion.l3.presets import Branch, L3Config
 from avfusion.system.seeds import derive_seed
 
 _CALIBRATION_INPUTS = 4
 
 
-def untrained_subnetwork(config: L3Config, modality: Modality, seed: int = 0) -> Subnetwork:
-    """A subnetwork in evaluation mode, fixed by preset, modality and `seed`.
+def untrained_subnetwork(config: L3Config, branch: Branch, seed: int = 0) -> Subnetwork:
+    """A subnetwork in evaluation mode, fixed by preset, branch and `seed`.
 
     Kernels after He et al. (2015), zero biases; BatchNorm statistics from seeded smooth noise in the
     range of real inputs: decibels in [-80, 0] or pictures in [0, 1].
     """
-    generator = torch.Generator().manual_seed(derive_seed("l3", "untrained", config.preset, modality, seed))
-    network = Subnetwork(config.subnetwork(modality))
+    generator = torch.Generator().manual_seed(derive_seed("l3", "untrained", config.preset, branch, seed))
+    network = Subnetwork(config.subnetwork(branch))
     with torch.no_grad():
         for convolution in network.convolutions:
             assert isinstance(convolution, nn.Conv2d) and convolution.bias is not None
@@ -30,7 +30,7 @@ def untrained_subnetwork(config: L3Config, modality: Modality, seed: int = 0) ->
             convolution.weight.copy_(kernel * (2.0 / (9 * convolution.in_channels)) ** 0.5)
             convolution.bias.zero_()
         inputs = _smooth_noise(network.config.in_channels, network.config.input_size, generator)
-        _set_statistics(network, inputs * 80.0 - 80.0 if modality == "audio" else inputs)
+        _set_statistics(network, inputs * 80.0 - 80.0 if branch == "audio" else inputs)
     return network
 
 

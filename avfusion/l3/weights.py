@@ -1,6 +1,6 @@
 """The weights of a subnetwork as a checked state, their digest, and safetensors files.
 
-A safetensors file holds one or both modalities; names are `audio.` or `image.` and then the names of
+A safetensors file holds one or both branches; names are `audio.` or `image.` and then the names of
 `Subnetwork.state_dict()`.
 """
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from avfusion.errors import UserError
 from avfusion.l3.network import Subnetwork
-from avfusion.l3.presets import Modality, SubnetworkConfig
+from avfusion.l3.presets import Branch, SubnetworkConfig
 from avfusion.system.files import replacing
 
 State = dict[str, Tensor]
@@ -54,23 +54,23 @@ def build_subnetwork(config: SubnetworkConfig, state: Mapping[str, Tensor], orig
     return network.eval()
 
 
-def weights_digest(networks: Mapping[Modality, Subnetwork]) -> str:
+def weights_digest(networks: Mapping[Branch, Subnetwork]) -> str:
     """sha256 over names, shapes and float32 values, the same from whatever file they were read."""
     digest = hashlib.sha256()
-    for modality in sorted(networks):
-        for name, tensor in sorted(state_of(networks[modality]).items()):
-            digest.update(f"{modality}.{name}{list(tensor.shape)}".encode())
+    for branch in sorted(networks):
+        for name, tensor in sorted(state_of(networks[branch]).items()):
+            digest.update(f"{branch}.{name}{list(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
-def save_weights(path: Path, networks: Mapping[Modality, Subnetwork], metadata: Mapping[str, str]) -> None:
+def save_weights(path: Path, networks: Mapping[Branch, Subnetwork], metadata: Mapping[str, str]) -> None:
     """Write the weights of `networks` as safetensors, whole or not at all; `metadata` goes into its header."""
     from safetensors.torch import save_file
 
     tensors = {
-        f"{modality}.{name}": tensor.detach().cpu().contiguous()
-        for modality, network in networks.items()
+        f"{branch}.{name}": tensor.detach().cpu().contiguous()
+        for branch, network in networks.items()
         for name, tensor in state_of(network).items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,14 +78,14 @@ def save_weights(path: Path, networks: Mapping[Modality, Subnetwork], metadata: 
         save_file(tensors, temporary, metadata=dict(metadata))
 
 
-def read_safetensors(path: Path, modality: Modality) -> State:
-    """The weights of one modality in `path`; empty if the file has none of that modality.
+def read_safetensors(path: Path, branch: Branch) -> State:
+    """The weights of one branch in `path`; empty if the file has none of that branch.
 
     Raises UserError for a file that is not safetensors or is damaged.
     """
     from safetensors import SafetensorError, safe_open
 
-    prefix = f"{modality}."
+    prefix = f"{branch}."
     try:
         with safe_open(path, framework="pt") as file:
             names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118 - no iterator

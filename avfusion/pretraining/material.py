@@ -16,10 +16,10 @@ from tqdm import tqdm
 
 from avfusion.datasets import Clip, Dataset
 from avfusion.errors import UserError
-from avfusion.l3.api import mono_48k
 from avfusion.l3.area_pictures import stream_area_pictures
 from avfusion.l3.pictures import stream_pictures
 from avfusion.l3.presets import SAMPLE_RATE, WINDOW, L3Config
+from avfusion.l3.sound import mono_48k
 from avfusion.media import MediaError, VideoReader, read_sound
 from avfusion.system.files import write_atomically
 from avfusion.system.memory import MemoryLimit

@@ -19,8 +19,7 @@ from avfusion.analysis.conflict import (
     rescues_and_harms,
 )
 from avfusion.figures import conflict_cells, confusion_difference, confusion_heatmap
-from avfusion.scoring.evaluation import confusion
-from avfusion.scoring.metrics import accuracy, log_loss
+from avfusion.scoring.metrics import accuracy, confusion, log_loss
 from avfusion.scoring.predictions import Predictions
 
 

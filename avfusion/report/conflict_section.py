@@ -29,8 +29,7 @@ from avfusion.report.document import (
 )
 from avfusion.report.material import Material
 from avfusion.report.unimodal_section import published_heading
-from avfusion.scoring.evaluation import confusion
-from avfusion.scoring.metrics import accuracy, log_loss
+from avfusion.scoring.metrics import accuracy, confusion, log_loss
 from avfusion.scoring.predictions import Predictions
 
 CELL_TITLES = {

@@ -22,7 +22,7 @@ from avfusion.tracking.lookup import (
     read_table,
     seed_runs,
 )
-from avfusion.tracking.settings import changed_settings
+from avfusion.training.experiment import changed_params
 
 PLACE = "this experiment"
 
@@ -89,7 +89,7 @@ def _model(run: LoggedRun) -> Model:
     known = variants().get(run.variant)
     title = STUDY_MODELS.get(run.variant) or (known.title if known else run.variant)
     answers = tuple(read_predictions(leaf, "test") for leaf in leaves)
-    return Model(run.variant, title, run.title, answers, changed_settings(leaves[0]))
+    return Model(run.variant, title, run.title, answers, changed_params(leaves[0].variant, leaves[0].params))
 
 
 def _sweep(run: LoggedRun, first: Model) -> Sweep:

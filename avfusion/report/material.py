@@ -12,7 +12,7 @@ from avfusion.analysis.conflict import align
 from avfusion.analysis.resampling import Locations
 from avfusion.errors import UserError
 from avfusion.report import published
-from avfusion.scoring.evaluation import evaluate
+from avfusion.scoring.metrics import evaluate
 from avfusion.scoring.predictions import Predictions
 
 STUDY_MODELS = {

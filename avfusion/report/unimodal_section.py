@@ -18,7 +18,7 @@ from avfusion.report.document import (
     printed,
 )
 from avfusion.report.material import Material, Model
-from avfusion.scoring.evaluation import confusion, per_class
+from avfusion.scoring.metrics import confusion, per_class
 from avfusion.scoring.predictions import Predictions
 
 SCORES = ("precision", "recall", "f1")

@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from torch import Tensor
 
-from avfusion.fusion.posthoc_late import best_temperature
-from avfusion.scoring.metrics import SMALLEST_PROBABILITY, log_loss
-from avfusion.scoring.predictions import Predictions
+from avfusion.scoring.metrics import log_loss
+from avfusion.scoring.predictions import SMALLEST_PROBABILITY, Predictions
 
 BINS = 15
 """Equal bins of confidence (Guo et al., On Calibration of Modern Neural Networks, ICML 2017)."""
@@ -75,6 +76,18 @@ def split_log_loss(predictions: Predictions) -> Split:
     whole = log_loss(predictions)
     refinement = log_loss(with_temperature(predictions, fit_temperature(predictions)))
     return Split(whole - refinement, refinement)
+
+
+def best_temperature(scores: Tensor, labels: Tensor) -> float:
+    """The t in [0.05, 20] with the lowest cross-entropy of class scores [N, C] / t, given true classes [N].
+
+    Guo et al. (2017), temperature scaling. scikit-learn fits it only for a classifier that it can call.
+    """
+
+    def loss(log_temperature: float) -> float:
+        return float(torch.nn.functional.cross_entropy(scores.double() / np.exp(log_temperature), labels))
+
+    return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method="bounded").x))
 
 
 def fit_temperature(validation: Predictions) -> float:

@@ -11,6 +11,9 @@ from avfusion.errors import UserError
 
 ROW_SUM_TOLERANCE = 1e-6
 
+SMALLEST_PROBABILITY = float(np.finfo(np.float64).eps)
+"""Floor of a true-class probability inside a logarithm (as scikit-learn's `log_loss`), so that no loss is infinite."""
+
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
@@ -78,6 +81,13 @@ class Predictions:
         """[N] whether the decision is the true class."""
         right: NDArray[np.bool_] = self.decisions == self.labels
         return right
+
+    @property
+    def losses(self) -> NDArray[np.float64]:
+        """[N] -ln p(true class) of each clip, in nats: what the clip adds to the log loss."""
+        true_class = np.take_along_axis(self.probabilities, self.labels[:, None], axis=1)[:, 0]
+        losses: NDArray[np.float64] = -np.log(np.maximum(true_class, SMALLEST_PROBABILITY))
+        return losses
 
     def by_argmax(self) -> "Predictions":
         """The same probabilities, decided anew by the largest; where several tie, the first class."""

@@ -19,8 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from avfusion.errors import UserError, unknown
-from avfusion.scoring.metrics import SMALLEST_PROBABILITY
-from avfusion.scoring.predictions import ROW_SUM_TOLERANCE, Predictions
+from avfusion.scoring.predictions import ROW_SUM_TOLERANCE, SMALLEST_PROBABILITY, Predictions
 from avfusion.system.files import replacing
 from avfusion.system.names import check_name
 

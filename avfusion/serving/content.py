@@ -6,7 +6,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from avfusion.embedders import Embedder, JsonValue, StreamingEmbedder
+from avfusion.embedders import Embedder
 from avfusion.media import MediaError
 
 SILENT = 1e-4
@@ -23,22 +23,12 @@ class ContentWatcher:
 
     def __init__(self, watched: Embedder) -> None:
         self.watched = watched
-        self.name = watched.name
-        self.hop = watched.hop
-        self.provenance: dict[str, JsonValue] = watched.provenance
+        self.name, self.hop, self.provenance = watched.name, watched.hop, watched.provenance
 
-    def embed_audio(self, samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
-        """As of any embedder; samples [n, channels] -> [T, D]."""
-        return self.embed_audio_blocks([samples], sample_rate)
-
-    def embed_audio_blocks(self, blocks: Iterable[NDArray[np.float32]], sample_rate: int) -> NDArray[np.float32]:
+    def embed_audio(self, blocks: Iterable[NDArray[np.float32]], sample_rate: int) -> NDArray[np.float32]:
         """Sound in blocks, each [n, channels] -> [T, D]."""
         highest = [0.0]
-        heard = _watch(blocks, highest)
-        if isinstance(self.watched, StreamingEmbedder):
-            features = self.watched.embed_audio_blocks(heard, sample_rate)
-        else:
-            features = self.watched.embed_audio(np.concatenate(list(heard)), sample_rate)
+        features = self.watched.embed_audio(_watch(blocks, highest), sample_rate)
         if highest[0] < SILENT:
             raise MediaError("no sound: it is silent throughout")
         return features

@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from avfusion.fusion.hyperparameters import Value
 from avfusion.tracking.lookup import KIND, PARENT
-from avfusion.tracking.runs import BATCH, experiment_run, set_tags
+from avfusion.tracking.runs import experiment_run, set_tags
 from avfusion.training.stored_results import params_digest
 
 JOB, MEMBER, CONTINUED_BY = "avfusion.job", "avfusion.member", "continued_by"
@@ -96,11 +96,5 @@ def _member(name: str, params: Mapping[str, Value]) -> str:
 
 def _tagged(experiment_id: str, origin: str) -> list[Run]:
     """All runs of the experiment that belong to the work of the job `origin`."""
-    client, token = MlflowClient(), None
-    found: list[Run] = []
-    while True:
-        page = client.search_runs([experiment_id], f"tags.`{JOB}` = '{origin}'", max_results=BATCH, page_token=token)
-        found += page
-        token = page.token
-        if not token:
-            return found
+    found: list[Run] = mlflow.search_runs([experiment_id], f"tags.`{JOB}` = '{origin}'", output_format="list")
+    return found

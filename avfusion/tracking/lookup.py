@@ -60,16 +60,24 @@ def find_experiment(name: str) -> tuple[str, str]:
 
 def finished_runs(experiment_id: str, kind: str) -> list[LoggedRun]:
     """The finished runs of one kind, the newest first."""
-    client, found, token = MlflowClient(), [], None
     query = f"tags.`{KIND}` = '{kind}' and attributes.status = 'FINISHED'"
-    while True:
-        page = client.search_runs(
-            [experiment_id], query, order_by=["attributes.start_time DESC"], max_results=1000, page_token=token
-        )
-        found += [_logged(run) for run in page]
-        token = page.token
-        if not token:
-            return found
+    found = mlflow.search_runs([experiment_id], query, order_by=["attributes.start_time DESC"], output_format="list")
+    return [_logged(run) for run in found]
+
+
+def matching_ids(experiment_id: str, filter_: str) -> set[str]:
+    """Ids of the runs of an experiment that MLflow's own filter language selects, as `params.alpha = '0.5'`.
+
+    Raises `UserError` for a filter that MLflow does not understand.
+    """
+    try:
+        found = mlflow.search_runs([experiment_id], filter_, output_format="list")
+    except MlflowException as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"filter={filter_}: MLflow does not understand it ({reason}); write for instance params.alpha = '0.5'"
+        ) from error
+    return {str(run.info.run_id) for run in found}
 
 
 def find_run(run_id: str) -> LoggedRun:

@@ -1,5 +1,6 @@
 """A classifier as an MLflow model (models from code, weights as safetensors, nothing pickled), and its registry."""
 
+import re
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Array
@@ -17,8 +19,9 @@ from avfusion.fusion import variants
 from avfusion.serving.answers import class_column
 from avfusion.serving.embedding import in_words, save_embedder
 from avfusion.system.names import markdown
+from avfusion.system.secrets import masked
 from avfusion.tracking.lookup import find_run, read_config, read_predictions, seed_runs
-from avfusion.training.classifier import SceneClassifier
+from avfusion.training.classifier import DESCRIPTION, SceneClassifier
 
 PACKAGE = Path(__file__).parents[1]
 CLASSIFIER = "classifier"
@@ -27,6 +30,7 @@ REGISTERED, CHAMPION = "avfusion", "champion"
 """Name in the registry, and the alias of the best: models:/avfusion@champion."""
 COMPANIONS = "companions"
 """Tag of a run: which companions its model carries, or `none`."""
+RUN_ID = re.compile("[0-9a-f]{32}")
 REQUIREMENTS = (
     "av", "filelock", "h5py", "matplotlib", "mlflow", "numpy", "pandas", "safetensors", "scipy", "torch", "tqdm",
 )  # fmt: skip
@@ -130,3 +134,42 @@ def _description(run: Run) -> str:
             *("", "Limits:", "", *(f"- {limit}" for limit in limits)),
         ]
     )
+
+
+def load_classifier(run_id: str) -> SceneClassifier | None:
+    """The classifier that the run logged; None if it logged none, as the runs of several seeds do."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            model = mlflow.artifacts.download_artifacts(artifact_uri=f"runs:/{run_id}/model", dst_path=folder)
+        except (MlflowException, OSError):
+            return None
+        found = _classifier_folder(Path(model))
+        return None if found is None else SceneClassifier.load(found)
+
+
+def fetch_model(uri: str, folder: Path) -> Path:
+    """The folder of the classifier in the model `uri`, copied under `folder` if it is not on this machine.
+
+    `uri` is runs:/ID/model, a run's bare id, models:/NAME/VERSION, models:/NAME@ALIAS or a folder. Raises `UserError`
+    if there is no such model, or it is none of ours.
+    """
+    if RUN_ID.fullmatch(uri):
+        uri = f"runs:/{uri}/model"
+    try:
+        model = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
+    except (MlflowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"model={uri}: not found in {masked(mlflow.get_tracking_uri())} ({reason}); give runs:/ID/model (of "
+            "several seeds, the run above them has it), models:/avfusion/1 or models:/avfusion@champion"
+        ) from error
+    found = _classifier_folder(model)
+    if found is None:
+        raise UserError(f"model={uri}: there is no classifier of avfusion in it; give a model that train logged")
+    return found
+
+
+def _classifier_folder(model: Path) -> Path | None:
+    """Where `log_model` put the classifier, in a model's folder or in a folder that `SceneClassifier.save` wrote."""
+    places = (model / "artifacts" / CLASSIFIER, model)
+    return next((place for place in places if (place / DESCRIPTION).is_file()), None)

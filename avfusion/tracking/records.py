@@ -7,17 +7,19 @@ from pathlib import Path
 
 import mlflow
 import pandas as pd
+from mlflow import MlflowClient
 
 from avfusion.features import FeatureStore
 from avfusion.features.provenance import embedder_in_words, note, title
 from avfusion.figures import confusion_heatmap, loss_curves
-from avfusion.scoring.evaluation import confusion, evaluate, per_class
+from avfusion.scoring.metrics import confusion, evaluate, per_class
 from avfusion.scoring.tsv import DcaseNames, write_course_tsv, write_dcase_tsv
 from avfusion.system.names import metric_name
 from avfusion.tracking.artifacts import log_features, log_table, save_figure
 from avfusion.tracking.models import log_model
 from avfusion.tracking.runs import log_batch, set_tags
 from avfusion.training.experiment import Result, best_epoch
+from avfusion.training.selection import best_seed
 
 CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")
 DCASE_NAMES_OF: dict[tuple[str, ...], DcaseNames] = {
@@ -104,9 +106,31 @@ def log_seeds(results: list[Result], store: FeatureStore) -> None:
 
 def log_best_model(results: list[Result]) -> None:
     """Of several seeds of one variant, the model with the lowest validation loss, into their common run."""
-    best = min(results, key=lambda result: result.metrics["val/log_loss"])
+    best = best_seed(results)
     log_model(best.trained.classifier)
     set_tags({"model_seed": str(best.trained.seed)})
+
+
+def log_summary(table: pd.DataFrame, store: FeatureStore) -> None:
+    """`table` (one row per variant) into the active job run, and as Markdown into its experiment's description."""
+    run = mlflow.active_run()
+    assert run is not None, "log_summary needs an active run"
+    log_features(store)
+    log_table(table, "summary")
+    client = MlflowClient()
+    name = client.get_run(run.info.run_id).info.run_name  # the active run still has the name it was made with
+    note = f"**Latest comparison** on {title(store.provenance)} (run `{name}`)\n\n{markdown(table)}\n"
+    client.set_tag(run.info.run_id, "mlflow.note.content", note)
+    client.set_experiment_tag(run.info.experiment_id, "mlflow.note.content", note)
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A table as Markdown, numbers with three decimals."""
+    lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
+    for row in table.itertuples(index=False):
+        cells = [f"{value:.3f}" if isinstance(value, float) else str(value) for value in row]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def _log_files(result: Result, store: FeatureStore) -> None:

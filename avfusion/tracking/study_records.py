@@ -11,8 +11,6 @@ from avfusion.features.provenance import note
 from avfusion.figures import (
     alpha_trials,
     hyperparameter_contour,
-    hyperparameter_importances,
-    hyperparameter_slices,
     optimisation_history,
     parallel_coordinates,
 )
@@ -35,6 +33,8 @@ class StudyRecord:
     """The searched hyperparameters: `linear`, `log` or `choice`."""
     importances: Mapping[str, float]
     """Share of each hyperparameter in the variation; empty if unknown."""
+    drawings: Mapping[str, Figure]
+    """Optuna's own figures, by name (see `avfusion.tuning.drawings`)."""
     metric: str
     larger_is_better: bool
     best_trial: int
@@ -59,6 +59,7 @@ def log_study(record: StudyRecord, store: FeatureStore) -> None:
 
 def _figures(record: StudyRecord, remark: str | None) -> Iterator[tuple[str, Figure]]:
     """Name and figure, of those that the trials are enough for."""
+    yield from record.drawings.items()
     complete, scales = record.trials[record.trials["value"].notna()], record.scales
     metric = f"validation {record.metric.replace('_', ' ')}"
     better = record.larger_is_better
@@ -69,18 +70,11 @@ def _figures(record: StudyRecord, remark: str | None) -> Iterator[tuple[str, Fig
         ),
     )
     yield (
-        "slices",
-        hyperparameter_slices(complete, scales, f"{record.title}, each hyperparameter", metric=metric, note=remark),
-    )
-    yield (
         "parallel_coordinates",
         parallel_coordinates(
             complete, scales, f"{record.title}, all trials", metric=metric, larger_is_better=better, note=remark
         ),
     )
-    if record.importances:
-        title = f"{record.title}, what mattered"
-        yield "importances", hyperparameter_importances(record.importances, title, note=remark)
     if len(scales) > 1:
         two = {name: scales[name] for name in [*record.importances, *scales] if name in scales}
         two = dict(list(two.items())[:2])

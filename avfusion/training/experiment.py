@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from avfusion.fusion import FusionNetwork, build
+from avfusion.fusion import FusionNetwork, build, variants
 from avfusion.fusion.hyperparameters import Hyperparameter, Value, check_known, resolve, with_default
-from avfusion.scoring.evaluation import evaluate, per_second
+from avfusion.scoring.metrics import evaluate
 from avfusion.scoring.predictions import Predictions
+from avfusion.scoring.seconds import per_second
 from avfusion.system.seeds import derive_seed
 from avfusion.training.classifier import Description, SceneClassifier
 from avfusion.training.fit import RECIPE, Epoch, Examples, fit_stages
-from avfusion.training.task import TEST, TRAIN, VALIDATION, Task
+from avfusion.training.split_features import TEST, TRAIN, VALIDATION, SplitFeatures
 
 
 @dataclass(frozen=True)
@@ -85,18 +86,33 @@ def hyperparameters(variant: type[FusionNetwork]) -> dict[str, Hyperparameter]:
     return {**recipe, **variant.hyperparameters}
 
 
-def resolve_params(variants: list[type[FusionNetwork]], given: Mapping[str, str]) -> list[dict[str, Value]]:
-    """For each variant all its values: `given` where it has that name, else its default.
+def changed_params(variant: str, params: Mapping[str, str]) -> str:
+    """Those of a run's logged `params` that are not the defaults (the study's): `epochs = 20 (default 100)`.
 
-    Raises `UserError` for a name that none of `variants` has and for an illegal value.
+    Empty where none differs, and for a `variant` that is not known here.
     """
-    tables = [hyperparameters(variant) for variant in variants]
+    known = variants().get(variant)
+    table = hyperparameters(known) if known else {}
+    changed = [
+        f"{name} = {params[name]} (default {entry.default})"
+        for name, entry in table.items()
+        if params.get(name, str(entry.default)) != str(entry.default)
+    ]
+    return ", ".join(changed)
+
+
+def resolve_params(chosen: list[type[FusionNetwork]], given: Mapping[str, str]) -> list[dict[str, Value]]:
+    """For each of the `chosen` variants all its values: `given` where it has that name, else its default.
+
+    Raises `UserError` for a name that none of the `chosen` variants has and for an illegal value.
+    """
+    tables = [hyperparameters(variant) for variant in chosen]
     check_known(list(tables), given)
     return [resolve(table, given) for table in tables]
 
 
 def train(
-    task: Task,
+    task: SplitFeatures,
     variant: type[FusionNetwork],
     params: dict[str, Value],
     seed: int,
@@ -135,18 +151,18 @@ def train(
     )
 
 
-def score_test(task: Task, trained: Trained) -> Result:
+def score_test(task: SplitFeatures, trained: Trained) -> Result:
     """`trained` with its answers on the test split; call it once, after every choice is made."""
     task = task.needing(trained.variant.modalities)
     seconds = _seconds(task, TEST, trained.classifier) if trained.variant.any_length else None
     return Result(trained, _predictions(task, TEST, trained.classifier), seconds)
 
 
-def _examples(task: Task, variant: type[FusionNetwork], split: str) -> tuple[Examples, int]:
+def _examples(task: SplitFeatures, variant: type[FusionNetwork], split: str) -> tuple[Examples, int]:
     return (task.pooled(split), 0) if variant.pools_time else task.sequences(split)
 
 
-def _predictions(task: Task, split: str, classifier: SceneClassifier) -> Predictions:
+def _predictions(task: SplitFeatures, split: str, classifier: SceneClassifier) -> Predictions:
     """The classifier's answers for `split`, clip lengths as they are wherever the variant takes any length."""
     network, batches = classifier.network.eval(), _batches(task, split, classifier.network)
     with torch.no_grad():
@@ -159,7 +175,7 @@ def _predictions(task: Task, split: str, classifier: SceneClassifier) -> Predict
 
 
 @torch.no_grad()
-def _seconds(task: Task, split: str, classifier: SceneClassifier) -> Predictions:
+def _seconds(task: SplitFeatures, split: str, classifier: SceneClassifier) -> Predictions:
     """The classifier's answers to single frames, ten of each clip of `split`."""
     network, rows = classifier.network.eval(), task.rows(split)
     frames = [task.second_frames(int(row)) for row in rows]  # each a pair [10, 1, D]
@@ -168,7 +184,9 @@ def _seconds(task: Task, split: str, classifier: SceneClassifier) -> Predictions
     return per_second(task.ids(split), task.classes, task.labels[rows], log_probabilities)
 
 
-def _batches(task: Task, split: str, network: FusionNetwork, size: int = 256) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(
+    task: SplitFeatures, split: str, network: FusionNetwork, size: int = 256
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Standardised audio and video [b, T, D] of the clips of `split`, in order."""
     if network.any_length and not network.pools_time:
         yield from (task.clip(int(row)) for row in task.rows(split))
@@ -178,7 +196,7 @@ def _batches(task: Task, split: str, network: FusionNetwork, size: int = 256) ->
 
 
 def _classifier(
-    task: Task, variant: type[FusionNetwork], params: dict[str, Value], network: FusionNetwork
+    task: SplitFeatures, variant: type[FusionNetwork], params: dict[str, Value], network: FusionNetwork
 ) -> SceneClassifier:
     description = Description(variant.id, task.shape, params, task.classes, task.store.provenance)
     classifier = SceneClassifier(description, task.standardize["audio"], task.standardize["video"])

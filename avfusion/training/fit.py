@@ -110,9 +110,9 @@ def fit(
 ) -> Iterator[Epoch]:
     """Train `network` in place, yielding an `Epoch` after each; at the end it holds its best epoch's weights.
 
-    `train` has at least two examples (see `Task.check_trainable`). `recipe` has the names of `RECIPE`. `seed` fixes the
-    order of batches and dropout; the global random state is left as it was. The caller may stop early by closing the
-    iterator: the best weights so far are then restored too.
+    `train` has at least two examples (see `SplitFeatures.check_trainable`). `recipe` has the names of `RECIPE`. `seed`
+    fixes the order of batches and dropout; the global random state is left as it was. The caller may stop early by
+    closing the iterator: the best weights so far are then restored too.
     """
     keep_freed_memory()
     device = next(network.parameters()).device

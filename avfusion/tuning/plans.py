@@ -1,14 +1,86 @@
-"""From what the user asks for to the studies to make."""
+"""What a tuning study is to be, and from what the user asks for to the studies to make."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 from avfusion.errors import unknown
 from avfusion.features import FeatureStore
-from avfusion.fusion import choose_variants
+from avfusion.fusion import FusionNetwork, choose_variants
 from avfusion.fusion.hyperparameters import check_known, parse_params
+from avfusion.system.seeds import derive_seed
 from avfusion.training.experiment import hyperparameters
+from avfusion.training.fit import Epoch
 from avfusion.tuning.sampling import PRUNERS, SAMPLERS
-from avfusion.tuning.space import make_space
+from avfusion.tuning.space import Space, make_space
 from avfusion.tuning.storage import resolve_storage
-from avfusion.tuning.study import STUDY_METRICS, Plan, default_name
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a study improves, on the validation split."""
+
+    direction: Literal["minimize", "maximize"]
+    by_epoch: str
+    """The field of `avfusion.training.fit.Epoch` that a pruner watches."""
+    final: str
+
+    def at(self, epoch: Epoch) -> float:
+        """Its value after `epoch`."""
+        return float(getattr(epoch, self.by_epoch))
+
+
+TARGETS: Mapping[str, Target] = {
+    "log_loss": Target("minimize", "val_loss", "val/log_loss"),
+    "accuracy": Target("maximize", "val_accuracy", "val/accuracy"),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One study: what is searched, on what, how and how long."""
+
+    name: str
+    variant: type[FusionNetwork]
+    features: Path
+    features_digest: str
+    space: Space
+    metric: str
+    sampler: str
+    pruner: str
+    n_trials: int
+    storage: str
+    """As `resolve_storage` gives it."""
+
+    @property
+    def seed(self) -> int:
+        """With which all trials train, so that they differ by their hyperparameters only."""
+        return derive_seed("trials", self.name)
+
+    @property
+    def total(self) -> int:
+        """How many trials the study will have: no more than a grid has points, and the defaults."""
+        if self.sampler != "grid":
+            return self.n_trials
+        dimensions, first = self.space.searched, self.space.first
+        first_is_new = any(first[name] not in dimension.grid for name, dimension in dimensions.items())
+        return min(self.n_trials, self.space.grid_size + first_is_new)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What all that take part in a study must agree on."""
+        return {
+            "variant": self.variant.id,
+            "features": self.features_digest,
+            "metric": self.metric,
+            "space": self.space.digest,
+        }
+
+
+def default_name(variant: str, features_digest: str, metric: str) -> str:
+    """The name of a study that nobody named."""
+    return f"{variant}-{features_digest[:8]}-{metric}"
 
 
 def make_plans(
@@ -30,7 +102,7 @@ def make_plans(
     """
     chosen, given = choose_variants(variant), parse_params(space, "space")
     for kind, name, known in (
-        ("metric", metric, STUDY_METRICS),
+        ("metric", metric, TARGETS),
         ("sampler", sampler, SAMPLERS),
         ("pruner", pruner, PRUNERS),
     ):

@@ -12,7 +12,8 @@ from avfusion.errors import UserError
 from avfusion.fusion import posthoc_late
 from avfusion.system.processes import Worker, training_processes
 from avfusion.tuning.leader import Leadership
-from avfusion.tuning.study import Plan, may_start, n_done, recover
+from avfusion.tuning.plans import Plan
+from avfusion.tuning.study import may_start, n_done, recover
 from avfusion.tuning.worker import Ended, Refused, Started, work
 
 MOST_DEATHS = 10

@@ -10,9 +10,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from avfusion.errors import UserError
 from avfusion.fusion.hyperparameters import Value
-from avfusion.tuning.study import FAILURE, METRICS, RUN, Plan, done
+from avfusion.tuning.plans import Plan
+from avfusion.tuning.study import FAILURE, METRICS, RUN, done
 
 COMPLETE = "complete"
+EVALUATOR = FanovaImportanceEvaluator(seed=0)
+"""Functional ANOVA (Hutter et al., An Efficient Approach for Assessing Hyperparameter Importance, ICML 2014)."""
 
 
 def best_params(plan: Plan, study: Study) -> tuple[int, dict[str, Value]]:
@@ -58,16 +61,16 @@ def trials_table(plan: Plan, study: Study) -> pd.DataFrame:
 
 
 def importances(study: Study) -> dict[str, float]:
-    """Share of each hyperparameter in the variation of the value, largest first; empty where too few trials tell.
+    """Share of each hyperparameter in the variation of the value, in [0, 1], the largest first.
 
-    By functional ANOVA (Hutter et al., An Efficient Approach for Assessing Hyperparameter Importance, ICML 2014).
+    Empty where fewer than four completed trials have different values.
     """
     values = {trial.value for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))}
     if len(values) < 4:
         return {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return dict(get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0)))
+        return dict(get_param_importances(study, evaluator=EVALUATOR))
 
 
 def run_outcomes(plan: Plan, study: Study) -> dict[int, tuple[str, dict[str, Value], dict[str, float]]]:

@@ -1,4 +1,4 @@
-"""How the next point is chosen, and when a trial is given up."""
+"""Which values are tried next, when a trial is given up, and that one which was broken off is tried again."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -24,6 +24,8 @@ PRUNERS: Mapping[str, Callable[[], BasePruner]] = {
     "median": lambda: MedianPruner(n_startup_trials=5, n_warmup_steps=5),
     "none": NopPruner,
 }
+MOST_RETRIES = 3
+"""Times that the values of a trial which was broken off are tried again; then they are left alone."""
 
 
 class NamedSeeds(BaseSampler):
@@ -71,3 +73,19 @@ def make_pruner(kind: str) -> BasePruner:
     if kind not in PRUNERS:
         raise unknown("pruner", kind, list(PRUNERS))
     return PRUNERS[kind]()
+
+
+def retry(study: Study, trial: FrozenTrial) -> None:
+    """Queue the values of `trial`, which was broken off, for the next free worker, unless that was done before.
+
+    Optuna's own callback also copies who worked on the trial and its run in MLflow, which belong to the old one.
+    """
+    retries = int(trial.user_attrs.get("retries", 0)) + 1
+    values = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+    if values and retries <= MOST_RETRIES and trial.number not in retried(study.get_trials(deepcopy=False)):
+        study.enqueue_trial(values, user_attrs={"retry_of": trial.number, "retries": retries})
+
+
+def retried(trials: Sequence[FrozenTrial]) -> set[int]:
+    """The numbers of those trials whose values were queued again."""
+    return {trial.user_attrs["retry_of"] for trial in trials if "retry_of" in trial.user_attrs}

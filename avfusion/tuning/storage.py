@@ -12,7 +12,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, Programmin
 
 from avfusion.errors import UserError
 from avfusion.system.secrets import refuse_secret
-from avfusion.tuning.retry import retry
+from avfusion.tuning.sampling import retry
 
 JOURNAL = Path("runs/tuning/studies.log")
 """The journal of all studies for which no other storage is named."""

@@ -5,12 +5,9 @@ diverged). One that was broken off does not count; its values wait as another tr
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import Literal
 
 import optuna
 from optuna import Study as Study  # the job names its type without importing Optuna
@@ -19,13 +16,10 @@ from optuna.storages import BaseStorage, fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
 
 from avfusion.errors import UserError
-from avfusion.fusion import FusionNetwork
 from avfusion.system.presence import gone, on_this_host
 from avfusion.system.seeds import derive_seed
-from avfusion.training.fit import Epoch
-from avfusion.tuning.retry import retried, retry
-from avfusion.tuning.sampling import NamedSeeds, make_pruner
-from avfusion.tuning.space import Space
+from avfusion.tuning.plans import TARGETS, Plan
+from avfusion.tuning.sampling import NamedSeeds, make_pruner, retried, retry
 
 IDENTITY, SETTINGS = "identity", "settings"
 WORKER, FAILURE, METRICS, RUN = "worker", "failure", "metrics", "mlflow_run"
@@ -35,79 +29,13 @@ UNMARKED = 60.0
 """Seconds after which a running trial that no process has put its mark on is taken for broken off."""
 
 
-@dataclass(frozen=True)
-class Metric:
-    """What a study improves, on the validation split."""
-
-    direction: Literal["minimize", "maximize"]
-    by_epoch: str
-    """The field of `avfusion.training.fit.Epoch` that a pruner watches."""
-    final: str
-
-    def at(self, epoch: Epoch) -> float:
-        """Its value after `epoch`."""
-        return float(getattr(epoch, self.by_epoch))
-
-
-STUDY_METRICS: Mapping[str, Metric] = {
-    "log_loss": Metric("minimize", "val_loss", "val/log_loss"),
-    "accuracy": Metric("maximize", "val_accuracy", "val/accuracy"),
-}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """One study: what is searched, on what, how and how long."""
-
-    name: str
-    variant: type[FusionNetwork]
-    features: Path
-    features_digest: str
-    space: Space
-    metric: str
-    sampler: str
-    pruner: str
-    n_trials: int
-    storage: str
-    """As `resolve_storage` gives it."""
-
-    @property
-    def seed(self) -> int:
-        """With which all trials train, so that they differ by their hyperparameters only."""
-        return derive_seed("trials", self.name)
-
-    @property
-    def total(self) -> int:
-        """How many trials the study will have: no more than a grid has points, and the defaults."""
-        if self.sampler != "grid":
-            return self.n_trials
-        dimensions, first = self.space.searched, self.space.first
-        first_is_new = any(first[name] not in dimension.grid for name, dimension in dimensions.items())
-        return min(self.n_trials, self.space.grid_size + first_is_new)
-
-    @property
-    def identity(self) -> dict[str, str]:
-        """What all that take part in a study must agree on."""
-        return {
-            "variant": self.variant.id,
-            "features": self.features_digest,
-            "metric": self.metric,
-            "space": self.space.digest,
-        }
-
-
-def default_name(variant: str, features_digest: str, metric: str) -> str:
-    """The name of a study that nobody named."""
-    return f"{variant}-{features_digest[:8]}-{metric}"
-
-
 def open_study(plan: Plan, storage: BaseStorage) -> Study:
     """The study of `plan`: made, with its first trials queued, or joined where it is there already.
 
     Raises `UserError` if the study of this name searches something else.
     """
     sampler, pruner = NamedSeeds(plan.sampler), make_pruner(plan.pruner)
-    direction = STUDY_METRICS[plan.metric].direction
+    direction = TARGETS[plan.metric].direction
     try:
         study = optuna.create_study(
             storage=storage, study_name=plan.name, direction=direction, sampler=sampler, pruner=pruner

@@ -22,24 +22,15 @@ from optuna.trial import FrozenTrial, TrialState
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
 from avfusion.fusion.hyperparameters import Value
-from avfusion.scoring.evaluation import evaluate
+from avfusion.scoring.metrics import evaluate
 from avfusion.system.presence import own_mark
 from avfusion.training.experiment import Trained, train
 from avfusion.training.fit import Epoch, Examples
-from avfusion.training.task import Task
-from avfusion.tuning.retry import retry
+from avfusion.training.split_features import SplitFeatures
+from avfusion.tuning.plans import TARGETS, Plan
+from avfusion.tuning.sampling import retry
 from avfusion.tuning.storage import open_storage
-from avfusion.tuning.study import (
-    FAILURE,
-    METRICS,
-    RUN,
-    STUDY_METRICS,
-    WORKER,
-    Plan,
-    is_surplus,
-    may_start,
-    open_study,
-)
+from avfusion.tuning.study import FAILURE, METRICS, RUN, WORKER, is_surplus, may_start, open_study
 
 
 @dataclass(frozen=True)
@@ -77,13 +68,13 @@ class SurplusError(Exception):
 
 
 @dataclass
-class LoadedTask(Task):
+class LoadedTask(SplitFeatures):
     """A task that keeps what it has read from one trial to the next."""
 
     _sequences: dict[str, tuple[Examples, int]] = field(default_factory=dict, init=False)
 
     def sequences(self, split: str) -> tuple[Examples, int]:
-        """See `Task.sequences`; read once for each split."""
+        """See `SplitFeatures.sequences`; read once for each split."""
         if split not in self._sequences:
             self._sequences[split] = super().sequences(split)
         return self._sequences[split]
@@ -99,7 +90,7 @@ class Objective:
     """Trains one trial; the value is the study's metric on validation."""
 
     plan: Plan
-    task: Task
+    task: SplitFeatures
     device: torch.device
     connection: Connection | None = None
     """To whom `Started` and `Ended` are sent; None while nobody listens."""
@@ -132,7 +123,7 @@ class Objective:
             raise
         metrics = validation_metrics(trained)
         trial.set_user_attr(METRICS, metrics)
-        return metrics[STUDY_METRICS[self.plan.metric].final]
+        return metrics[TARGETS[self.plan.metric].final]
 
     def _announce(self, connection: Connection, started: Started) -> str:
         try:
@@ -148,7 +139,7 @@ class Objective:
         stages = list(dict.fromkeys(record.stage for record in self._history))
         # Steps of a later stage begin at the same number in every trial, however early the stages before it ended.
         step = (len(stages) - 1) * epochs + epoch.epoch
-        trial.report(STUDY_METRICS[self.plan.metric].at(epoch), step)
+        trial.report(TARGETS[self.plan.metric].at(epoch), step)
         if trial.should_prune():
             raise TrialPruned
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from avfusion.features import FeatureStore
 from avfusion.features.hdf5 import import_features
-from avfusion.training.task import Task
+from avfusion.training.split_features import SplitFeatures
 
 SPLITS = {"train": 7907, "val": 739, "test": 3645}  # clips, as the baseline's script divides them
 SCENES = ("airport", "bus", "metro", "metro_station", "park", "public_square", "shopping_mall", "street_pedestrian",
@@ -88,7 +88,7 @@ def main() -> None:
             store = import_features(root, Path(place) / "store", progress=False)
         with timed("import again (opens what is there)", n_bytes):
             import_features(root, Path(place) / "store", progress=False)
-        task = Task(FeatureStore.open(store.path))
+        task = SplitFeatures(FeatureStore.open(store.path))
         with timed("pooling from the store, with mean squares", n_bytes):
             pooled = {name: moments.mean.astype(np.float32) for name, moments in task.moments.items()}
         with timed("pooling through h5py", n_bytes):

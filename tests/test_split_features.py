@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from avfusion.errors import UserError
+from avfusion.training.split_features import TEST, TRAIN, VALIDATION, SplitFeatures
 from avfusion.training.standardization import clip_moments, global_mean_std
-from avfusion.training.task import TEST, TRAIN, VALIDATION, Task
 from tests.stores import make_store
 
 
 def test_no_location_crosses_splits_and_every_class_is_in_each(tmp_path: Path) -> None:
-    task = Task(make_store(tmp_path / "store"))
+    task = SplitFeatures(make_store(tmp_path / "store"))
     clips = task.store.clips.assign(split=task.splits)
     assert (clips.groupby("location")["split"].nunique() == 1).all()
     assert (clips.groupby("split")["label"].nunique() == 3).all()
@@ -23,18 +23,18 @@ def test_no_location_crosses_splits_and_every_class_is_in_each(tmp_path: Path) -
 def test_a_planted_leak_stops(tmp_path: Path) -> None:
     leak = {"airport-town-000-0": "train", "airport-town-000-1": "test"}
     with pytest.raises(UserError, match="leak: the location 'airport-0' is in the splits test and train"):
-        Task(make_store(tmp_path / "store", splits=leak))
+        SplitFeatures(make_store(tmp_path / "store", splits=leak))
 
 
 def test_standardisation_is_by_all_frames_of_training_clips(tmp_path: Path) -> None:
-    task = Task(make_store(tmp_path / "store", lengths=(3, 5, 9)))
+    task = SplitFeatures(make_store(tmp_path / "store", lengths=(3, 5, 9)))
     frames = np.concatenate([task.store.frames("audio", row) for row in task.rows(TRAIN)]).astype(np.float64)
     np.testing.assert_allclose(task.standardize["audio"].mean, frames.mean(0), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(task.standardize["audio"].std, frames.std(0), rtol=1e-5)
 
 
 def test_pooled_examples_are_means_of_standardised_frames(tmp_path: Path) -> None:
-    task = Task(make_store(tmp_path / "store", lengths=(3, 5, 9)))
+    task = SplitFeatures(make_store(tmp_path / "store", lengths=(3, 5, 9)))
     examples = task.pooled(TEST)
     assert examples.audio.shape == (len(task.rows(TEST)), 1, 8)
     for position, row in enumerate(task.rows(TEST)):
@@ -44,7 +44,7 @@ def test_pooled_examples_are_means_of_standardised_frames(tmp_path: Path) -> Non
 
 
 def test_sequences_are_cut_or_continued_to_the_commonest_length(tmp_path: Path) -> None:
-    task = Task(make_store(tmp_path / "store", lengths=(5, 5, 5, 3, 9)))
+    task = SplitFeatures(make_store(tmp_path / "store", lengths=(5, 5, 5, 3, 9)))
     assert task.n_frames == 5
     examples, n_other = task.sequences(TRAIN)
     rows = task.rows(TRAIN)
@@ -65,7 +65,7 @@ def test_a_constant_dimension_stays_finite() -> None:
 
 def test_too_few_locations_names_the_class(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"class 'airport' has 2 locations; .* takes at least 3"):
-        Task(make_store(tmp_path / "store", locations=2))
+        SplitFeatures(make_store(tmp_path / "store", locations=2))
 
 
 def test_moments_are_of_each_clip_and_zero_for_one_without_frames() -> None:

@@ -24,14 +24,13 @@ from filelock import FileLock, Timeout
 
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
-from avfusion.jobs.options import RUNS
 from avfusion.system.files import TEMPORARY_SUFFIX, write_atomically
 from avfusion.tracking.continued import JobRuns, has_finished
 from avfusion.tracking.failures import TrackingError
 from avfusion.tracking.runs import job_run
 from avfusion.training.stored_results import StoredResults
 
-TRAINED = RUNS / "trained"
+TRAINED = Path("runs/trained")
 JOB, LOCK = "job.json", ".lock"
 PACKAGE = Path(__file__).parents[1]
 

@@ -19,7 +19,7 @@ from avfusion.errors import UserError
 from avfusion.features import FeatureStore, Modality
 from avfusion.fusion import Shape
 from avfusion.fusion.base import to_length
-from avfusion.scoring.evaluation import second_frames
+from avfusion.scoring.seconds import second_frames
 from avfusion.training.fit import Examples
 from avfusion.training.standardization import Moments, Standardize, clip_moments, global_mean_std
 
@@ -28,7 +28,7 @@ TRAIN, VALIDATION, TEST = "train", "val", "test"
 
 
 @dataclass
-class Task:
+class SplitFeatures:
     """Classify the clips of `store`; `splits` [N] says train, val or test for each, whole locations together.
 
     A clip that lacks one of `modalities` (see `needing`) is in no split's rows.
@@ -51,7 +51,7 @@ class Task:
         """[C] class names in alphabetical order; the index is the label."""
         return self.store.classes
 
-    def needing(self, modalities: tuple[str, ...]) -> "Task":
+    def needing(self, modalities: tuple[str, ...]) -> "SplitFeatures":
         """The same task on the clips that have all of `modalities`; splits and what was read are shared."""
         if self.complete(modalities).all():
             return self

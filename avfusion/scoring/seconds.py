@@ -1,67 +1,22 @@
-"""Scoring predictions: all metrics, per-class tables, confusion, and the two protocols of this task.
+"""The 1-s protocol: ten answers for each clip, one for each second, and how they become one answer for the clip.
 
-The 10-s protocol scores one answer per clip. The 1-s protocol of DCASE 2021 task 1B scores ten answers per
-clip, one for each second, at the frames `int(i * T / 10)` of a clip of T frames.
+DCASE 2021 task 1B scores so: its answers are those at the frames `int(i * T / 10)`, i < 10, of a clip of T frames. The
+10-s protocol, one answer per clip, needs nothing but `avfusion.scoring.metrics`.
+
+Shapes: N clips, F answers per clip, C classes.
 """
 
-import inspect
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from avfusion.errors import UserError, unknown
-from avfusion.scoring import metrics
 from avfusion.scoring.predictions import Predictions
 
 SECONDS = 10
 """Answers per clip of the 1-s protocol."""
-
-METRICS: dict[str, Callable[[Predictions], float]] = {
-    name: function
-    for name, function in inspect.getmembers(metrics, inspect.isfunction)
-    if function.__module__ == metrics.__name__ and not name.startswith("_")
-}
-"""Every public function of `avfusion.scoring.metrics`, by name."""
-
-
-def evaluate(predictions: Predictions) -> dict[str, float]:
-    """Every metric of these predictions, by name."""
-    return {name: metric(predictions) for name, metric in METRICS.items()}
-
-
-def confusion(predictions: Predictions) -> NDArray[np.int64]:
-    """[C, C] numbers of clips: rows are the true class, columns the decided one."""
-    n_classes = len(predictions.classes)
-    cells = np.bincount(predictions.labels * n_classes + predictions.decisions, minlength=n_classes**2)
-    return cells.reshape(n_classes, n_classes).astype(np.int64)
-
-
-def row_normalised(counts: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Shares of each row of a confusion matrix [C, C]; the row of a class without clips is all 0."""
-    totals = counts.sum(axis=1, keepdims=True)
-    shares: NDArray[np.float64] = counts / np.maximum(totals, 1)
-    return shares
-
-
-def per_class(predictions: Predictions) -> pd.DataFrame:
-    """Precision, recall, F1 (all in [0, 1]) and support (clips), one row per class in class order.
-
-    A quotient 0 / 0 is 0: the precision of a class that is never decided, the recall of one without clips.
-    """
-    counts = confusion(predictions)
-    right, support, decided = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
-    return pd.DataFrame(
-        {
-            "precision": right / np.maximum(decided, 1),
-            "recall": right / np.maximum(support, 1),
-            "f1": 2 * right / np.maximum(support + decided, 1),
-            "support": support,
-        },
-        index=pd.Index(predictions.classes, name="class"),
-    )
 
 
 def second_frames(n_frames: int) -> NDArray[np.int64]:

@@ -12,8 +12,8 @@ from avfusion.fusion import FusionNetwork, posthoc_late
 from avfusion.fusion.hyperparameters import Value
 from avfusion.system.processes import spread, training_processes
 from avfusion.training.experiment import Result, score_test, train
+from avfusion.training.split_features import SplitFeatures
 from avfusion.training.stored_results import StoredResults
-from avfusion.training.task import Task
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def _train(features: Path, device: torch.device, kept: StoredResults, training: 
 
 
 @cache
-def _task(features: Path) -> Task:
+def _task(features: Path) -> SplitFeatures:
     """What a process keeps from one training to the next."""
     torch.set_num_threads(1)
-    return Task(FeatureStore.open(features))
+    return SplitFeatures(FeatureStore.open(features))
