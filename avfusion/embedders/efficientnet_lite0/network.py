@@ -5,11 +5,15 @@ with ReLU6; trained on ImageNet. Shapes: B pictures, C channels, H height, W wid
 """
 
 from functools import partial
+from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from avfusion.embedders.pretrained.layers import Convolution
 
+NAME = "efficientnet_lite0"  # of the network within a weight file
+SHIPPED = Path(__file__).parent / "efficientnet_lite0.safetensors"
 EMBEDDING_SIZE = 1280
 N_CLASSES = 1000
 _EPSILON = 1e-3
@@ -65,7 +69,8 @@ class EfficientNetLite0(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Embeddings [B, 1280], in [0, 6], of `pictures` [B, 3, 224, 224]."""
-        features: Tensor = self.head(self.blocks(self.stem(pictures)))
+        inputs = pictures.to(self.classify.weight.dtype, memory_format=torch.channels_last)
+        features: Tensor = self.head(self.blocks(self.stem(inputs)))
         return features.mean(dim=(2, 3))
 
     def logits(self, embeddings: Tensor) -> Tensor:

@@ -37,32 +37,41 @@ class Convolution(nn.Module):
         ceiling: float | None = None,
     ) -> None:
         super().__init__()
-        self.kernel, self.stride, self.ceiling = kernel, stride, ceiling
+        self.ceiling = ceiling
         groups = n_in if depthwise else 1
         self.convolution = nn.Conv2d(n_in, n_out, kernel, stride, groups=groups, bias=False)
         self.norm: nn.Module = nn.BatchNorm2d(n_out, eps=epsilon)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """See the class."""
-        hidden: Tensor = self.norm(self.convolution(pad_same(inputs, self.kernel, self.stride)))
+        hidden: Tensor = self.norm(_convolve_same(inputs, self.convolution))
         if self.ceiling == 0:
             return hidden
         return functional.relu_(hidden) if self.ceiling is None else functional.hardtanh_(hidden, 0.0, self.ceiling)
 
 
-def pad_same(inputs: Tensor, kernel: int, stride: int) -> Tensor:
-    """TensorFlow's "same" padding of [B, C, H, W]: just enough zeros, an odd one at the bottom and the right."""
-    padding: list[int] = []
-    for size in (inputs.shape[3], inputs.shape[2]):
-        total = max(0, (-(-size // stride) - 1) * stride + kernel - size)
-        padding += [total // 2, total - total // 2]
-    return functional.pad(inputs, padding) if any(padding) else inputs
+def _convolve_same(inputs: Tensor, convolution: nn.Conv2d) -> Tensor:
+    """A convolution of [B, C, H, W] with TensorFlow's "same" padding: just enough zeros, an odd one bottom and right.
+
+    torch pads both sides alike. Where an odd zero is left, both sides get a whole stride more than what is due at the
+    top, and the first output is dropped: almost twice as fast as a padded copy of the inputs.
+    """
+    padding, wanted = [], []
+    for size, kernel, stride in zip(inputs.shape[2:], convolution.kernel_size, convolution.stride, strict=True):
+        n_out = -(-size // stride)
+        zeros = max(0, (n_out - 1) * stride + kernel - size)
+        surplus = zeros % 2
+        padding.append(zeros // 2 + surplus * stride)
+        wanted.append(slice(surplus, surplus + n_out))
+    weight, bias, groups = convolution.weight, convolution.bias, convolution.groups
+    outputs = functional.conv2d(inputs, weight, bias, convolution.stride, padding, groups=groups)
+    return outputs[:, :, wanted[0], wanted[1]]
 
 
 def folded(network: Network, dtype: torch.dtype = torch.float32) -> Network:
     """A copy of `network` for inference in `dtype`: the same function with every BatchNorm within its convolution.
 
-    Folded in float64, then rounded once. Weights lie channels last, which is how `forward` then computes.
+    Folded in float64, then rounded once. Weights lie channels last, where convolutions are fastest.
     """
     copy = deepcopy(network).eval().double()
     for module in copy.modules():
@@ -70,4 +79,7 @@ def folded(network: Network, dtype: torch.dtype = torch.float32) -> Network:
             assert isinstance(module.norm, nn.BatchNorm2d)
             module.convolution = fuse_conv_bn_eval(module.convolution, module.norm)
             module.norm = nn.Identity()
-    return copy.to(dtype=dtype, memory_format=torch.channels_last).requires_grad_(False)
+    for weight in copy.to(dtype).requires_grad_(False).parameters():
+        if weight.ndim == 4:
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+    return copy

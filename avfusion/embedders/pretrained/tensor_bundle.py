@@ -31,16 +31,14 @@ def read_tensors(index: bytes, data: bytes) -> dict[str, npt.NDArray[np.float32]
     tensors = {}
     for _, handle in _entries(_block(index, footer, position)):
         for name, entry in _entries(_block(index, handle, 0)):
-            fields = dict(_fields(entry))
-            if name and fields.get(_DTYPE) == _FLOAT32:
-                offset, size = fields.get(_OFFSET, 0), fields[_SIZE]
-                tensors[name.decode()] = np.frombuffer(data[offset : offset + size], "<f4").reshape(_shape(fields))
+            fields = {field: (number, content) for field, number, content in _fields(entry)}
+            if name and fields[_DTYPE][0] == _FLOAT32:
+                (offset, _), (size, _) = fields.get(_OFFSET, (0, b"")), fields[_SIZE]
+                # a shape is a list of dimensions, a dimension a message whose first field is its size
+                dimensions = [_fields(dimension) for _, _, dimension in _fields(fields[_SHAPE][1])]
+                shape = [next(size for _, size, _ in dimension) for dimension in dimensions]
+                tensors[name.decode()] = np.frombuffer(data[offset : offset + size], "<f4").reshape(shape)
     return tensors
-
-
-def _shape(fields: dict[int, "int | bytes"]) -> list[int]:
-    dimensions = (dict(_fields(dimension)) for _, dimension in _fields(fields.get(_SHAPE, b"")))
-    return [dimension[1] for dimension in dimensions]
 
 
 def _block(index: bytes, handle: bytes, position: int) -> bytes:
@@ -65,22 +63,19 @@ def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
         position += n_key + n_value
 
 
-def _fields(message: bytes) -> Iterator[tuple[int, "int | bytes"]]:
-    """(number, value) of a protocol buffer's fields."""
+def _fields(message: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """The fields of a protocol buffer: which, and its whole number or its bytes (which may be a message itself)."""
     position = 0
     while position < len(message):
         tag, position = _varint(message, position)
-        number, kind = tag >> 3, tag & 7
+        field, kind = tag >> 3, tag & 7
         if kind == _VARINT:
-            value, position = _varint(message, position)
-            yield number, value
-        elif kind == _BYTES:
-            size, position = _varint(message, position)
-            yield number, message[position : position + size]
+            number, position = _varint(message, position)
+            yield field, number, b""
+        elif kind in (_BYTES, _FIXED32):
+            size, position = _varint(message, position) if kind == _BYTES else (4, position)
+            yield field, 0, message[position : position + size]
             position += size
-        elif kind == _FIXED32:
-            yield number, message[position : position + 4]
-            position += 4
         else:
             raise ValueError(f"a field of kind {kind} in the index of the TensorFlow checkpoint")
 

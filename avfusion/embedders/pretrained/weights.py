@@ -45,18 +45,21 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
     network.eval()
 
 
-def read_weights(path: Path, name: str) -> State:
-    """The weights of the network `name` in `path`; empty if the file has none of it.
+def load_weights(network: nn.Module, name: str, path: Path) -> None:
+    """Give `network` the weights that `path` holds under `name`.
 
-    Raises UserError for a file that is not safetensors or is damaged.
+    Raises UserError for a file that is not safetensors, is damaged, or has no such network or another one.
     """
     prefix = f"{name}."
     try:
         with safe_open(path, framework="pt") as file:
             names = [key for key in file.keys() if key.startswith(prefix)]  # noqa: SIM118 - no iterator
-            return {key.removeprefix(prefix): file.get_tensor(key) for key in names}
+            state = {key.removeprefix(prefix): file.get_tensor(key) for key in names}
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} cannot be read as safetensors: {error}") from None
+    if not state:
+        raise UserError(f"{path} holds no network {name!r}; was it saved by avfusion?")
+    fill(network, state, str(path))
 
 
 def weights_file(networks: Mapping[str, nn.Module], matrices: torch.dtype = torch.float32) -> bytes:

@@ -4,10 +4,15 @@ Source: Google's YAMNet (TensorFlow Hub google/yamnet/1), a MobileNet v1 (Howard
 AudioSet. Shapes: P patches, C channels.
 """
 
+from pathlib import Path
+
+import torch
 from torch import Tensor, nn
 
 from avfusion.embedders.pretrained.layers import Convolution
 
+NAME = "yamnet"  # of the network within a weight file
+SHIPPED = Path(__file__).parent / "yamnet.safetensors"
 EMBEDDING_SIZE = 1024
 N_CLASSES = 521
 _EPSILON = 1e-4
@@ -36,7 +41,8 @@ class YAMNet(nn.Module):
 
     def forward(self, patches: Tensor) -> Tensor:
         """Embeddings [P, 1024], not negative, of `patches` [P, 96, 64]."""
-        features: Tensor = self.layers(patches.unsqueeze(1))
+        inputs = patches.unsqueeze(1).to(self.classify.weight.dtype, memory_format=torch.channels_last)
+        features: Tensor = self.layers(inputs)
         return features.mean(dim=(2, 3))
 
     def scores(self, embeddings: Tensor) -> Tensor:
