@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from avfusion.embedders import load_embedder
 from avfusion.errors import UserError
-from avfusion.extraction import clip_features, extract
+from avfusion.extraction import Settings, clip_features, extract
 from avfusion.extraction.prepared import Prepared, prepare_clip
 from avfusion.l3.api import L3, load_l3
 from avfusion.l3.network import Subnetwork
@@ -124,7 +124,7 @@ def whole_clip(sound: Path, pictures: Path, device: torch.device, precision: str
     def ours() -> None:
         with tempfile.TemporaryDirectory() as folder, _Memory() as memory:
             begun = time.perf_counter()
-            extract(many(sound, pictures, n_clips), load, Path(folder) / "store", progress=False)
+            extract(many(sound, pictures, n_clips), Path(folder) / "store", Settings(load), progress=False)
             seconds = time.perf_counter() - begun
         measured["ours"] = (seconds / n_clips, memory.peak)
 

@@ -23,7 +23,7 @@ import torch
 
 from avfusion.datasets import Dataset
 from avfusion.embedders import Embedder, load_embedder
-from avfusion.extraction import clip_features, extract
+from avfusion.extraction import Settings, clip_features, extract
 from avfusion.extraction.ray import ray
 from benchmarks.clips import make_clip, many
 from benchmarks.side_by_side import machine, print_table
@@ -70,7 +70,7 @@ def measure(n_workers: int, datasets: list[Dataset]) -> list[float]:
     with tempfile.TemporaryDirectory() as temporary:
         for number, dataset in enumerate(datasets):
             begun = time.perf_counter()
-            store = extract(dataset, LOAD, Path(temporary, str(number)), executor="ray", progress=False)
+            store = extract(dataset, Path(temporary, str(number)), Settings(LOAD, executor="ray"), progress=False)
             seconds.append(time.perf_counter() - begun)
             assert len(store.clips) == len(dataset.clips)
     ray.shutdown()

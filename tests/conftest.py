@@ -1,6 +1,7 @@
 """What tests share: one thread each, and one MLflow database for all (making one takes seconds)."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,3 +35,11 @@ def tracking_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def no_experiment_left() -> None:
     """MLflow notes the experiment of the test before, where the next job, in whatever process, takes it for ours."""
     os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
+
+
+@pytest.fixture(autouse=True)
+def no_code_of_a_model_left() -> Iterator[None]:
+    """MLflow puts the code of a model that it loads before ours, where the workers of later tests would import it."""
+    before = list(sys.path)
+    yield
+    sys.path[:] = before

@@ -22,8 +22,9 @@ from safetensors.numpy import save_file
 
 from avfusion.datasets import SPLITS, read_dataset
 from avfusion.errors import UserError
+from avfusion.extraction import Settings
+from avfusion.extraction.parts_storage import PartsFolder
 from avfusion.extraction.pool import WorkerPool
-from avfusion.extraction.worker import Settings
 from avfusion.extraction.worker import Task as ClipTask
 from avfusion.features import FeatureStore
 from avfusion.features.digest import content_digest
@@ -38,7 +39,6 @@ from avfusion.l3.openl3_files import load_official
 from avfusion.l3.presets import Branch
 from avfusion.l3.untrained import untrained_subnetwork
 from avfusion.l3.weights import save_weights
-from avfusion.media import DEFAULT_LIMITS
 from avfusion.scoring.folders import read_folder
 from avfusion.scoring.predictions import Predictions
 from avfusion.scoring.tsv import read_dcase_tsv, write_course_tsv, write_dcase_tsv
@@ -88,15 +88,15 @@ def write_media(folder: Path) -> list[Path]:
 def reading_media() -> Iterator[Read]:
     """By a worker process of extraction."""
     with tempfile.TemporaryDirectory() as name:
-        settings = Settings(FakeEmbedder, Path(name), "any", DEFAULT_LIMITS)
-        with WorkerPool(settings, 1, threads=1, timeout=20) as pool:
+        parts = PartsFolder(Path(name))
+        with WorkerPool(Settings(FakeEmbedder, "any", timeout=20), 1) as pool:
 
             def read(path: Path) -> None:
-                (outcome,) = pool.run([ClipTask(0, path.name, path, path)])
+                (outcome,) = pool.run([ClipTask(0, path.name, path, path)], parts)
                 if outcome.reason:
                     assert "Traceback" not in outcome.reason and len(outcome.reason) < 400
                     raise UserError(outcome.reason)
-                part = read_part(Path(name), 0, path.name)
+                part = parts.read(0, path.name)
                 assert len(part.audio) or len(part.video)
                 assert np.isfinite(part.audio).all() and np.isfinite(part.video).all()
 

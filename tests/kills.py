@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from avfusion.datasets import Dataset
-from avfusion.extraction import extract
+from avfusion.extraction import Settings, extract
 from avfusion.system.presence import born
 from avfusion.system.processes import training_processes
 from avfusion.system.seeds import derive_seed
@@ -61,7 +61,7 @@ def kill_somewhere(data: Dataset, folder: Path, number: int, longest: float) -> 
 def _extract(data: Dataset, folder: Path, driver: KillAtRename | None, load: Callable[[], FakeEmbedder]) -> None:
     if driver is not None:
         driver.arm()
-    extract(data, load, folder, workers=1, progress=False)
+    extract(data, folder, Settings(load, workers=1), progress=False)
 
 
 def alive(pid: int) -> bool:

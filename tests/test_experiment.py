@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from avfusion.features import MODALITIES
 from avfusion.fusion import FusionNetwork, variants
 from avfusion.training.experiment import Result, best_epoch, resolve_params, score_test, train
 from avfusion.training.fit import Epoch
-from avfusion.training.split_features import MODALITIES, TEST, SplitFeatures
+from avfusion.training.split_features import TEST, SplitFeatures
 from tests.stores import make_store
 
 CPU = torch.device("cpu")

@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from avfusion.datasets import Dataset, read_dataset
 from avfusion.errors import UserError
-from avfusion.extraction import extract, pool
-from avfusion.extraction.clip import Modalities, clip_features
-from avfusion.extraction.worker import UNWANTED, Settings, Task
+from avfusion.extraction import Required, Settings, clip_features, extract, pool
+from avfusion.extraction.parts_storage import PartsFolder
+from avfusion.extraction.worker import UNWANTED, Task
 from avfusion.features import FeatureStore
-from avfusion.media import DEFAULT_LIMITS
 from tests.fakes import (
     Endless,
     Failing,
@@ -56,11 +55,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 def run(
     data: Dataset, output: Path, load: Callable[[], FakeEmbedder] = FakeEmbedder, *, workers: int = 1,
-    modalities: Modalities = "both", timeout: float = 60, strict: bool = False,
+    required: Required = "both", timeout: float = 60, strict: bool = False,
 ) -> FeatureStore:  # fmt: skip
-    return extract(
-        data, load, output, workers=workers, modalities=modalities, timeout=timeout, strict=strict, progress=False
-    )
+    settings = Settings(load, required=required, timeout=timeout, workers=workers)
+    return extract(data, output, settings, strict=strict, progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +96,7 @@ def test_any_modality(data: Dataset, tmp_path: Path) -> None:
         make_clip(tmp_path, "blind", frames=0),
     ]
     lines += ["gone.wav,gone.avi,a,l3"]
-    store = run(make_dataset(tmp_path, *lines), tmp_path / "store", modalities="any")
+    store = run(make_dataset(tmp_path, *lines), tmp_path / "store", required="any")
     columns = ["id", "audio_frames", "video_frames", "note"]
     assert store.clips[columns].to_numpy().tolist() == [
         ["deaf", 0, 6, "no such file"],
@@ -110,10 +108,10 @@ def test_any_modality(data: Dataset, tmp_path: Path) -> None:
 
 def test_pictures_without_sound_decide_the_number_of_moments(tmp_path: Path) -> None:
     write_video(tmp_path / "x.mp4", greys(40))  # 4 s at 10 frames per second; the hop is 0.1 s
-    part = clip_features(FakeEmbedder(), "x", None, tmp_path / "x.mp4", modalities="any")
+    part = clip_features(FakeEmbedder(), "x", None, tmp_path / "x.mp4", required="any")
     assert (part.audio.shape, part.video.shape) == ((0, 0), (40, 2))
     write_video(tmp_path / "x.mp4", greys(2))
-    assert clip_features(FakeEmbedder(), "x", None, tmp_path / "x.mp4", modalities="any").video.shape == (2, 2)
+    assert clip_features(FakeEmbedder(), "x", None, tmp_path / "x.mp4", required="any").video.shape == (2, 2)
 
 
 class Streaming(FakeEmbedder):
@@ -132,7 +130,7 @@ def test_sound_is_handed_on_in_blocks(tmp_path: Path) -> None:
     write_sound(tmp_path / "x.wav", tone(1, 200_000), "pcm_s16le", "s16", "mono")
     streaming = Streaming()
     parts = [
-        clip_features(embedder, "x", tmp_path / "x.wav", None, modalities="any")
+        clip_features(embedder, "x", tmp_path / "x.wav", None, required="any")
         for embedder in (streaming, FakeEmbedder())
     ]
     np.testing.assert_array_equal(parts[0].audio, parts[1].audio)
@@ -180,7 +178,7 @@ def test_loaders_that_fail(data: Dataset, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="KeyError: 'layer 3'"):
         run(data, tmp_path / "store", break_down)
     with pytest.raises(UserError, match="unknown modalities 'sound'; choose from: any, both"):
-        run(data, tmp_path / "store", modalities="sound")  # type: ignore[arg-type]
+        run(data, tmp_path / "store", required="sound")  # type: ignore[arg-type]
 
 
 def test_crashes_and_hangs(tmp_path: Path) -> None:
@@ -201,13 +199,13 @@ def test_a_deadline_ends_what_embedding_does_not(tmp_path: Path) -> None:
     for name, loudness in (("loud", 0.9), ("quiet", 0.1)):
         make_clip(tmp_path, name, loudness=loudness)
     loud, quiet = (Task(n, name, tmp_path / f"{name}.wav", None) for n, name in enumerate(("loud", "quiet")))
-    settings = Settings(Stuck, tmp_path, "any", DEFAULT_LIMITS)
-    with pool.WorkerPool(settings, 1, threads=1, timeout=60) as workers:
+    parts = PartsFolder(tmp_path)
+    with pool.WorkerPool(Settings(Stuck, "any"), 1) as workers:
         workers.provenance()
         late = "decoding and embedding took more than 0.5 s"
-        given_up = list(workers.run([loud, quiet], within=0.5))
+        given_up = list(workers.run([loud, quiet], parts, within=0.5))
         assert {outcome.task: outcome.reason for outcome in given_up} == {loud: late, quiet: late}
-        assert list(workers.run([quiet])) == [pool.Outcome(quiet, "", True)]
+        assert list(workers.run([quiet], parts)) == [pool.Outcome(quiet, "", True)]
 
 
 def test_what_nobody_wants_ends_at_the_next_piece_and_its_process_stays(tmp_path: Path) -> None:
@@ -215,7 +213,7 @@ def test_what_nobody_wants_ends_at_the_next_piece_and_its_process_stays(tmp_path
         make_clip(tmp_path, name, seconds=20.0)
     first, second = (Task(n, name, tmp_path / f"{name}.wav", None) for n, name in enumerate(("first", "second")))
     begun, told = tmp_path / "begun", tmp_path / "told"
-    settings = Settings(Pausing(begun, told), tmp_path, "any", DEFAULT_LIMITS)
+    parts, settings = PartsFolder(tmp_path), Settings(Pausing(begun, told), "any")
     answers: list[bool] = []
 
     def unwanted() -> bool:
@@ -224,12 +222,12 @@ def test_what_nobody_wants_ends_at_the_next_piece_and_its_process_stays(tmp_path
         answers.append(begun.is_file())
         return answers[-1]
 
-    with pool.WorkerPool(settings, 1, threads=1, timeout=60) as workers:
-        outcomes = list(workers.run([first, second], unwanted=unwanted))
+    with pool.WorkerPool(settings, 1) as workers:
+        outcomes = list(workers.run([first, second], parts, unwanted=unwanted))
         assert {outcome.task for outcome in outcomes if UNWANTED in outcome.reason} == {first, second}
         workers_pid = begun.read_text()
         begun.unlink()
-        assert list(workers.run([second])) == [pool.Outcome(second, "", True)]
+        assert list(workers.run([second], parts)) == [pool.Outcome(second, "", True)]
         assert begun.read_text() == workers_pid
 
 
@@ -250,7 +248,7 @@ def test_replaced_media_are_another_extraction(tmp_path: Path, caplog: pytest.Lo
             run(data, tmp_path / "store")
     assert (tmp_path / "y.wav").stat().st_size == size
     with pytest.raises(UserError, match=re.escape("another extraction (other parameters.modalities)")):
-        run(data, tmp_path / "store", modalities="any")
+        run(data, tmp_path / "store", required="any")
     (tmp_path / "store" / "media.csv").unlink()
     run(data, tmp_path / "store")
     assert "whether they changed since is not known" in caplog.text

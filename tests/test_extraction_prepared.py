@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from avfusion.embedders import SplitEmbedder, load_embedder
-from avfusion.extraction import Modalities, clip_features, prepared
+from avfusion.extraction import Required, clip_features, prepared
 from avfusion.extraction.prepared import Prepared, embed_prepared, prepare_clip
 from avfusion.features.parts import Part
 from tests.media_files import greys, tone, write_sound, write_video
@@ -25,9 +25,9 @@ def test_both_halves_are_the_whole_to_the_bit(demo: SplitEmbedder, rate: int, tm
     write_sound(sound, tone(2, 5 * rate), "pcm_s16le", "s16", "stereo", rate)
     write_video(pictures, greys(13))  # fewer frames than moments: some stand for two
     for audio, video in ((sound, pictures), (sound, None), (None, pictures)):
-        modalities: Modalities = "any" if None in (audio, video) else "both"
-        whole = clip_features(demo, "x", audio, video, modalities=modalities)
-        first = prepare_clip(demo, "x", audio, video, modalities=modalities)
+        required: Required = "any" if None in (audio, video) else "both"
+        whole = clip_features(demo, "x", audio, video, required=required)
+        first = prepare_clip(demo, "x", audio, video, required=required)
         assert isinstance(first, Prepared) and (first.taken.sound is None) == (audio is None)
         second = embed_prepared(demo, first)
         np.testing.assert_array_equal(second.audio, whole.audio)
@@ -49,23 +49,21 @@ def test_long_clips_are_left_to_the_network_s_side(
     write_video(pictures, greys(30))  # 3 s
     monkeypatch.setattr(prepared, "LONGEST", 2.0)
     assert prepare_clip(demo, "x", sound, pictures) is None
-    assert prepare_clip(demo, "x", None, pictures, modalities="any") is None
+    assert prepare_clip(demo, "x", None, pictures, required="any") is None
     monkeypatch.setattr(prepared, "LONGEST", 4.0)
     assert isinstance(prepare_clip(demo, "x", sound, pictures), Prepared)
 
 
-@pytest.mark.parametrize("modalities", ["both", "any"])
-def test_features_that_are_not_finite_count_as_missing(
-    demo: SplitEmbedder, tmp_path: Path, modalities: Modalities
-) -> None:
+@pytest.mark.parametrize("required", ["both", "any"])
+def test_features_that_are_not_finite_count_as_missing(demo: SplitEmbedder, tmp_path: Path, required: Required) -> None:
     write_sound(tmp_path / "x.wav", tone(1, 48_000), "pcm_s16le", "s16", "mono")
     write_video(tmp_path / "x.mp4", greys(10))
-    first = prepare_clip(demo, "x", tmp_path / "x.wav", tmp_path / "x.mp4", modalities=modalities)
+    first = prepare_clip(demo, "x", tmp_path / "x.wav", tmp_path / "x.mp4", required=required)
     assert isinstance(first, Prepared) and first.taken.sound is not None and first.taken.pictures is not None
     first.taken.sound[:] = np.nan
     told = "the embedder gave features that are not finite"
     part = embed_prepared(demo, first)
-    if modalities == "both":
+    if required == "both":
         assert part.reason == told
     else:
         assert (part.reason, part.note, len(part.audio)) == ("", told, 0) and len(part.video)

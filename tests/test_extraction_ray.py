@@ -21,7 +21,7 @@ from ray.cluster_utils import Cluster
 from avfusion.datasets import Dataset
 from avfusion.embedders import Embedder, load_embedder
 from avfusion.errors import UserError
-from avfusion.extraction import extract
+from avfusion.extraction import Settings, extract
 from avfusion.extraction.ray.ledger import Ledger
 from avfusion.features import FeatureStore
 from avfusion.system.memory import VARIABLE
@@ -36,22 +36,29 @@ N_CLIPS = 16
 _SPARE = 3 * 2**30  # bytes that may be taken before Ray ends a worker
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    """A machine with two processors; it notices within seconds that another is gone."""
+@contextmanager
+def started(**system: object) -> Iterator[Cluster]:
+    """A machine with two processors, by these settings of Ray's; it notices within seconds that another is gone."""
     path, os.environ["PYTHONPATH"] = os.environ.get("PYTHONPATH"), str(Path(__file__).parents[1])
-    total, available = (_memory(name) for name in ("MemTotal", "MemAvailable"))
-    system = {
+    system |= {
         "health_check_initial_delay_ms": 500, "health_check_period_ms": 500, "health_check_failure_threshold": 3,
-        "memory_usage_threshold": min(0.95, (total - available + _SPARE) / total),
     }  # fmt: skip
     small = {"object_store_memory": 2**28, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "_system_config": system, **small})
-    yield cluster
-    cluster.shutdown()  # type: ignore[no-untyped-call]
-    del os.environ["PYTHONPATH"]
-    if path is not None:
-        os.environ["PYTHONPATH"] = path
+    try:
+        yield cluster
+    finally:
+        cluster.shutdown()  # type: ignore[no-untyped-call]
+        del os.environ["PYTHONPATH"]
+        if path is not None:
+            os.environ["PYTHONPATH"] = path
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A cluster that ends no worker for want of memory, which others on this machine may have taken."""
+    with started(memory_monitor_refresh_ms=0) as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +75,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 def expected(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The store of `data` by this machine's own processes."""
     folder = tmp_path_factory.mktemp("expected") / "store"
-    extract(data, FakeEmbedder, folder, workers=1, progress=False)
+    extract(data, folder, Settings(FakeEmbedder, workers=1), progress=False)
     return content(folder)
 
 
@@ -80,11 +87,10 @@ def _memory(name: str) -> int:
 
 def run(
     cluster: Cluster, data: Dataset, output: Path, load: Callable[[], Embedder], *, timeout: float = 60,
-    parts: str = "none",
+    parts: str | None = None,
 ) -> FeatureStore:  # fmt: skip
-    return extract(
-        data, load, output, executor="ray", address=cluster.address, timeout=timeout, parts=parts, progress=False
-    )
+    settings = Settings(load, executor="ray", address=cluster.address, timeout=timeout, parts=parts)
+    return extract(data, output, settings, progress=False)
 
 
 @contextmanager
@@ -135,23 +141,18 @@ def test_a_killed_worker(cluster: Cluster, data: Dataset, tmp_path: Path, expect
     assert content(output) == expected
 
 
-@pytest.mark.parametrize(
-    ("gigabytes", "reason"),
-    [
-        ("0.25", "it needs more than 0.25 GiB of memory (AVFUSION_WORKER_GIGABYTES)"),
-        ("inf", "the clip ended its worker process 3 times"),
-    ],
-)
-def test_out_of_memory(
-    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gigabytes: str, reason: str
-) -> None:
-    """The clip that takes too much fails, the others do not. Without a limit of ours, Ray ends workers."""
-    monkeypatch.setenv(VARIABLE, gigabytes)
-    lines = [make_clip(tmp_path, "loud", loudness=1.0)]
-    lines += [make_clip(tmp_path, f"quiet{i}", loudness=0.1) for i in range(5)]
-    store = run(cluster, make_dataset(tmp_path, *lines), tmp_path / "store", Greedy)
+def out_of_memory(cluster: Cluster, folder: Path, reason: str) -> None:
+    """The clip that takes too much fails for this `reason`, the others do not."""
+    lines = [make_clip(folder, "loud", loudness=1.0)]
+    lines += [make_clip(folder, f"quiet{i}", loudness=0.1) for i in range(5)]
+    store = run(cluster, make_dataset(folder, *lines), folder / "store", Greedy)
     assert store.failures.to_dict("list") == {"id": ["loud"], "reason": [reason]}
     assert len(store.clips) == 5
+
+
+def test_out_of_memory(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "0.25")
+    out_of_memory(cluster, tmp_path, f"it needs more than 0.25 GiB of memory ({VARIABLE})")
 
 
 def test_a_killed_driver(cluster: Cluster, data: Dataset, tmp_path: Path, expected: dict[str, bytes]) -> None:
@@ -198,7 +199,7 @@ def test_preparation_apart_from_the_network(cluster: Cluster, tmp_path: Path) ->
     lines += [make_clip(tmp_path, "long", seconds=31.0, frames=3), "missing.wav,missing.avi,a,m"]
     data = make_dataset(tmp_path, *lines)
     load = partial(load_embedder, "demo", device="cpu")
-    extract(data, load, tmp_path / "local", workers=1, progress=False)
+    extract(data, tmp_path / "local", Settings(load, workers=1), progress=False)
     node = cluster.add_node(num_cpus=1, num_gpus=1, object_store_memory=2**28)
     try:
         run(cluster, data, tmp_path / "store", load)
@@ -226,17 +227,17 @@ def test_clusters_that_do_not_answer(data: Dataset, tmp_path: Path, monkeypatch:
     ):
         started = time.monotonic()
         with pytest.raises(UserError, match=message):
-            extract(data, FakeEmbedder, tmp_path / "store", executor="ray", address=address)
+            extract(data, tmp_path / "store", Settings(FakeEmbedder, executor="ray", address=address))
         assert time.monotonic() - started < 15
     with pytest.raises(UserError, match="unknown executor 'spark'; choose from: local, ray"):
-        extract(data, FakeEmbedder, tmp_path / "store", executor="spark")
+        Settings(FakeEmbedder, executor="spark")
     with pytest.raises(UserError, match="address=head:6379 is for a cluster: add executor=ray"):
-        extract(data, FakeEmbedder, tmp_path / "store", address="head:6379")
+        Settings(FakeEmbedder, address="head:6379")
     for name in [name for name in sys.modules if name.startswith("avfusion.extraction.ray.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"executor=ray needs Ray .*: pip install -e '\.\[ray\]' in avfusion's clone"):
-        extract(data, FakeEmbedder, tmp_path / "store", executor="ray")
+        extract(data, tmp_path / "store", Settings(FakeEmbedder, executor="ray"))
 
 
 def test_a_cluster_that_wants_a_token(data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,7 +247,7 @@ def test_a_cluster_that_wants_a_token(data: Dataset, tmp_path: Path, monkeypatch
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", unauthorised)
     with pytest.raises(UserError, match="the Ray cluster at address=auto wants its token; set RAY_AUTH_MODE=token"):
-        extract(data, FakeEmbedder, tmp_path / "store", executor="ray", address="auto")
+        extract(data, tmp_path / "store", Settings(FakeEmbedder, executor="ray", address="auto"))
 
 
 def test_the_ledger_forgives_what_a_lost_node_did(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,3 +258,11 @@ def test_the_ledger_forgives_what_a_lost_node_did(monkeypatch: pytest.MonkeyPatc
     assert ledger.begin(0, "b") == 2
     ledger.end(0)
     assert ledger.begin(0, "b") == 0
+
+
+def test_out_of_memory_without_a_limit_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then Ray ends workers, here as soon as the machine has taken a little more than it has now."""
+    monkeypatch.setenv(VARIABLE, "inf")
+    total, available = (_memory(name) for name in ("MemTotal", "MemAvailable"))
+    with started(memory_usage_threshold=min(0.95, (total - available + _SPARE) / total)) as cluster:
+        out_of_memory(cluster, tmp_path, "the clip ended its worker process 3 times")

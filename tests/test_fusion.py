@@ -109,7 +109,7 @@ def test_saved_and_loaded_is_equal(variant: type[FusionNetwork], tmp_path: Path)
         for d in (SHAPE.audio_dim, SHAPE.video_dim)
     ]
     description = Description(variant.id, SHAPE, params, ("a", "b", "c"), FEATURES)
-    classifier = SceneClassifier(description, *standardize).eval()
+    classifier = SceneClassifier(description, standardize[0], standardize[1], build(variant, SHAPE, params)).eval()
     classifier.save(tmp_path / "saved")
     loaded = SceneClassifier.load(tmp_path / "saved")
     assert torch.equal(loaded(*features(4)), classifier(*features(4)))
@@ -370,7 +370,8 @@ def test_loading_a_damaged_classifier_says_so(tmp_path: Path) -> None:
     blank = [Standardize(np.zeros(10, np.float32), np.ones(10, np.float32)) for _ in range(2)]
     params = resolve({**RECIPE, **variants()["early"].hyperparameters}, {})
     description = Description("early", Shape(10, 10, 6, 3), params, ("a", "b", "c"), FEATURES)
-    SceneClassifier(description, *blank).save(tmp_path)
+    network = build(variants()["early"], description.shape, params)
+    SceneClassifier(description, blank[0], blank[1], network).save(tmp_path)
     weights = tmp_path / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(UserError, match="holds no usable classifier"):
@@ -396,7 +397,9 @@ def test_a_description_that_lies_is_refused_before_memory_is_taken(
 ) -> None:
     blank = [Standardize(np.zeros(10, np.float32), np.ones(10, np.float32)) for _ in range(2)]
     params = resolve({**RECIPE, **variants()["early"].hyperparameters}, {})
-    SceneClassifier(Description("early", Shape(10, 10, 6, 3), params, ("a", "b", "c"), FEATURES), *blank).save(tmp_path)
+    description = Description("early", Shape(10, 10, 6, 3), params, ("a", "b", "c"), FEATURES)
+    network = build(variants()["early"], description.shape, params)
+    SceneClassifier(description, blank[0], blank[1], network).save(tmp_path)
     file = tmp_path / "classifier.json"
     fields = json.loads(file.read_text())
     for name, value in change.items():

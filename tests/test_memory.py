@@ -14,7 +14,7 @@ import pytest
 from avfusion.datasets import read_dataset
 from avfusion.embedders import load_embedder
 from avfusion.errors import UserError
-from avfusion.extraction import extract
+from avfusion.extraction import Settings, extract
 from avfusion.features.hdf5 import import_features
 from avfusion.l3.keras_weights import read_layers
 from avfusion.serving.extractor import Extractor
@@ -68,19 +68,20 @@ def test_too_large_is_the_reason_of_a_clip(
     (tmp_path / "clips.csv").write_text("\n".join(lines) + "\n")
     (tmp_path / "x.mov").write_bytes(MEDIA["fragments.mp4"]())
     data = read_dataset(tmp_path / "clips.csv")
-    store = extract(data, load, tmp_path / "store", workers=1, progress=False)
+    store = extract(data, tmp_path / "store", Settings(load, workers=1), progress=False)
     assert len(store.clips) == 2
     assert store.failures["reason"].tolist() == ["it needs more than 0.25 GiB of memory (AVFUSION_WORKER_GIGABYTES)"]
     monkeypatch.setenv(VARIABLE, "much")
     with pytest.raises(UserError, match=f"{VARIABLE}=much: expected GiB above 0, or inf for no limit"):
-        extract(data, load, tmp_path / "other", workers=1, progress=False)
+        extract(data, tmp_path / "other", Settings(load, workers=1), progress=False)
 
 
 def test_a_worker_that_keeps_memory_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "0.25")
     lines = ["audio,video,label,location", *(make_clip(tmp_path, name) for name in "abcdef")]
     (tmp_path / "clips.csv").write_text("\n".join(lines) + "\n")
-    store = extract(read_dataset(tmp_path / "clips.csv"), Hoarding, tmp_path / "store", workers=1, progress=False)
+    data = read_dataset(tmp_path / "clips.csv")
+    store = extract(data, tmp_path / "store", Settings(Hoarding, workers=1), progress=False)
     assert (len(store.clips), len(store.failures)) == (6, 0)
 
 

@@ -9,14 +9,14 @@ import torch
 
 from avfusion.datasets import Clip, Dataset
 from avfusion.errors import UserError
-from avfusion.features import FeatureStore
+from avfusion.features import MODALITIES, FeatureStore
 from avfusion.features.layout import Json
 from avfusion.features.parts import Part, no_features, write_part
 from avfusion.features.writer import writing
 from avfusion.fusion import variants
 from avfusion.jobs.train import check_trainable
 from avfusion.training.experiment import resolve_params, score_test, train
-from avfusion.training.split_features import MODALITIES, TEST, TRAIN, SplitFeatures
+from avfusion.training.split_features import TEST, TRAIN, SplitFeatures
 from tests.stores import make_store
 
 CPU = torch.device("cpu")

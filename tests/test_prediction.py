@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from avfusion.embedders import load_embedder
 from avfusion.errors import UserError
 from avfusion.figures import clip_timeline
-from avfusion.fusion import Shape, variants
+from avfusion.fusion import Shape, build, variants
 from avfusion.media import MediaError
 from avfusion.serving.answers import answer, responsible
 from avfusion.serving.content import ContentWatcher
 from avfusion.serving.embedding import WEIGHTS, carried_weights, check_named, load_same, save_embedder
-from avfusion.serving.extractor import Extractor, SharedExtractors, missing_in_words
+from avfusion.serving.extractor import Extractor, SharedExtractors
 from avfusion.serving.queries import Query
 from avfusion.serving.timeline import make_timeline
 from avfusion.training.classifier import Description, SceneClassifier
@@ -36,11 +36,10 @@ def make_classifier(variant: str, *, n_frames: int = 5, seed: int = 0, embedder:
     torch.manual_seed(seed)
     dims = tuple(int(str(DEMO[f"{name}_size"])) for name in ("audio", "image")) if embedder else (DIM, DIM)
     params = {name: entry.default for name, entry in hyperparameters(variants()[variant]).items()}
-    description = Description(
-        variant, Shape(dims[0], dims[1], n_frames, len(CLASSES)), params, CLASSES, {"embedder": DEMO}
-    )
-    moments = ((np.full(dim, 2, np.float32), np.full(dim, 3, np.float32)) for dim in dims)
-    return SceneClassifier(description, *(Standardize(*pair) for pair in moments)).eval()
+    shape = Shape(dims[0], dims[1], n_frames, len(CLASSES))
+    description = Description(variant, shape, params, CLASSES, {"embedder": DEMO})
+    audio, video = (Standardize(np.full(dim, 2, np.float32), np.full(dim, 3, np.float32)) for dim in dims)
+    return SceneClassifier(description, audio, video, build(variants()[variant], shape, params)).eval()
 
 
 def make_features(audio: int, video: int, seed: int = 0) -> dict[str, NDArray[np.float32]]:
@@ -233,12 +232,12 @@ def test_clips_to_parts_in_a_process(tmp_path: Path) -> None:
         (again,) = [part for _, part in extractor.parts([both], ("audio",))]
     assert [bool(first[n].reason) for n in range(5)] == [False, False, False, False, True]
     assert len(first[0].audio) == len(first[0].video) and first[0].step == pytest.approx(0.2)
-    assert missing_in_words(first[1]) == "no pictures: the file has no such stream" and len(first[1].audio)
-    assert missing_in_words(first[2]) == "no sound: the file has no such stream" and len(first[2].video)
-    assert missing_in_words(first[3]) == "no pictures: they are black throughout" and len(first[3].audio)
-    assert "Invalid data" in missing_in_words(first[4])
+    assert first[1].note == "no pictures: the file has no such stream" and len(first[1].audio)
+    assert first[2].note == "no sound: the file has no such stream" and len(first[2].video)
+    assert first[3].note == "no pictures: they are black throughout" and len(first[3].audio)
+    assert "Invalid data" in first[4].reason
     np.testing.assert_array_equal(again.audio, first[0].audio)
-    assert not len(again.video) and missing_in_words(again) == ""
+    assert not len(again.video) and again.note == ""
 
 
 def test_an_embedder_that_cannot_be_had_is_said_and_the_next_caller_need_not_wait() -> None:

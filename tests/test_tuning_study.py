@@ -6,15 +6,19 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 import torch
+from numpy.typing import NDArray
 from optuna.trial import TrialState
 
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
 from avfusion.fusion import variants
+from avfusion.scoring.predictions import Predictions
 from avfusion.system.presence import gone, own_mark
 from avfusion.training.split_features import SplitFeatures
 from avfusion.tuning.leader import LEADER, Leadership
@@ -222,6 +226,13 @@ def test_an_objective_sees_no_test_clip(tmp_path: Path, monkeypatch: pytest.Monk
     read: list[str] = []
     for name in ("pooled", "sequences", "ids"):
         monkeypatch.setattr(SplitFeatures, name, recording(getattr(SplitFeatures, name), read))
+    predictions = SplitFeatures.predictions
+
+    def recorded(self: SplitFeatures, rows: NDArray[np.intp], *answers: Any) -> Predictions:
+        read.extend(self.splits[rows])
+        return predictions(self, rows, *answers)
+
+    monkeypatch.setattr(SplitFeatures, "predictions", recorded)
     study = open_study(plan, open_storage(plan.storage))
     study.optimize(Objective(plan, SplitFeatures(FeatureStore.open(store.path)), CPU), n_trials=1)
     assert study.trials[0].state == TrialState.COMPLETE

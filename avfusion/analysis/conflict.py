@@ -2,6 +2,20 @@
 
 Every function takes predictions over the same clips and classes in the same order: `align` makes them so.
 "Conflict" is the share of clips that exactly one of the two models gets right.
+
+>>> import numpy as np
+>>> from avfusion.scoring.predictions import Predictions
+>>> clips, classes, truth = ["a", "b", "c", "d"], ["bus", "park"], np.array([0, 0, 1, 1])
+>>> audio = Predictions.from_scores(clips, classes, truth, np.log([[0.9, 0.1], [0.3, 0.7], [0.2, 0.8], [0.6, 0.4]]))
+>>> video = Predictions.from_scores(clips, classes, truth, np.log([[0.8, 0.2], [0.7, 0.3], [0.7, 0.3], [0.8, 0.2]]))
+>>> audio, video = align(audio, video)
+>>> cell_table(audio, video)[["both", "only_audio", "only_video", "neither", "conflict"]]
+       both  only_audio  only_video  neither  conflict
+class
+bus       1           0           1        0       0.5
+park      0           1           0        1       0.5
+>>> oracle_accuracy(audio, video)  # whoever always picked the right model of the two
+0.75
 """
 
 from collections.abc import Callable, Mapping

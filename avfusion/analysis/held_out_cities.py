@@ -51,11 +51,9 @@ def without_city(task: SplitFeatures, cities: Mapping[str, str], city: str) -> S
     `cities` is by clip id, for every clip of the store. Raises `UserError` if nothing is left to train on or to score.
     """
     inside = np.array([cities[str(clip)] == city for clip in task.store.clips["id"]])
-    reduced = SplitFeatures(task.store)
-    reduced.moments, reduced.means = task.moments, task.means  # read once: of single clips, they know no split
-    learning = np.isin(reduced.splits, (TRAIN, VALIDATION))
+    learning = np.isin(task.splits, (TRAIN, VALIDATION))
     unused = np.where(learning, inside, ~inside)
-    reduced.splits = np.where(unused, LEFT_OUT, reduced.splits)
+    reduced = task.with_splits(np.where(unused, LEFT_OUT, task.splits))
     try:
         reduced.check_trainable()
     except UserError as error:

@@ -6,7 +6,7 @@ and severity meets the same ones and a batch's content does not matter. Shapes: 
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -16,13 +16,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from avfusion.errors import unknown
+from avfusion.features import MODALITIES
 from avfusion.fusion import FusionNetwork
 from avfusion.fusion.base import to_length
 from avfusion.scoring.metrics import evaluate
-from avfusion.scoring.predictions import Predictions
 from avfusion.system.seeds import derive_seed
 from avfusion.training.classifier import SceneClassifier
-from avfusion.training.split_features import MODALITIES, TEST, SplitFeatures
+from avfusion.training.split_features import TEST, SplitFeatures
 
 BATCH = 64
 """Clips that are shifted at a time."""
@@ -143,7 +143,7 @@ def robustness(classifiers: Mapping[str, SceneClassifier], task: SplitFeatures, 
                 "shift": shift,
                 "severity": severity,
                 "invariant": not SHIFTS[shift].felt_by(type(classifiers[name].network)),
-                **evaluate(_predictions(task, rows, parts)),
+                **evaluate(task.predictions(rows, parts)),
             }
             for (name, shift, severity), parts in answers.items()
         ]
@@ -154,13 +154,6 @@ def robustness(classifiers: Mapping[str, SceneClassifier], task: SplitFeatures, 
 def _answers(classifier: SceneClassifier, features: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
     """Log-probabilities [B, C] and decisions [B]."""
     return classifier.eval().answers(features["audio"], features["video"])
-
-
-def _predictions(task: SplitFeatures, rows: NDArray[np.intp], parts: list[tuple[Tensor, Tensor]]) -> Predictions:
-    log_probabilities, decisions = (torch.cat(column) for column in zip(*parts, strict=True))
-    clips = list(task.store.clips["id"].iloc[rows])
-    found = Predictions.from_scores(clips, task.classes, task.labels[rows], log_probabilities.double().numpy())
-    return replace(found, decisions=decisions.numpy())
 
 
 def _batches(task: SplitFeatures) -> Iterator[tuple[NDArray[np.intp], Batch]]:

@@ -4,7 +4,8 @@ Nothing here decodes (`avfusion.media`) or computes an embedding (`avfusion.embe
 for how long and with how much memory, and what becomes of clips that fail.
 """
 
-from avfusion.extraction.clip import MODALITIES, Modalities, clip_features
+from avfusion.extraction.clip import clip_features
 from avfusion.extraction.driver import extract
+from avfusion.extraction.settings import REQUIRED, Required, Settings
 
-__all__ = ["MODALITIES", "Modalities", "clip_features", "extract"]
+__all__ = ["REQUIRED", "Required", "Settings", "clip_features", "extract"]

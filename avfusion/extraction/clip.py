@@ -9,22 +9,17 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from avfusion.extraction.settings import Required
 from avfusion.features.parts import Features, Part, no_features
 from avfusion.media import DEFAULT_LIMITS, Limits, MediaError, Samples, VideoReader, stream_sound
 
 if TYPE_CHECKING:
     from avfusion.embedders import Embedder
-
-Modalities = Literal["both", "any"]
-MODALITIES: tuple[Modalities, ...] = ("both", "any")
-
-NO_FILE = "the list names no file"
-"""What is said of a modality for which no file was named."""
 
 Frame = NDArray[np.uint8]
 Sound = TypeVar("Sound")
@@ -54,7 +49,7 @@ def clip_features(
     audio: Path | None,
     video: Path | None,
     *,
-    modalities: Modalities = "both",
+    required: Required = "both",
     limits: Limits = DEFAULT_LIMITS,
     decoding: AbstractContextManager[object] | None = None,
 ) -> Part:
@@ -68,7 +63,7 @@ def clip_features(
         clip_id: goes into the part.
         audio: the file with the sound, or None.
         video: the file with the pictures, or None.
-        modalities: "both" needs sound and pictures of each clip; "any" accepts one of them.
+        required: what the clip must have to be used.
         limits: what files to refuse.
         decoding: entered around each piece of decoding, to measure its time.
 
@@ -85,7 +80,7 @@ def clip_features(
         return checked(embedder.embed_video(frames))
 
     try:
-        taken = take(embedder, audio, video, hear, see, modalities, limits, decoding or nullcontext())
+        taken = take(embedder, audio, video, hear, see, required, limits, decoding or nullcontext())
     except MediaError as error:
         return Part(clip_id, reason=str(error))
     return as_part(clip_id, taken)
@@ -97,11 +92,16 @@ def take(
     video: Path | None,
     hear: Callable[[Iterator[Samples], int], tuple[Sound, int]],
     see: Callable[[Iterator[Frame]], Pictures],
-    modalities: Modalities,
+    required: Required,
     limits: Limits,
     decoding: AbstractContextManager[object],
 ) -> Taken[Sound, Pictures]:
-    """Reads a clip: `hear` takes blocks of sound and their rate, and says T; `see` takes the N distinct frames.
+    """Reads a clip, whatever is made of its sound and its pictures: features, or what a network elsewhere needs.
+
+    Args:
+        hear: called with the blocks of sound, float32 [n, 1], and their rate in Hz; returns what it makes of them,
+            and T.
+        see: called with the N distinct frames, uint8 [H, W, 3]; returns what it makes of them.
 
     For the other arguments see `clip_features`. Raises MediaError when the clip cannot be used.
     """
@@ -116,25 +116,27 @@ def take(
             blocks, rate = stream_sound(_named(audio), limits, lambda message: notes.append(f"sound: {message}"))
         return hear(_timed(blocks, decoding), rate)
 
-    def attempt(read: Callable[[], _Read]) -> _Read | None:
+    def attempt(path: Path | None, read: Callable[[], _Read]) -> _Read | None:
+        if path is None and required == "named":
+            return None
         try:
             return read()
         except MediaError as error:
-            if modalities == "both":
+            if required == "both":
                 raise
             notes.append(str(error))
             return None
 
     step = embedder.hop
-    reader = attempt(open_pictures)  # before the sound, whose features are expensive
-    heard = attempt(read_sound)
+    reader = attempt(video, open_pictures)  # before the sound, whose features are expensive
+    heard = attempt(audio, read_sound)
     seen = None
     if reader is not None:
         count = heard[1] if heard is not None else _moments(embedder, reader, limits)
         step = embedder.hop if heard is not None else max(embedder.hop, reader.seconds / max(1, reader.n_frames))
-        seen = attempt(lambda: reader.sample(count, lambda frames: see(_timed(frames, decoding))))
+        seen = attempt(video, lambda: reader.sample(count, lambda frames: see(_timed(frames, decoding))))
     note = "; ".join(dict.fromkeys(notes))
-    if heard is None and seen is None:
+    if heard is None and seen is None and notes:  # without notes, no file was named
         raise MediaError(note)
     pictures, positions = seen if seen is not None else (None, np.zeros(0, np.int64))
     return Taken(None if heard is None else heard[0], pictures, positions, note, step)
@@ -159,7 +161,7 @@ def checked(features: NDArray[np.float32]) -> Features:
 
 def _named(path: Path | None) -> Path:
     if path is None:
-        raise MediaError(NO_FILE)
+        raise MediaError("the list names no file")
     return path
 
 

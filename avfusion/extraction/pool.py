@@ -20,7 +20,9 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from avfusion.errors import UserError
-from avfusion.extraction.worker import UNWANTED, DecodeClock, Done, Ready, Settings, Stopped, Task, work
+from avfusion.extraction.parts_storage import PartsStorage
+from avfusion.extraction.settings import Settings
+from avfusion.extraction.worker import UNWANTED, DecodeClock, Done, Ready, Stopped, Task, work
 from avfusion.system.memory import gigabytes
 from avfusion.system.processes import Worker
 
@@ -44,21 +46,21 @@ class Outcome(NamedTuple):
 class _Worker:
     """One process, with the task that it has in hand."""
 
-    def __init__(self, settings: Settings, threads: int) -> None:
+    def __init__(self, settings: Settings) -> None:
         cells = _shared_cells()
         self.clock = DecodeClock(cells)
-        with _threads(threads), _without_main():
+        with _threads(settings.threads), _without_main():
             self._worker = Worker(CONTEXT, work, cells, settings)
         self.connection = self._worker.connection
         self.ready = False
         self.task: Task | None = None
 
-    def give(self, task: Task) -> None:
-        """Hands over a task."""
+    def give(self, task: Task, storage: PartsStorage) -> None:
+        """Hands over a task, whose part goes to `storage`."""
         self.task = task
         self.clock.reset()
         with suppress(OSError):  # it died while idle: reading from it will say so
-            self.connection.send(task)
+            self.connection.send((task, storage))
 
     def end(self, grace: float = 0.0) -> str:
         """See `Worker.end`."""
@@ -66,23 +68,16 @@ class _Worker:
 
 
 class WorkerPool:
-    """Runs tasks in `count` processes of `threads` threads each. Use it as a context manager."""
+    """Runs tasks in processes of this machine. Use it as a context manager."""
 
-    def __init__(self, settings: Settings, count: int, *, threads: int, timeout: float) -> None:
-        """Starts the processes.
-
-        Args:
-            settings: for every worker.
-            count: processes.
-            threads: of each process, for the embedder.
-            timeout: seconds that decoding one clip may take.
+    def __init__(self, settings: Settings, count: int) -> None:
+        """Starts `count` processes.
 
         Raises:
             UserError: the setting of a clip's memory makes no sense (see `avfusion.system.memory`).
         """
         gigabytes()
-        self._settings, self._threads, self._timeout = settings, threads, timeout
-        self._count = count
+        self._settings, self._count = settings, count
         self._workers: list[_Worker] = []
         self._provenance: dict[str, Any] | None = None
         self._fill(count)
@@ -91,12 +86,21 @@ class WorkerPool:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the processes; a second call does nothing."""
         for worker in self._workers:
             worker.end()
         self._workers.clear()
 
+    def pack(self, work: Callable[[], None]) -> None:
+        """Ends the processes, whose memory nobody needs any more, and calls `work` in this one."""
+        self.close()
+        work()
+
     def provenance(self) -> dict[str, Any]:
-        """What the embedder says of itself; waits until a worker has loaded it.
+        """The embedder's provenance; waits until a worker has loaded it.
 
         Raises:
             UserError: it cannot be loaded, and the user can mend that.
@@ -108,17 +112,23 @@ class WorkerPool:
         return self._provenance
 
     def run(
-        self, tasks: Iterable[Task], within: float = math.inf, unwanted: Callable[[], bool] = lambda: False
+        self,
+        tasks: Iterable[Task],
+        storage: PartsStorage,
+        within: float = math.inf,
+        unwanted: Callable[[], bool] = lambda: False,
     ) -> Iterator[Outcome]:
-        """The outcome of each task, as they come.
+        """The outcome of each task, in the order in which they end; the worker writes its part to `storage`.
 
         A worker that dies is replaced and its task tried once more: the first death may have come
         from outside (memory ran out, the session ended).
 
         Args:
-            tasks: what to do.
-            within: seconds for all of it; what is not done then is given up.
-            unwanted: whether nobody wants the outcomes any more; then all ends soon, and no process is lost.
+            tasks: the clips.
+            storage: of the parts.
+            within: seconds for all of them; what is not done then is given up.
+            unwanted: asked again and again whether nobody wants the outcomes any more; then all tasks end at the next
+                piece of their decoding, and no process is lost.
 
         Raises:
             UserError: a worker cannot write.
@@ -139,7 +149,7 @@ class WorkerPool:
             self._fill(len(waiting))
             for worker in self._workers:
                 if worker.ready and worker.task is None and waiting:
-                    worker.give(waiting.popleft())
+                    worker.give(waiting.popleft(), storage)
             for worker in self._heard():
                 task = worker.task
                 message = self._receive(worker)
@@ -155,10 +165,11 @@ class WorkerPool:
 
     def _late(self) -> Iterator[Outcome]:
         """Ends the workers whose decoding takes too long."""
+        timeout = self._settings.timeout
         for worker in list(self._workers):
-            if worker.task is not None and worker.clock.spent() > self._timeout and not worker.connection.poll():
+            if worker.task is not None and worker.clock.spent() > timeout and not worker.connection.poll():
                 self._remove(worker, grace=0.0)
-                yield Outcome(worker.task, f"decoding took more than {self._timeout:g} s", written=False)
+                yield Outcome(worker.task, f"decoding took more than {timeout:g} s", written=False)
 
     def _end_all(self, waiting: Iterable[Task], reason: str) -> Iterator[Outcome]:
         """Ends the workers that have a task in hand, and starts others for what may come."""
@@ -201,7 +212,7 @@ class WorkerPool:
         """Starts processes in place of those that were lost, but no more than are `wanted`."""
         n_busy = sum(worker.task is not None for worker in self._workers)
         while len(self._workers) < min(self._count, wanted + n_busy):
-            self._workers.append(_Worker(self._settings, self._threads))
+            self._workers.append(_Worker(self._settings))
 
 
 def _shared_cells() -> Any:

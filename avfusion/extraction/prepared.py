@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avfusion.embedders import SplitEmbedder
-from avfusion.extraction.clip import Frame, Modalities, Taken, as_part, checked, take
+from avfusion.extraction.clip import Frame, Taken, as_part, checked, take
+from avfusion.extraction.settings import Required
 from avfusion.features.parts import Part
 from avfusion.features.sources import UNKNOWN, Sources
 from avfusion.media import DEFAULT_LIMITS, Limits, MediaError, Samples
@@ -33,7 +34,7 @@ class Prepared:
     """
 
     clip_id: str
-    modalities: Modalities
+    required: Required
     taken: Taken[Array, Array]
     sources: Sources = UNKNOWN
 
@@ -48,7 +49,7 @@ def prepare_clip(
     audio: Path | None,
     video: Path | None,
     *,
-    modalities: Modalities = "both",
+    required: Required = "both",
     limits: Limits = DEFAULT_LIMITS,
     decoding: AbstractContextManager[object] | None = None,
 ) -> Prepared | Part | None:
@@ -82,12 +83,12 @@ def prepare_clip(
         return np.stack(pictures) if pictures else np.zeros((0, 0, 0, 3), np.float32)
 
     try:
-        taken = take(embedder, audio, video, hear, see, modalities, limits, decoding or nullcontext())
+        taken = take(embedder, audio, video, hear, see, required, limits, decoding or nullcontext())
     except MediaError as error:
         return Part(clip_id, reason=str(error))
     except _TooLongError:
         return None
-    return Prepared(clip_id, modalities, taken)
+    return Prepared(clip_id, required, taken)
 
 
 def embed_prepared(embedder: SplitEmbedder, prepared: Prepared) -> Part:
@@ -98,7 +99,7 @@ def embed_prepared(embedder: SplitEmbedder, prepared: Prepared) -> Part:
         try:
             return None if inputs is None else checked(embed(inputs))
         except MediaError as error:
-            if prepared.modalities == "both":
+            if prepared.required == "both":
                 raise
             notes.append(str(error))
             return None

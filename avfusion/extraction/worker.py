@@ -4,19 +4,20 @@ The driver hears only names and outcomes through the pipe; features go straight 
 """
 
 import time
-from collections.abc import Callable, MutableSequence
+from collections.abc import MutableSequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from avfusion.errors import UserError
-from avfusion.extraction.clip import Modalities, clip_features
+from avfusion.extraction.clip import clip_features
 from avfusion.extraction.clip_memory import ClipMemory, complaint
-from avfusion.features.layout import cannot_write
-from avfusion.features.parts import Part, write_part
+from avfusion.extraction.parts_storage import PartsStorage
+from avfusion.extraction.settings import Settings
+from avfusion.features.parts import Part
 from avfusion.features.sources import sources_of
-from avfusion.media import Limits, MediaError
+from avfusion.media import MediaError
 from avfusion.media.container import one_line
 
 if TYPE_CHECKING:
@@ -25,23 +26,6 @@ if TYPE_CHECKING:
     from avfusion.embedders import Embedder
 
 UNWANTED = "nobody waits for it any more"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What every worker of an extraction shares.
-
-    Attributes:
-        load: makes the embedder, in the worker; must be picklable (a partial of a public function).
-        parts: the folder for part files.
-        modalities: "both" or "any".
-        limits: what files to refuse.
-    """
-
-    load: "Callable[[], Embedder]"
-    parts: Path
-    modalities: Modalities
-    limits: Limits
 
 
 @dataclass(frozen=True)
@@ -110,7 +94,7 @@ class DecodeClock:
 
 
 def work(connection: "Connection[Any, Any]", cells: MutableSequence[float], settings: Settings) -> None:
-    """The process: says Ready, then Done for each Task; Stopped when it cannot go on."""
+    """The process: says Ready, then Done for each (Task, PartsStorage) that comes; Stopped when it cannot go on."""
     with suppress(EOFError, ConnectionError):  # the driver was killed: there is nobody to tell
         _serve(connection, cells, settings)
 
@@ -125,14 +109,16 @@ def _serve(connection: "Connection[Any, Any]", cells: MutableSequence[float], se
     connection.send(Ready(dict(embedder.provenance)))
     clock, memory = DecodeClock(cells), ClipMemory(embedder)
     while not memory.worn:  # else another process takes the place of this one
-        task: Task = connection.recv()
+        task: Task
+        storage: PartsStorage
+        task, storage = connection.recv()
         clock.reset()
         with memory.around(clock) as decoding:
             part = _outcome(embedder, task, settings, decoding)
         try:
-            write_part(settings.parts, task.index, part)
+            storage.write(task.index, part)
         except OSError as error:
-            connection.send(Stopped(cannot_write(settings.parts.parent, error), mendable=True))
+            connection.send(Stopped(storage.complaint(error), mendable=True))
             return
         connection.send(Done(part.reason))
 
@@ -140,19 +126,29 @@ def _serve(connection: "Connection[Any, Any]", cells: MutableSequence[float], se
 def _outcome(embedder: "Embedder", task: Task, settings: Settings, decoding: AbstractContextManager[object]) -> Part:
     """The part of a clip, whatever the embedder makes of it."""
     try:
-        part = clip_features(
-            embedder,
-            task.clip_id,
-            task.audio,
-            task.video,
-            modalities=settings.modalities,
-            limits=settings.limits,
-            decoding=decoding,
-        )
-        with decoding:
-            return replace(part, sources=sources_of(task.audio, task.video))
+        return extract_clip(embedder, task, settings, decoding)
     except Exception as error:  # one odd clip must not end a run of many hours
         return given_up(task, complaint(error))
+
+
+def extract_clip(
+    embedder: "Embedder", task: Task, settings: Settings, decoding: AbstractContextManager[object]
+) -> Part:
+    """The part of a clip: features, or why there are none, and the media that it was made of.
+
+    `decoding` is entered around each piece of decoding. Raises whatever the embedder raises.
+    """
+    part = clip_features(
+        embedder,
+        task.clip_id,
+        task.audio,
+        task.video,
+        required=settings.required,
+        limits=settings.limits,
+        decoding=decoding,
+    )
+    with decoding:
+        return replace(part, sources=sources_of(task.audio, task.video))
 
 
 def given_up(task: Task, reason: str) -> Part:

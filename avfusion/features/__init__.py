@@ -5,6 +5,6 @@ clips.csv and failures.csv, and store.json, which is written last: a folder with
 Nothing in it is a pickle. Nothing here computes a feature.
 """
 
-from avfusion.features.store import FeatureStore, Modality
+from avfusion.features.store import MODALITIES, FeatureStore, Modality
 
-__all__ = ["FeatureStore", "Modality"]
+__all__ = ["MODALITIES", "FeatureStore", "Modality"]

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Modality = Literal["audio", "video"]
+MODALITIES: tuple[Modality, ...] = ("audio", "video")
 
 _COUNT = re.compile("[0-9]{1,12}")
 _AGAIN = "delete it and extract again"
@@ -57,6 +58,14 @@ class FeatureStore:
             for all. Standardisation takes every frame in any case.
         standardization: per modality the mean and standard deviation, float32 [D] each, that came
             with imported features; a modality that is not in it is standardised by the training clips.
+
+    >>> store = FeatureStore.open("runs/features/NAME")
+    >>> store.classes
+    ('airport', 'bus', 'park')
+    >>> store.clips[["id", "label", "location"]].iloc[0].to_list()
+    ['airport-town-000-0', 'airport', 'airport-0']
+    >>> store.frames("audio", 0).shape, store.frames("audio", 0).dtype
+    ((5, 8), dtype('float32'))
     """
 
     def __init__(self, path: Path, header: Json, clips: "pd.DataFrame", failures: "pd.DataFrame") -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 from avfusion.datasets import Dataset, read_dataset
 from avfusion.embedders import embedder_names, load_embedder
 from avfusion.errors import UserError, unknown
-from avfusion.extraction import MODALITIES, Modalities, extract
-from avfusion.extraction.executors import check_executor
+from avfusion.extraction import REQUIRED, Required, Settings, extract
 from avfusion.features import FeatureStore
 from avfusion.features.provenance import tags, title
 from avfusion.jobs.options import RUNS, read_output, read_truth
@@ -37,7 +36,7 @@ class Extraction:
     weights: str
     precision: str
     device: str
-    modalities: Modalities
+    modalities: Required
     strict: bool
     timeout: float
     executor: str
@@ -47,9 +46,9 @@ class Extraction:
     @classmethod
     def parse(cls, *, modalities: str, strict: str, timeout: str, **others: str) -> "Extraction":
         """Raises `UserError` for a value that is none of the choices."""
-        chosen = next((name for name in MODALITIES if name == modalities), None)
+        chosen = next((name for name in REQUIRED if name == modalities), None)
         if chosen is None:
-            raise unknown("modalities", modalities, list(MODALITIES))
+            raise unknown("modalities", modalities, list(REQUIRED))
         try:
             seconds = float(timeout)
         except ValueError:
@@ -58,7 +57,6 @@ class Extraction:
             raise UserError(f"timeout={timeout}: expected seconds above 0 for decoding one clip")
         if others["embedder"] not in embedder_names():
             raise unknown("embedder", others["embedder"], embedder_names())
-        check_executor(others["executor"], others["address"], others["parts"])
         if others["output"] != "none":
             read_output(others["output"])
         return cls(**others, modalities=chosen, strict=read_truth("strict", strict), timeout=seconds)
@@ -68,19 +66,17 @@ class Extraction:
         # Workers of a cluster do not share the working directory.
         weights = str(Path(self.weights).absolute()) if Path(self.weights).exists() else self.weights
         load = partial(load_embedder, self.embedder, weights=weights, precision=self.precision, device=self.device)
-        return extract(
-            dataset,
+        settings = Settings(
             load,
-            self._folder(dataset),
-            workers=None if self.executor == "ray" else _room(self.device),
-            modalities=self.modalities,
+            required=self.modalities,
             timeout=self.timeout,
-            strict=self.strict,
+            workers=None if self.executor == "ray" else _room(self.device),
             executor=self.executor,
-            address=self.address,
-            parts=self.parts,
-            on_cpu=partial(load, device="cpu"),
+            address=None if self.address == "none" else self.address,
+            parts=None if self.parts == "none" else self.parts,
+            load_on_cpu=partial(load, device="cpu"),
         )
+        return extract(dataset, self._folder(dataset), settings, strict=self.strict)
 
     def _folder(self, dataset: Dataset) -> Path:
         if self.output != "none":

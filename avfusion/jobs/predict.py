@@ -17,7 +17,7 @@ from avfusion.figures.style import DOTS_PER_INCH
 from avfusion.jobs.options import read_output
 from avfusion.serving.answers import Answer, answer, class_column
 from avfusion.serving.embedding import carried_weights, check_named
-from avfusion.serving.extractor import Extractor, missing_in_words
+from avfusion.serving.extractor import Extractor
 from avfusion.serving.queries import Query, find_queries
 from avfusion.serving.timeline import make_timeline
 from avfusion.system.device import choose_device
@@ -163,7 +163,7 @@ class Prediction:
         return pd.concat([table, scores], axis=1)
 
     def _row(self, number: int, part: Part) -> dict[str, object]:
-        said = "; ".join(filter(None, (self.queries[number].note, missing_in_words(part))))
+        said = "; ".join(filter(None, (self.queries[number].note, part.reason or part.note)))
         empty = {"clip": part.id, "scene": "", "probability": float("nan"), "modalities": ""}
         if part.reason:
             return {**empty, "note": said}

@@ -9,10 +9,11 @@ from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import Any
 
-from avfusion.extraction.clip import NO_FILE
+from avfusion.extraction.parts_storage import PartsFolder
 from avfusion.extraction.pool import WorkerPool
-from avfusion.extraction.worker import Settings, Task
-from avfusion.features.parts import Part, part_name, read_part
+from avfusion.extraction.settings import Settings
+from avfusion.extraction.worker import Task
+from avfusion.features.parts import Part
 from avfusion.media import DEFAULT_LIMITS, Limits
 from avfusion.serving.embedding import load_same
 from avfusion.serving.queries import Query
@@ -46,8 +47,9 @@ class Extractor:
         self._work = WorkFolder()
         self.folder = self._work.path
         load = partial(load_same, dict(embedder), weights, device)
-        settings = Settings(load, self.folder, "any", limits)
-        self._pool = WorkerPool(settings, workers, threads=threads, timeout=timeout)
+        settings = Settings(load, required="named", timeout=timeout, limits=limits, threads=threads)
+        self._pool = WorkerPool(settings, workers)
+        self._storage = PartsFolder(self.folder)
         self._n_asked = 0
         try:
             self._pool.provenance()
@@ -63,7 +65,7 @@ class Extractor:
 
     def close(self) -> None:
         """Ends the processes and removes what they left."""
-        self._pool.__exit__()
+        self._pool.close()
         self._work.close()
 
     def parts(
@@ -83,21 +85,15 @@ class Extractor:
         for number, query in enumerate(queries, first):
             audio, video = (getattr(query, name) if name in modalities else None for name in ("audio", "video"))
             tasks.append(Task(number, query.id, audio, video))
-        for outcome in self._pool.run(tasks, within, unwanted):
+        for outcome in self._pool.run(tasks, self._storage, within, unwanted):
             yield outcome.task.index - first, self._part(outcome.task, outcome.reason, written=outcome.written)
 
     def _part(self, task: Task, reason: str, *, written: bool) -> Part:
         if not written:
             return Part(task.clip_id, reason=reason)
-        part = read_part(self.folder, task.index, task.clip_id)
-        (self.folder / part_name(task.index)).unlink()
+        part = self._storage.read(task.index, task.clip_id)
+        self._storage.remove(task.index)
         return part
-
-
-def missing_in_words(part: Part) -> str:
-    """What a part says of damage and of missing modalities, without those that nobody asked for."""
-    said = (part.note or part.reason).split("; ")
-    return "; ".join(line for line in said if line != NO_FILE)
 
 
 class BusyError(Exception):

@@ -25,7 +25,7 @@ from avfusion.features.parts import Part
 from avfusion.media import DEFAULT_LIMITS
 from avfusion.serving.answers import MODALITIES, NOUNS, Answer, Features, answer
 from avfusion.serving.embedding import carried_weights
-from avfusion.serving.extractor import BusyError, SharedExtractors, missing_in_words
+from avfusion.serving.extractor import BusyError, SharedExtractors
 from avfusion.serving.gate import Gate, client_is_gone
 from avfusion.serving.queries import Query
 from avfusion.serving.upload import ServerLimits, Upload, read_clip
@@ -159,9 +159,9 @@ class SceneModel(PythonModel):
     def _answer(self, given: Part | Given) -> dict[str, str | float]:
         """The answer to a clip that was decoded, or to ready features."""
         if isinstance(given, Part):
-            note = missing_in_words(given)
             if given.reason:
-                raise UserError(f"`clip` cannot be used: {note}")
+                raise UserError(f"`clip` cannot be used: {given.reason}")
+            note = given.note
             features: Features = {"audio": given.audio, "video": given.video}
         else:
             assert isinstance(given, Mapping)  # every clip has its part by now

@@ -47,13 +47,14 @@ class SceneClassifier(nn.Module):
         companions: by name the unimodal classifiers that answer for a fusion where a clip lacks a modality.
     """
 
-    def __init__(self, description: Description, audio: Standardize, video: Standardize) -> None:
+    def __init__(
+        self, description: Description, audio: Standardize, video: Standardize, network: FusionNetwork
+    ) -> None:
         super().__init__()
         self.description = description
         self.standardize_audio = audio
         self.standardize_video = video
-        variant = variants()[description.variant]
-        self.network: FusionNetwork = build(variant, description.shape, description.params)
+        self.network = network
         # A plain dict: companions are no part of this network's parameters.
         self.companions: dict[str, SceneClassifier] = {}
 
@@ -91,9 +92,10 @@ class SceneClassifier(nn.Module):
             fields = read_object(folder / DESCRIPTION)
             fields |= {"shape": Shape(**fields["shape"]), "classes": tuple(fields["classes"])}
             description = Description(**fields)
-            _check(description, folder / WEIGHTS)
-            classifier = cls.blank(description)
-            classifier.load_state_dict(load_file(folder / WEIGHTS))
+            _check(description, shapes := _shapes(folder / WEIGHTS))
+            classifier = cls.empty(description)
+            _check_network(classifier, shapes)
+            classifier.to_empty(device="cpu").load_state_dict(load_file(folder / WEIGHTS))
         except (UserError, OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(f"{folder} holds no usable classifier ({reason}); train it again") from error
@@ -102,17 +104,25 @@ class SceneClassifier(nn.Module):
         return classifier.eval()
 
     @classmethod
-    def blank(cls, description: Description) -> "SceneClassifier":
-        """A classifier of the right shapes, to be filled by `load_state_dict`."""
-        standardize = (
-            Standardize(np.zeros(dim, np.float32), np.ones(dim, np.float32))
-            for dim in (description.shape.audio_dim, description.shape.video_dim)
-        )
-        return cls(description, *standardize)
+    def empty(cls, description: Description) -> "SceneClassifier":
+        """A classifier of the right shapes, on torch's device `meta`: it has no numbers, and takes no memory."""
+        shape, variant = description.shape, variants()[description.variant]
+        with torch.device("meta"):
+            audio, video = (
+                Standardize(np.zeros(dim, np.float32), np.zeros(dim, np.float32))
+                for dim in (shape.audio_dim, shape.video_dim)
+            )
+            return cls(description, audio, video, build(variant, shape, description.params))
 
 
-def _check(description: Description, weights: Path) -> None:
-    """Raises ValueError where a description does not fit the weights, before anything is made of either."""
+def _shapes(weights: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor in the file, by name."""
+    with safe_open(weights, framework="pt") as file:
+        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no iterator
+
+
+def _check(description: Description, found: dict[str, tuple[int, ...]]) -> None:
+    """Raises ValueError where a description does not fit the weights' shapes, before anything is made of either."""
     shape, n_named = description.shape, len(description.classes)
     check_embedder(description.features)
     if not all(isinstance(name, str) for name in description.classes):
@@ -126,15 +136,14 @@ def _check(description: Description, weights: Path) -> None:
             entry.parse(str(description.params[name]))
         except ValueError:
             raise ValueError(f"{name}={description.params[name]}: expected {entry.expected}") from None
-    with safe_open(weights, framework="pt") as file:
-        found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no iterator
     for modality, dim in (("audio", shape.audio_dim), ("video", shape.video_dim)):
         if found.get(f"standardize_{modality}.mean") != (dim,):
             raise ValueError(f"it claims {dim} values in a frame of {modality}, its weights are of another size")
-    with torch.device("meta"):  # shapes without memory
-        expected = {
-            name: tuple(tensor.shape) for name, tensor in SceneClassifier.blank(description).state_dict().items()
-        }
+
+
+def _check_network(classifier: SceneClassifier, found: dict[str, tuple[int, ...]]) -> None:
+    """Raises ValueError where the weights' shapes are not those of the classifier that the description makes."""
+    expected = {name: tuple(tensor.shape) for name, tensor in classifier.state_dict().items()}
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             raise ValueError(f"{name} has shape {found.get(name)}, its description makes {expected.get(name)}")

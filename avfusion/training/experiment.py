@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -112,7 +112,7 @@ def resolve_params(chosen: list[type[FusionNetwork]], given: Mapping[str, str]) 
 
 
 def train(
-    task: SplitFeatures,
+    data: SplitFeatures,
     variant: type[FusionNetwork],
     params: dict[str, Value],
     seed: int,
@@ -125,80 +125,72 @@ def train(
     listens to are left out.
     """
     started = time.perf_counter()
-    task = task.needing(variant.modalities)
-    task.check_trainable()
+    data = data.needing(variant.modalities)
+    data.check_trainable()
     (training, recut_training), (validation, recut_validation) = (
-        _examples(task, variant, split) for split in (TRAIN, VALIDATION)
+        _examples(data, variant, split) for split in (TRAIN, VALIDATION)
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed("init", variant.id, seed))
-        network = build(variant, task.shape, params)
+        network = build(variant, data.shape, params)
     network.to(device)
     history = []
     for epoch in fit_stages(network, training.to(device), validation.to(device), params, derive_seed("fit", seed)):
         history.append(epoch)
         on_epoch(epoch)
-    classifier = _classifier(task, variant, params, network.cpu())
+    classifier = _classifier(data, params, network.cpu())
     return Trained(
         variant=variant,
         params=params,
         seed=seed,
         history=history,
         classifier=classifier,
-        validation=_predictions(task, VALIDATION, classifier),
+        validation=_predictions(data, VALIDATION, classifier),
         seconds=time.perf_counter() - started,
         recut_clips=recut_training + recut_validation,
     )
 
 
-def score_test(task: SplitFeatures, trained: Trained) -> Result:
+def score_test(data: SplitFeatures, trained: Trained) -> Result:
     """`trained` with its answers on the test split; call it once, after every choice is made."""
-    task = task.needing(trained.variant.modalities)
-    seconds = _seconds(task, TEST, trained.classifier) if trained.variant.any_length else None
-    return Result(trained, _predictions(task, TEST, trained.classifier), seconds)
+    data = data.needing(trained.variant.modalities)
+    seconds = _seconds(data, TEST, trained.classifier) if trained.variant.any_length else None
+    return Result(trained, _predictions(data, TEST, trained.classifier), seconds)
 
 
-def _examples(task: SplitFeatures, variant: type[FusionNetwork], split: str) -> tuple[Examples, int]:
-    return (task.pooled(split), 0) if variant.pools_time else task.sequences(split)
-
-
-def _predictions(task: SplitFeatures, split: str, classifier: SceneClassifier) -> Predictions:
-    """The classifier's answers for `split`, clip lengths as they are wherever the variant takes any length."""
-    network, batches = classifier.network.eval(), _batches(task, split, classifier.network)
-    with torch.no_grad():
-        parts = [network.answers(audio, video) for audio, video in batches]
-    log_probabilities, decisions = (torch.cat(column) for column in zip(*parts, strict=True))
-    predictions = Predictions.from_scores(
-        task.ids(split), task.classes, task.labels[task.rows(split)], log_probabilities.double().numpy()
-    )
-    return replace(predictions, decisions=decisions.numpy())
+def _examples(data: SplitFeatures, variant: type[FusionNetwork], split: str) -> tuple[Examples, int]:
+    return (data.pooled(split), 0) if variant.pools_time else data.sequences(split)
 
 
 @torch.no_grad()
-def _seconds(task: SplitFeatures, split: str, classifier: SceneClassifier) -> Predictions:
+def _predictions(data: SplitFeatures, split: str, classifier: SceneClassifier) -> Predictions:
+    """The classifier's answers for `split`, clip lengths as they are wherever the variant takes any length."""
+    network = classifier.network.eval()
+    answers = [network.answers(audio, video) for audio, video in _batches(data, split, network)]
+    return data.predictions(data.rows(split), answers)
+
+
+@torch.no_grad()
+def _seconds(data: SplitFeatures, split: str, classifier: SceneClassifier) -> Predictions:
     """The classifier's answers to single frames, ten of each clip of `split`."""
-    network, rows = classifier.network.eval(), task.rows(split)
-    frames = [task.second_frames(int(row)) for row in rows]  # each a pair [10, 1, D]
+    network, rows = classifier.network.eval(), data.rows(split)
+    frames = [data.second_frames(int(row)) for row in rows]  # each a pair [10, 1, D]
     answers = [network.answers(audio, video)[0] for audio, video in frames]
     log_probabilities = torch.stack(answers).double().numpy()
-    return per_second(task.ids(split), task.classes, task.labels[rows], log_probabilities)
+    return per_second(data.ids(split), data.classes, data.labels[rows], log_probabilities)
 
 
 def _batches(
-    task: SplitFeatures, split: str, network: FusionNetwork, size: int = 256
+    data: SplitFeatures, split: str, network: FusionNetwork, size: int = 256
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Standardised audio and video [b, T, D] of the clips of `split`, in order."""
     if network.any_length and not network.pools_time:
-        yield from (task.clip(int(row)) for row in task.rows(split))
+        yield from (data.clip(int(row)) for row in data.rows(split))
     else:
-        examples, _ = _examples(task, type(network), split)
+        examples, _ = _examples(data, type(network), split)
         yield from zip(torch.split(examples.audio, size), torch.split(examples.video, size), strict=True)
 
 
-def _classifier(
-    task: SplitFeatures, variant: type[FusionNetwork], params: dict[str, Value], network: FusionNetwork
-) -> SceneClassifier:
-    description = Description(variant.id, task.shape, params, task.classes, task.store.provenance)
-    classifier = SceneClassifier(description, task.standardize["audio"], task.standardize["video"])
-    classifier.network = network.eval()
-    return classifier
+def _classifier(data: SplitFeatures, params: dict[str, Value], network: FusionNetwork) -> SceneClassifier:
+    description = Description(network.id, data.shape, params, data.classes, data.store.provenance)
+    return SceneClassifier(description, data.standardize["audio"], data.standardize["video"], network.eval())

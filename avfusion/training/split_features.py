@@ -1,12 +1,11 @@
 """A feature store made ready to learn from: labels, splits, standardisation, tensors.
 
 Every variant and seed sees the same splits, so that results are compared on the same clips.
-Shapes: n clips of a split, T frames, D feature dimension.
+Shapes: N clips of the store, n of a split, T frames, Da and Dv feature dimensions (D for either), C classes.
 """
 
-from concurrent.futures import ThreadPoolExecutor
-from copy import copy
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -16,55 +15,87 @@ from torch import Tensor
 
 from avfusion.datasets.splits import assign_splits
 from avfusion.errors import UserError
-from avfusion.features import FeatureStore, Modality
+from avfusion.features import MODALITIES, FeatureStore, Modality
 from avfusion.fusion import Shape
 from avfusion.fusion.base import to_length
+from avfusion.scoring.predictions import Predictions
 from avfusion.scoring.seconds import second_frames
 from avfusion.training.fit import Examples
-from avfusion.training.standardization import Moments, Standardize, clip_moments, global_mean_std
+from avfusion.training.standardization import ClipStatistics, Standardize, global_mean_std
 
-MODALITIES: tuple[Modality, ...] = ("audio", "video")
 TRAIN, VALIDATION, TEST = "train", "val", "test"
 
 
-@dataclass
 class SplitFeatures:
-    """Classify the clips of `store`; `splits` [N] says train, val or test for each, whole locations together.
+    """The clips of a feature store with their labels, split into training, validation and test clips.
 
-    A clip that lacks one of `modalities` (see `needing`) is in no split's rows.
-    Raises `UserError` if a location or a clip is in two splits, or if a class lacks the locations to make splits.
+    Nothing of it changes: `needing` and `with_splits` give another one, which shares what was read of the store.
+
+    Attributes:
+        store: the features and the list of clips.
+        splits: [N] `train`, `val` or `test` of each clip, whole locations together.
+        modalities: those that a clip must have; one that lacks any is in no split's rows.
+        statistics: of each clip, read when they are first needed.
     """
 
-    store: FeatureStore
-    modalities: tuple[str, ...] = ()
-    splits: NDArray[np.str_] = field(init=False)
-    labels: NDArray[np.int64] = field(init=False)
+    def __init__(
+        self,
+        store: FeatureStore,
+        splits: NDArray[np.str_] | None = None,
+        *,
+        modalities: tuple[str, ...] = (),
+        statistics: ClipStatistics | None = None,
+        keep_sequences: bool = False,
+    ) -> None:
+        """Split the clips of `store`, unless `splits` are given; `statistics` are those of the store, if known.
 
-    def __post_init__(self) -> None:
-        clips = self.store.clips
-        self.splits = assign_splits(clips)
+        With `keep_sequences` the frames of a split stay in memory once they were asked for: for many trainings of
+        one variant. Raises `UserError` if a location or a clip is in two splits, or if a class lacks the locations to
+        make splits.
+        """
+        self.store, self.modalities, self.keep_sequences = store, modalities, keep_sequences
+        self.splits = assign_splits(store.clips) if splits is None else splits
+        self.statistics = statistics or ClipStatistics(store)
+        self._kept: dict[str, tuple[Examples, int]] = {}
+
+    def needing(self, modalities: tuple[str, ...]) -> "SplitFeatures":
+        """The same splits of the clips that have all of `modalities`."""
+        if modalities == self.modalities or self.complete(modalities).all():
+            return self
+        return self._other(self.splits, modalities)
+
+    def with_splits(self, splits: NDArray[np.str_]) -> "SplitFeatures":
+        """The same clips in other splits [N]; a clip may be in none, by any other word."""
+        return self._other(splits, self.modalities)
+
+    def _other(self, splits: NDArray[np.str_], modalities: tuple[str, ...]) -> "SplitFeatures":
+        return SplitFeatures(
+            self.store,
+            splits,
+            modalities=modalities,
+            statistics=self.statistics,
+            keep_sequences=self.keep_sequences,
+        )
+
+    @cached_property
+    def labels(self) -> NDArray[np.int64]:
+        """[N] class of each clip, an index into `classes`."""
         index = {name: number for number, name in enumerate(self.classes)}
-        self.labels = np.array([index[label] for label in clips["label"]], np.int64)
+        return np.array([index[label] for label in self.store.clips["label"]], np.int64)
 
     @property
     def classes(self) -> tuple[str, ...]:
         """[C] class names in alphabetical order; the index is the label."""
         return self.store.classes
 
-    def needing(self, modalities: tuple[str, ...]) -> "SplitFeatures":
-        """The same task on the clips that have all of `modalities`; splits and what was read are shared."""
-        if self.complete(modalities).all():
-            return self
-        narrowed = copy(self)
-        narrowed.modalities = modalities
-        for name in ("n_frames", "shape", "standardize"):
-            narrowed.__dict__.pop(name, None)
-        return narrowed
-
     def complete(self, modalities: tuple[str, ...]) -> NDArray[np.bool_]:
         """[N] whether a clip has all of `modalities`."""
         columns = [self.store.clips[f"{modality}_frames"].to_numpy() > 0 for modality in modalities]
         return np.logical_and.reduce(columns, axis=0) if columns else np.ones(len(self.splits), bool)
+
+    def left_out(self, modalities: tuple[str, ...]) -> int:
+        """How many clips lack one of `modalities`."""
+        return int((~self.complete(modalities)).sum())
 
     def rows(self, split: str) -> NDArray[np.intp]:
         """Row numbers of the usable clips of `split`, in the store's order."""
@@ -92,45 +123,24 @@ class SplitFeatures:
 
     @cached_property
     def shape(self) -> Shape:
-        """What a network for this task must fit."""
+        """The sizes that a network for these features needs."""
         return Shape(self.store.audio.shape[1], self.store.video.shape[1], self.n_frames, len(self.classes))
-
-    @cached_property
-    def moments(self) -> dict[str, Moments]:
-        """Mean and mean square of all frames of every clip, per modality: read once, used by all variants."""
-        rows = range(len(self.store.clips))
-        clips = [[self.store.frames(modality, row) for row in rows] for modality in MODALITIES]
-        with ThreadPoolExecutor() as threads:  # numpy's loops run beside each other
-            return dict(zip(MODALITIES, threads.map(clip_moments, clips), strict=True))
-
-    @cached_property
-    def means(self) -> dict[str, NDArray[np.float64]]:
-        """Per modality the mean [N, D] of the frames of every clip that count."""
-        means: dict[str, NDArray[np.float64]] = {modality: self.moments[modality].mean for modality in MODALITIES}
-        first = self.store.first_frames
-        if first is None:
-            return means
-        for modality in MODALITIES:
-            longer = np.flatnonzero(self.moments[modality].frames > first)
-            if len(longer):
-                means[modality] = means[modality].copy()
-                means[modality][longer] = [self.frames(modality, row).mean(axis=0, dtype=np.float64) for row in longer]
-        return means
 
     @cached_property
     def standardize(self) -> dict[str, Standardize]:
         """Standardisation per modality: the store's if imported with one, else by all frames of the training clips."""
         train, given = self.rows(TRAIN), self.store.standardization
-        return {m: Standardize(*(given.get(m) or global_mean_std(self.moments[m], train))) for m in MODALITIES}
+        moments = self.statistics.moments
+        return {m: Standardize(*(given.get(m) or global_mean_std(moments[m], train))) for m in MODALITIES}
 
     def pooled(self, split: str) -> Examples:
         """Standardised means over time, as clips of one frame: audio and video [n, 1, D].
 
         Standardising is affine, so the mean of standardised frames is the standardised mean.
         """
-        rows = self.rows(split)
+        rows, means = self.rows(split), self.statistics.means
         audio, video = (
-            self.standardize[m](torch.from_numpy(self.means[m][rows].astype(np.float32))[:, None]) for m in MODALITIES
+            self.standardize[m](torch.from_numpy(means[m][rows].astype(np.float32))[:, None]) for m in MODALITIES
         )
         return Examples(audio, video, torch.from_numpy(self.labels[rows]))
 
@@ -139,10 +149,23 @@ class SplitFeatures:
 
         A longer clip is cut at the end, a shorter one repeats its last frame.
         """
+        if split in self._kept:
+            return self._kept[split]
         rows = self.rows(split)
         lengths = self.lengths[rows]
         audio, video = (self._stacked(m, rows) for m in MODALITIES)
-        return Examples(audio, video, torch.from_numpy(self.labels[rows])), int((lengths != self.n_frames).sum())
+        n_other = int((lengths != self.n_frames).sum())
+        found = Examples(audio, video, torch.from_numpy(self.labels[rows])), n_other
+        if self.keep_sequences:
+            self._kept[split] = found
+        return found
+
+    def predictions(self, rows: NDArray[np.intp], answers: Iterable[tuple[Tensor, Tensor]]) -> Predictions:
+        """What a classifier answered for the clips `rows`, in batches of log-probabilities [b, C] and decisions [b]."""
+        log_probabilities, decisions = (torch.cat(column) for column in zip(*answers, strict=True))
+        ids = list(self.store.clips["id"].iloc[rows])
+        found = Predictions.from_scores(ids, self.classes, self.labels[rows], log_probabilities.double().numpy())
+        return replace(found, decisions=decisions.numpy())
 
     def clip(self, row: int) -> tuple[Tensor, Tensor]:
         """All standardised frames of one clip that count, audio and video [1, T, D], where T is that of the sound."""

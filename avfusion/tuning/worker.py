@@ -25,7 +25,7 @@ from avfusion.fusion.hyperparameters import Value
 from avfusion.scoring.metrics import evaluate
 from avfusion.system.presence import own_mark
 from avfusion.training.experiment import Trained, train
-from avfusion.training.fit import Epoch, Examples
+from avfusion.training.fit import Epoch
 from avfusion.training.split_features import SplitFeatures
 from avfusion.tuning.plans import TARGETS, Plan
 from avfusion.tuning.sampling import retry
@@ -68,29 +68,11 @@ class SurplusError(Exception):
 
 
 @dataclass
-class LoadedTask(SplitFeatures):
-    """A task that keeps what it has read from one trial to the next."""
-
-    _sequences: dict[str, tuple[Examples, int]] = field(default_factory=dict, init=False)
-
-    def sequences(self, split: str) -> tuple[Examples, int]:
-        """See `SplitFeatures.sequences`; read once for each split."""
-        if split not in self._sequences:
-            self._sequences[split] = super().sequences(split)
-        return self._sequences[split]
-
-    def load(self) -> "LoadedTask":
-        """The same, after what every variant needs was read; copies made later share it."""
-        assert self.means
-        return self
-
-
-@dataclass
 class Objective:
     """Trains one trial; the value is the study's metric on validation."""
 
     plan: Plan
-    task: SplitFeatures
+    data: SplitFeatures
     device: torch.device
     connection: Connection | None = None
     """To whom `Started` and `Ended` are sent; None while nobody listens."""
@@ -117,7 +99,7 @@ class Objective:
             trial.set_user_attr(RUN, self._announce(self.connection, Started(trial.number, params)))
         on_epoch = partial(self._on_epoch, trial, int(params["epochs"]))
         try:
-            trained = train(self.task, self.plan.variant, params, self.plan.seed, self.device, on_epoch)
+            trained = train(self.data, self.plan.variant, params, self.plan.seed, self.device, on_epoch)
         except UserError as error:
             trial.set_user_attr(FAILURE, str(error))
             raise
@@ -172,9 +154,9 @@ def work(connection: Connection, plan: Plan, device: torch.device) -> None:
     quiet()
     torch.set_num_threads(1)
     try:
-        task = LoadedTask(FeatureStore.open(plan.features)).load()
+        data = SplitFeatures(FeatureStore.open(plan.features), keep_sequences=True).needing(plan.variant.modalities)
         study = open_study(plan, open_storage(plan.storage))
-        objective = Objective(plan, task, device, connection, stopped)
+        objective = Objective(plan, data, device, connection, stopped)
         while not stopped and may_start(plan, study):
             study.optimize(objective, n_trials=1, catch=(UserError, SurplusError), callbacks=[objective.ended])
     except UserError as error:

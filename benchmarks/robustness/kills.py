@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from avfusion.datasets import read_dataset
-from avfusion.extraction import extract
+from avfusion.extraction import Settings, extract
 from tests.fakes import FakeEmbedder
 from tests.kills import content, kill_somewhere
 from tests.media_files import make_clip
@@ -24,12 +24,12 @@ def main() -> None:
         lines.append("missing.wav,missing.avi,a,m")
         (folder / "clips.csv").write_text("\n".join(["audio,video,label,location", *lines]) + "\n")
         data = read_dataset(folder / "clips.csv")
-        extract(data, FakeEmbedder, folder / "expected", workers=1, progress=False)
+        extract(data, folder / "expected", Settings(FakeEmbedder, workers=1), progress=False)
         expected = content(folder / "expected")
         for number in range(N_KILLS):
             store = folder / f"store{number}"
             kill_somewhere(data, store, number, longest=1.2)
-            extract(data, FakeEmbedder, store, workers=1, progress=False)
+            extract(data, store, Settings(FakeEmbedder, workers=1), progress=False)
             if content(store) != expected:
                 raise SystemExit(f"kill {number}: the store differs")
     print(f"{N_KILLS} kills: every store bit-identical to the undisturbed one; {time.monotonic() - started:.0f} s")

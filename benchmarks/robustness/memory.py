@@ -16,7 +16,7 @@ import numpy as np
 
 from avfusion.datasets import read_dataset
 from avfusion.embedders import load_embedder
-from avfusion.extraction import extract
+from avfusion.extraction import Settings, extract
 
 RATE = 44_100  # must be resampled
 
@@ -48,7 +48,7 @@ def measure(folder: Path) -> None:
     logging.disable(logging.WARNING)
     started = time.monotonic()
     load = partial(load_embedder, "demo", device="cpu")
-    store = extract(read_dataset(folder / "clips.csv"), load, folder / "store", workers=1, progress=False)
+    store = extract(read_dataset(folder / "clips.csv"), folder / "store", Settings(load, workers=1), progress=False)
     peaks = [resource.getrusage(who).ru_maxrss / 1000 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     n_bytes = (store.audio.nbytes + store.video.nbytes) / 1e6
     print(json.dumps([*peaks, n_bytes, len(store.clips), time.monotonic() - started]))

@@ -90,7 +90,7 @@ def main() -> None:
             import_features(root, Path(place) / "store", progress=False)
         task = SplitFeatures(FeatureStore.open(store.path))
         with timed("pooling from the store, with mean squares", n_bytes):
-            pooled = {name: moments.mean.astype(np.float32) for name, moments in task.moments.items()}
+            pooled = {name: moments.mean.astype(np.float32) for name, moments in task.statistics.moments.items()}
         with timed("pooling through h5py", n_bytes):
             expected = pooled_by_h5py(root)
         for modality, means in pooled.items():

@@ -43,11 +43,11 @@ class _ToLog(io.TextIOBase):
 
 
 @contextmanager
-def connected(address: str) -> Iterator[Size]:
+def connected(address: str | None) -> Iterator[Size]:
     """Joins the cluster at `address`, quietly.
 
     Args:
-        address: HOST:PORT; `auto` for the cluster that this machine is part of; `none` for the one that the
+        address: HOST:PORT; `auto` for the cluster that this machine is part of; None for the one that the
             variable RAY_ADDRESS names or, without it, for a Ray of this machine's own, which ends with the
             block. A connection that is there already is used and left.
 
@@ -56,7 +56,7 @@ def connected(address: str) -> Iterator[Size]:
     """
     ours = not ray.is_initialized()
     if ours:
-        _join(os.environ.get("RAY_ADDRESS", "local") if address == "none" else address)
+        _join(os.environ.get("RAY_ADDRESS", "local") if address is None else address)
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:

@@ -21,13 +21,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from avfusion import __version__
 from avfusion.errors import UserError
-from avfusion.extraction.executor_base import Means
 from avfusion.extraction.parts_storage import PartsStorage
 from avfusion.extraction.pool import THREAD_VARIABLES, Outcome
 from avfusion.extraction.ray.cluster import connected
 from avfusion.extraction.ray.ledger import Ledger
 from avfusion.extraction.ray.stages import SCHEMA, STOPPED, Network, Row, Work, as_table, prepare
-from avfusion.extraction.worker import Settings, Task
+from avfusion.extraction.settings import Settings
+from avfusion.extraction.worker import Task
 from avfusion.media.container import one_line
 from avfusion.system.memory import VARIABLE, gigabytes
 
@@ -46,14 +46,14 @@ class _Answer(NamedTuple):
 class RayExecutor:
     """A connection to a cluster, with the workers of one extraction. Use it as a context manager."""
 
-    def __init__(self, settings: Settings, means: Means) -> None:
-        """Connects; raises `UserError` if nobody answers or the cluster has no processors to spare."""
-        self._settings, self._means = settings, means
+    def __init__(self, settings: Settings) -> None:
+        """Connects; raises `UserError` if nobody answers or the cluster has fewer processors than a worker needs."""
+        self._settings = settings
         self._exit = ExitStack()
-        self._size = self._exit.enter_context(connected(means.address))
-        if self._size.cpus < means.threads:
+        self._size = self._exit.enter_context(connected(settings.address))
+        if self._size.cpus < settings.threads:
             self._exit.close()
-            raise UserError(f"the Ray cluster has {self._size.cpus} processors; a worker needs {means.threads}")
+            raise UserError(f"the Ray cluster has {self._size.cpus} processors; a worker needs {settings.threads}")
 
     def __enter__(self) -> "RayExecutor":
         return self
@@ -62,14 +62,14 @@ class RayExecutor:
         self._exit.close()
 
     def provenance(self) -> dict[str, Any]:
-        """See `avfusion.extraction.executor_base.Executor`; a worker like those of `run` loads the embedder."""
+        """See `avfusion.extraction.executors.Executor`; a worker like those of `run` loads the embedder."""
         version, provenance = _ask(partial(_provenance, self._settings.load), **self._network())
         if version != __version__:
             raise UserError(f"the cluster has avfusion {version}, this machine {__version__}; install the same")
         return dict(provenance)
 
     def run(self, tasks: Iterable[Task], storage: PartsStorage) -> Iterator[Outcome]:
-        """See `avfusion.extraction.executor_base.Executor`.
+        """See `avfusion.extraction.executors.Executor`.
 
         A clip of which Ray Data brings no outcome is handed over again, as long as others get on.
         """
@@ -91,16 +91,13 @@ class RayExecutor:
         _ask(work, num_cpus=0, scheduling_strategy=_here())
 
     def _work(self, storage: PartsStorage) -> Work:
-        settings = self._settings
         # Its loss would end the extraction, so it lives and dies with the machine of the driver.
         ledger = ray.remote(Ledger).options(num_cpus=0, scheduling_strategy=_here()).remote()
-        return Work(
-            uuid.uuid4().hex, settings.load, settings.modalities, settings.limits, self._means.timeout, storage, ledger
-        )  # fmt: skip
+        return Work(uuid.uuid4().hex, self._settings, storage, ledger)
 
     def _wave(self, tasks: list[Task], work: Work) -> Iterator[dict[str, Any]]:
         """What became of these clips: rows of `stages.SCHEMA`."""
-        n_workers = min(self._means.workers or len(tasks), self._room(), len(tasks))
+        n_workers = min(self._settings.workers or len(tasks), self._room(), len(tasks))
         on_gpus = self._size.gpus > 0
         # Prepared clips are large, so each is a block of its own, and repeats of its task give one block again.
         per_block = 1 if on_gpus else max(1, min(_LARGEST_BLOCK, len(tasks) // (4 * n_workers)))
@@ -109,9 +106,9 @@ class RayExecutor:
         with ray.data.DataContext.current(_quiet_context()):
             stream: Any = ray.data.from_arrow(blocks)
             if on_gpus:
-                on_cpu = replace(work, load=self._means.on_cpu)
+                on_cpu = replace(work, settings=self._settings.on_cpu)
                 stream = stream.map_batches(
-                    prepare, fn_kwargs={"work": on_cpu}, num_cpus=self._means.threads, **self._environment(), **whole
+                    prepare, fn_kwargs={"work": on_cpu}, num_cpus=self._settings.threads, **self._environment(), **whole
                 )
             stream = stream.map_batches(
                 Network, fn_constructor_args=(work,), compute=ray.data.ActorPoolStrategy(size=n_workers),
@@ -123,15 +120,15 @@ class RayExecutor:
 
     def _room(self) -> int:
         """How many workers the cluster has room for."""
-        return self._size.gpus or self._size.cpus // self._means.threads
+        return self._size.gpus or self._size.cpus // self._settings.threads
 
     def _network(self) -> dict[str, Any]:
         """What a process that runs the network takes: a GPU where there are any, else processors."""
-        taken = {"num_cpus": 0, "num_gpus": 1} if self._size.gpus else {"num_cpus": self._means.threads}
+        taken = {"num_cpus": 0, "num_gpus": 1} if self._size.gpus else {"num_cpus": self._settings.threads}
         return taken | self._environment()
 
     def _environment(self) -> dict[str, Any]:
-        variables = dict.fromkeys(THREAD_VARIABLES, str(self._means.threads)) | {VARIABLE: f"{gigabytes():g}"}
+        variables = dict.fromkeys(THREAD_VARIABLES, str(self._settings.threads)) | {VARIABLE: f"{gigabytes():g}"}
         return {"runtime_env": {"env_vars": variables}}
 
 

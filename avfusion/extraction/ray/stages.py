@@ -9,26 +9,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import ray
 
 from avfusion.embedders import SplitEmbedder
 from avfusion.errors import UserError
-from avfusion.extraction.clip import Modalities, clip_features
 from avfusion.extraction.clip_memory import ClipMemory, complaint
 from avfusion.extraction.parts_storage import PartsStorage
 from avfusion.extraction.prepared import Prepared, embed_prepared, prepare_clip
 from avfusion.extraction.ray.watchdog import Watchdog
-from avfusion.extraction.worker import Task, given_up
+from avfusion.extraction.settings import Settings
+from avfusion.extraction.worker import Task, extract_clip, given_up
 from avfusion.features.parts import Part
 from avfusion.features.sources import sources_of
-from avfusion.media import Limits
 from avfusion.media.container import one_line
-
-if TYPE_CHECKING:
-    from avfusion.embedders import Embedder
 
 ATTEMPTS = 3
 """How often a clip may end its worker. More than one machine's two: Ray frees memory by ending any worker."""
@@ -68,16 +64,14 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Work:
-    """What every worker of an extraction shares; see `avfusion.extraction.worker.Settings`.
+    """What every worker of an extraction is given.
 
-    `key` is another for each extraction, `ledger` the actor of `avfusion.extraction.ray.ledger`.
+    `key` is another text for each extraction, `storage` takes the parts, and `ledger` is the actor of
+    `avfusion.extraction.ray.ledger`.
     """
 
     key: str
-    load: "Callable[[], Embedder]"
-    modalities: Modalities
-    limits: Limits
-    timeout: float
+    settings: Settings
     storage: PartsStorage
     ledger: Any
 
@@ -88,10 +82,10 @@ class Worker:
     def __init__(self, work: Work) -> None:
         self.work = work
         self.trouble = ""
-        self._watchdog = Watchdog(work.timeout, self._give_up)
+        self._watchdog = Watchdog(work.settings.timeout, self._give_up)
         self._node = ray.get_runtime_context().get_node_id()
         try:
-            self.embedder = work.load()
+            self.embedder = work.settings.load()
         except Exception as error:  # every clip would say the same: the driver hears it once
             self.trouble = str(error) if isinstance(error, UserError) else f"the embedder: {one_line(error)}"
 
@@ -127,20 +121,15 @@ class Worker:
 
     def features(self, task: Task, decoding: Any) -> Part:
         """The whole way of a clip, in this process."""
-        part = clip_features(
-            self.embedder, task.clip_id, task.audio, task.video, modalities=self.work.modalities,
-            limits=self.work.limits, decoding=decoding,
-        )  # fmt: skip
-        with decoding:
-            return replace(part, sources=sources_of(task.audio, task.video))
+        return extract_clip(self.embedder, task, self.work.settings, decoding)
 
     def prepare(self, row: Row, task: Task, decoding: Any) -> Part | Row:
         """The way to the network; a clip that it cannot take this way stays as it is."""
         if not isinstance(self.embedder, SplitEmbedder):
             return row
         made = prepare_clip(
-            self.embedder, task.clip_id, task.audio, task.video, modalities=self.work.modalities,
-            limits=self.work.limits, decoding=decoding,
+            self.embedder, task.clip_id, task.audio, task.video,
+            required=self.work.settings.required, limits=self.work.settings.limits, decoding=decoding,
         )  # fmt: skip
         if made is None:
             return row
