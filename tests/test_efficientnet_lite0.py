@@ -10,11 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from avfusion.embedders.efficientnet_lite0.network import NAME, SHIPPED, EfficientNetLite0
+from avfusion.embedders.efficientnet_lite0.network import NAME, SHIPPED, EfficientNetLite0, untrained_efficientnet_lite0
 from avfusion.embedders.efficientnet_lite0.pictures import crop_frame, normalised, stream_crops
 from avfusion.embedders.pretrained.layers import folded
 from avfusion.embedders.pretrained.parity import cosine, lite0_pairs, pictures, relative_l2
-from avfusion.embedders.pretrained.weights import load_weights
+from avfusion.embedders.pretrained.weights import load_weights, weights_digest
 from avfusion.errors import UserError
 
 GOLDEN = Path(__file__).parent / "data" / "lite0_golden.npz"
@@ -62,6 +62,16 @@ def test_folding_changes_nothing() -> None:
     with torch.inference_mode():
         assert relative_l2(network()(inputs).numpy(), loaded()(inputs).numpy()) <= 1e-5
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network().modules())
+
+
+def test_untrained_weights_are_fixed_by_their_seed() -> None:
+    network = untrained_efficientnet_lite0()
+    digest = weights_digest(network)
+    assert digest == weights_digest(untrained_efficientnet_lite0()) != weights_digest(untrained_efficientnet_lite0(1))
+    with torch.inference_mode():
+        embeddings = folded(network)(normalised(crop_frame(scene(300, 400))[None]))
+    assert 0.01 < embeddings.std() < 100
+    assert (embeddings > 0).float().mean() > 0.7
 
 
 def test_bf16_is_near() -> None:

@@ -10,9 +10,9 @@ import torch
 
 from avfusion.embedders.pretrained.layers import folded
 from avfusion.embedders.pretrained.parity import cosine, relative_l2, sound, yamnet_pairs
-from avfusion.embedders.pretrained.weights import load_weights
+from avfusion.embedders.pretrained.weights import load_weights, weights_digest
 from avfusion.embedders.yamnet.frontend import count_patches, log_mel, mel_weights, padded, stream_patches
-from avfusion.embedders.yamnet.network import NAME, SHIPPED, YAMNet
+from avfusion.embedders.yamnet.network import NAME, SHIPPED, YAMNet, untrained_yamnet
 from avfusion.errors import UserError
 from avfusion.l3.resample import resample
 
@@ -68,6 +68,15 @@ def test_bf16_is_near() -> None:
         coarse = folded(loaded(), torch.bfloat16)(inputs)
         assert coarse.dtype == torch.bfloat16
         assert cosine(coarse.float().numpy(), network()(inputs).numpy()) >= 0.999
+
+
+def test_untrained_weights_are_fixed_by_their_seed() -> None:
+    network = untrained_yamnet()
+    assert weights_digest(network) == weights_digest(untrained_yamnet()) != weights_digest(untrained_yamnet(1))
+    with torch.inference_mode():
+        embeddings = folded(network)(torch.from_numpy(patches(sound(3, 1))))
+    assert 0.01 < embeddings.std() < 100
+    assert (embeddings > 0).float().mean() > 0.7
 
 
 def test_scores_are_probabilities_of_each_class() -> None:

@@ -10,7 +10,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from avfusion.embedders.efficientnet_lite0.pictures import SIDE
 from avfusion.embedders.pretrained.layers import Convolution
+from avfusion.embedders.pretrained.weights import randomise
+from avfusion.l3.untrained import fit_statistics, smooth_noise
+from avfusion.system.seeds import derive_seed
 
 NAME = "efficientnet_lite0"  # of the network within a weight file
 SHIPPED = Path(__file__).parent / "efficientnet_lite0.safetensors"
@@ -77,3 +81,13 @@ class EfficientNetLite0(nn.Module):
         """Scores [B, 1000] of ImageNet's classes before a softmax, from embeddings [B, 1280]."""
         logits: Tensor = self.classify(embeddings)
         return logits
+
+
+def untrained_efficientnet_lite0(seed: int = 0) -> EfficientNetLite0:
+    """EfficientNet-Lite0 with seeded random weights, and statistics for smooth noise in the range of real pictures."""
+    generator = torch.Generator().manual_seed(derive_seed(NAME, "untrained", seed))
+    network = EfficientNetLite0()
+    randomise(network, generator)
+    with torch.no_grad():
+        fit_statistics(network, smooth_noise(3, (SIDE, SIDE), generator) * 2.0 - 1.0)
+    return network

@@ -45,6 +45,17 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
     network.eval()
 
 
+def randomise(network: nn.Module, generator: torch.Generator) -> None:
+    """Random kernels after He et al. (2015), zero biases; BatchNorm as it is (see `avfusion.l3.untrained`)."""
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                kernel = torch.randn(module.weight.shape, generator=generator)
+                module.weight.copy_(kernel * (2.0 / module.weight[0].numel()) ** 0.5)
+                if module.bias is not None:
+                    module.bias.zero_()
+
+
 def load_weights(network: nn.Module, name: str, path: Path) -> None:
     """Give `network` the weights that `path` holds under `name`.
 

@@ -10,6 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from avfusion.embedders.pretrained.layers import Convolution
+from avfusion.embedders.pretrained.weights import randomise
+from avfusion.embedders.yamnet.frontend import N_MELS, PATCH_FRAMES
+from avfusion.l3.untrained import fit_statistics, smooth_noise
+from avfusion.system.seeds import derive_seed
 
 NAME = "yamnet"  # of the network within a weight file
 SHIPPED = Path(__file__).parent / "yamnet.safetensors"
@@ -49,3 +53,13 @@ class YAMNet(nn.Module):
         """Probabilities [P, 521] of AudioSet's classes, each by itself, from embeddings [P, 1024]."""
         scores: Tensor = self.classify(embeddings).sigmoid()
         return scores
+
+
+def untrained_yamnet(seed: int = 0) -> YAMNet:
+    """YAMNet with seeded random weights, and statistics for smooth noise in the range of real patches."""
+    generator = torch.Generator().manual_seed(derive_seed(NAME, "untrained", seed))
+    network = YAMNet()
+    randomise(network, generator)
+    with torch.no_grad():
+        fit_statistics(network, smooth_noise(1, (PATCH_FRAMES, N_MELS), generator)[:, 0] * 9.0 - 7.0)
+    return network
