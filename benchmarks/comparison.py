@@ -60,6 +60,7 @@ def tau_locations() -> Locations:
         f"{scene}-{number}" for scene, counts in sizes.items() for number, n in enumerate(counts) for _ in range(n)
     ]
     labels = [index for index, counts in enumerate(sizes.values()) for _ in range(sum(counts))]
+    assert (len(set(names)), len(labels), len(sizes)) == (126, 3645, 10)
     return Locations.of(names, np.array(labels, np.int64), len(sizes))
 
 
@@ -134,7 +135,7 @@ def run(
 
 
 def main() -> None:
-    """Print the rates of all scenarios."""
+    """Print the rates of all scenarios; an error if an interval holds less or a verdict errs more than it promises."""
     parser = argparse.ArgumentParser(description="Simulated comparisons at TAU's cluster layout.")
     parser.add_argument("--comparisons", type=int, default=2000)
     parser.add_argument("--draws", type=int, default=999)
@@ -148,6 +149,9 @@ def main() -> None:
                 f"  {name:15} true {true[name]:+.4f}  covered: jackknife {rates.covered_jackknife:.4f}, "
                 f"bootstrap {rates.covered_bootstrap:.4f}  verdicts {rates.verdicts:.4f}"
             )
+            covered = [rates.covered_jackknife, *([rates.covered_bootstrap] if given.draws else [])]
+            assert all(0.93 <= rate <= 0.97 for rate in covered), "an interval does not hold what it promises"
+            assert any(scenario.moves) or 0.03 <= rates.verdicts <= 0.07, "verdicts err more than they promise"
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ from tests.hdf5_files import write_baseline, write_course, write_moments
 from tests.l3_weight_files import keras_layers, small_openl3, write_keras
 from tests.media_files import greys, tone, write_sound, write_video
 from tests.stores import CLASSES, make_store
-from tests.test_prediction import make_classifier, make_features, with_companions
+from tests.test_serving_answers import make_classifier, make_features, with_companions
 
 _UNUSED = count()  # names for what readers write
 

@@ -12,17 +12,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from avfusion.analysis.candidates import candidates_of
-from avfusion.analysis.from_runs import entries_of_experiment, entries_of_runs
-from avfusion.analysis.trained import trained_variants
+from avfusion.analysis.sources import compared_experiment, compared_runs
+from avfusion.analysis.trained import candidates_of, recipe, robustness_of
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
 from avfusion.fusion import variants
-from avfusion.jobs.compare import compare_job, robustness_of
+from avfusion.jobs.compare import compare_job
 from avfusion.jobs.train import train_job
 from avfusion.scoring.metrics import log_loss
 from avfusion.scoring.tsv import write_course_tsv
@@ -30,6 +28,7 @@ from avfusion.tracking.lookup import LoggedRun, find_experiment, finished_runs, 
 from avfusion.tracking.models import check_model
 from avfusion.tracking.session import EXPERIMENT as DEFAULT
 from avfusion.training.experiment import resolve_params
+from tests.stand_ins import draw_nothing
 from tests.stores import make_store
 
 EXPERIMENT = "compared"
@@ -56,19 +55,12 @@ def store(tracking_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
         patch.delenv("MLFLOW_EXPERIMENT_ID", raising=False)
-        patch.setattr("avfusion.tracking.records.save_figure", _save_nothing)
-        patch.setattr("avfusion.tracking.artifacts.save_figure", _save_nothing)
+        draw_nothing(patch)
         trainings = (("late", "0", ",alpha=0.2"), ("audio_only,late", "0", ""), ("baseline", "0,1", ""))
         for names, seeds, more in trainings:
             train_job(features=str(folder / "store"), variants=names, seeds=seeds, params=FAST + more, device="cpu")
         yield folder / "store"
     mlflow.set_experiment(DEFAULT)  # MLflow itself remembers the last one, whatever the environment says
-
-
-def _save_nothing(figure: Figure, path: Path) -> None:
-    """Instead of drawing, which takes most of the time."""
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(b"")
 
 
 def job(folder: Path, **given: str) -> tuple[list[str], Run]:
@@ -154,8 +146,8 @@ def test_a_filter_and_ids_choose_runs(store: Path, tmp_path: Path) -> None:
     assert "Not asked for: shifts=none" in (tmp_path / "report.html").read_text()
     known = finished_runs(find_experiment(EXPERIMENT)[0], "variant")
     ids = [entry.id for entry in known if entry.variant in ("audio_only", "baseline")]
-    found = entries_of_runs(",".join(ids), "none")
-    assert {entry.name: len(entry.seeds) for entry in found.contenders} == {"audio_only": 1, "baseline": 2}
+    found = compared_runs(ids, None)
+    assert {entry.name: len(entry.seeds) for entry in found.variants} == {"audio_only": 1, "baseline": 2}
 
 
 def test_files_with_a_list_of_locations(store: Path, tmp_path: Path) -> None:
@@ -176,8 +168,8 @@ def test_files_with_a_list_of_locations(store: Path, tmp_path: Path) -> None:
 
 
 def test_a_city_that_holds_everything_cannot_be_left_out(store: Path) -> None:
-    entries = entries_of_experiment(EXPERIMENT, "none", "none")
-    found = robustness_of(entries, "none", "all", "none", torch.device("cpu"))  # every clip is named as of one town
+    compared = compared_experiment(EXPERIMENT, None, None)
+    found = robustness_of(compared, [], "all", None, torch.device("cpu"))  # every clip is named as of one town
     assert found.cities is None and "Cannot be left out: without town" in found.no_cities
 
 
@@ -200,10 +192,10 @@ def test_runs_from_before_a_hyperparameter_are_trained_with_its_default(
         del config["params"]["precision"]
         return config
 
-    monkeypatch.setattr("avfusion.analysis.trained.read_config", older)
-    recipes = trained_variants(entries_of_experiment(EXPERIMENT, "none", "none")).recipes.values()
-    assert {recipe.params["precision"] for recipe in recipes} == {"float32"}
-    assert {recipe.params["epochs"] for recipe in recipes} == {2}
+    monkeypatch.setattr("avfusion.analysis.sources.read_config", older)
+    recipes = [recipe(variant) for variant in compared_experiment(EXPERIMENT, None, None).variants]
+    assert {made.params["precision"] for made in recipes} == {"float32"}
+    assert {made.params["epochs"] for made in recipes} == {2}
 
 
 def test_the_best_on_validation_becomes_the_champion(store: Path, tmp_path: Path) -> None:
@@ -227,13 +219,13 @@ def test_the_best_on_validation_becomes_the_champion(store: Path, tmp_path: Path
 def test_of_several_seeds_the_model_is_in_their_common_run(store: Path) -> None:
     known = finished_runs(find_experiment(EXPERIMENT)[0], "variant")
     baseline = next(run for run in known if run.variant == "baseline")
-    entries = entries_of_runs(",".join(run.id for run in known if run.variant in ("late", "baseline")), "none")
-    candidate = next(one for one in candidates_of(entries) if one.name == "baseline")
+    found = compared_runs([run.id for run in known if run.variant in ("late", "baseline")], None)
+    candidate = next(one for one in candidates_of(found) if one.name == "baseline")
     assert candidate.run_id == baseline.id and check_model(baseline.id)
-    # Of the clips that one contender did not answer, none counts for the others.
-    first, *others = entries.contenders
+    # Of the clips that one variant did not answer, none counts for the others.
+    first, *others = found.variants
     answers = tuple(predictions.take(np.arange(5)) for predictions in first.validation)
-    fewer = replace(entries, contenders=(replace(first, validation=answers), *others))
+    fewer = replace(found, variants=(replace(first, validation=answers), *others))
     kept = [
         log_loss(predictions.take(np.flatnonzero(np.isin(predictions.ids, answers[0].ids))))
         for predictions in others[0].validation
@@ -250,9 +242,9 @@ def test_a_winner_without_a_model_is_told_of_before_the_work(store: Path, tmp_pa
 
 
 def test_recipes_are_those_of_the_runs(store: Path) -> None:
-    found = trained_variants(entries_of_experiment(EXPERIMENT, "none", "none"))
+    late = next(one for one in compared_experiment(EXPERIMENT, None, None).variants if one.name == "late")
     (expected,) = resolve_params([variants()["late"]], {"epochs": "2", "batch_size": "16"})
-    assert found.recipes["late"].params == expected and found.recipes["late"].seed == 0
+    assert recipe(late).params == expected and recipe(late).seed == 0
 
 
 @pytest.mark.parametrize(

@@ -8,17 +8,16 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from avfusion.analysis.contenders import SCORES, Contender, locations_in_order
-from avfusion.analysis.intervals import Interval, SeedError, class_weights, draw_locations, estimate
+from avfusion.analysis.intervals import Estimate, Interval, SeedError, class_weights, draw_locations, estimate
+from avfusion.analysis.locations import locations_of_names
 from avfusion.analysis.over_seeds import difference_over_seeds, mean_over_seeds
-from avfusion.analysis.pairs import Verdict, compare, holm, mcnemar_p_value, verdict
-from avfusion.analysis.places import places_of_names
+from avfusion.analysis.pairs import Verdict, holm, mcnemar_p_value, mcnemar_table, pair_table, score_table, verdict
 from avfusion.analysis.resampling import Locations
+from avfusion.analysis.variant_answers import SCORES, VariantAnswers
 from avfusion.errors import UserError
 from avfusion.figures import forest_plot, reliability_diagram, robustness_curve
 from avfusion.scoring.metrics import evaluate
 from avfusion.scoring.predictions import Predictions
-from benchmarks.comparison import SCENARIOS, run, simulate, tau_locations
 
 CLASSES = ("airport", "bus", "park")
 
@@ -177,31 +176,32 @@ def test_seeds_and_locations_add_up() -> None:
 
 def test_scores_are_those_of_the_metrics_and_seeds_are_averaged() -> None:
     first, second = answers(0), answers(1)
-    places = places_of_names(first.ids)
-    assert places is not None
-    locations = Locations.of(locations_in_order(first.ids, places.locations, ""), first.labels, 3)
-    comparison = compare([Contender("a", "", (first, second)), Contender("b", "", (second,))], locations, draws=50)
-    scores = {(entry.contender, entry.score): entry for entry in comparison.scores}
+    found = locations_of_names(first.ids)
+    assert found is not None
+    locations = Locations.of(found.in_order(first.ids), first.labels, 3)
+    variants = [VariantAnswers("a", "", (first, second)), VariantAnswers("b", "", (second,))]
+    scores = score_table(variants, locations, draws=50).set_index(["variant", "score"])
+    pairs = {row["score"]: row for row in pair_table(variants, locations, draws=50).to_dict("records")}
     metrics = [evaluate(first), evaluate(second)]
+    assert len(scores) == 2 * len(SCORES) and len(pairs) == len(SCORES)
     for score in SCORES:
         both = [values[score] for values in metrics]
-        assert scores["a", score].estimate.value == pytest.approx(np.mean(both))
-        assert scores["a", score].seed_spread == pytest.approx(np.std(both, ddof=1))
-        assert np.isnan(scores["b", score].seed_spread)
-        (difference,) = comparison.of(score)
-        assert difference.estimate.value == pytest.approx(np.mean(both) - both[1])
-        assert difference.holm == difference.estimate.p_value  # the only pair
-    (agreement,) = comparison.agreements
-    assert agreement.only_first == (first.right & ~second.right).sum()
-    assert agreement.only_second == (~first.right & second.right).sum()
+        assert scores.loc[("a", score), "value"] == pytest.approx(np.mean(both))
+        assert scores.loc[("a", score), "seed_std"] == pytest.approx(np.std(both, ddof=1))
+        assert scores["seed_std"].isna()["b", score]
+        assert pairs[score]["difference"] == pytest.approx(np.mean(both) - both[1])
+        assert pairs[score]["p_holm"] == pairs[score]["p_value"]  # the only pair
+    (agreement,) = mcnemar_table(variants).to_dict("records")
+    assert agreement["only_first_right"] == (first.right & ~second.right).sum()
+    assert agreement["only_second_right"] == (~first.right & second.right).sum()
 
 
 def test_a_great_difference_is_told_in_the_right_direction() -> None:
     good, bad = answers(2, n_locations=24, skill=6.0), answers(3, n_locations=24, skill=0.0)
     locations = Locations.of([clip.rpartition("-")[0] for clip in good.ids], good.labels, 3)
     for order, expected in (((good, bad), Verdict.BETTER), ((bad, good), Verdict.WORSE)):
-        found = compare([Contender(str(i), "", (p,)) for i, p in enumerate(order)], locations, draws=20)
-        assert {entry.verdict for entry in found.differences} == {expected}
+        variants = [VariantAnswers(str(number), "", (made,)) for number, made in enumerate(order)]
+        assert set(pair_table(variants, locations, draws=20)["verdict"]) == {expected}
 
 
 def test_verdicts_need_the_corrected_p_value() -> None:
@@ -216,32 +216,41 @@ def test_mcnemar_is_the_binomial_test_for_few_clips_and_chi_square_for_many() ->
     assert mcnemar_p_value(40, 60) == pytest.approx(stats.chi2.sf((20 - 1) ** 2 / 100, 1))
 
 
-def test_tau_layout() -> None:
-    locations = tau_locations()
-    assert (len(locations), len(locations.labels), locations.n_strata) == (126, 3645, 10)
-    assert locations.locations_per_stratum.tolist() == [8, 15, 16, 14, 11, 12, 9, 14, 12, 15]
+def simulated(comparisons: int, gain: float, seed: int, draws: int = 0) -> tuple[list[Estimate], list[float]]:
+    """Estimates of a true difference in accuracy, and McNemar's p-values, where clips of one location are alike.
+
+    At 60 locations of three classes, six clips each, two models are right where normal scores are above 0: half of a
+    score's variance belongs to the location, and `gain` is what the second model's mean has more. The long simulation,
+    at the layout of TAU's test clips, is `benchmarks/comparison.py`.
+    """
+    generator = np.random.default_rng(seed)
+    members = np.repeat(np.arange(60), 6)
+    locations = Locations.of([f"place {place}" for place in members], members % 3, 3)
+    weights = class_weights(locations, equal=False)
+    estimates, p_values = [], []
+    for number in range(comparisons):
+        shared, *own = np.sqrt(0.25) * generator.normal(size=(3, 60))[:, members]
+        first, second = (place + shared + np.sqrt(0.5) * generator.normal(size=360) for place in own)
+        values = (second + gain > 0).astype(float) - (first > 0)
+        drawn = draw_locations(locations, draws, number) if draws else None
+        estimates.append(estimate(values, locations, weights, drawn))
+        p_values.append(mcnemar_p_value(int((values < 0).sum()), int((values > 0).sum())))
+    return estimates, p_values
 
 
-def test_without_a_difference_three_to_seven_verdicts_in_a_hundred_are_wrong() -> None:
-    rates = run(SCENARIOS[0], comparisons=2000, draws=0, seed=11, scores=("accuracy",))
-    assert 0.03 <= rates["accuracy"].verdicts <= 0.07
+def test_without_a_difference_about_five_verdicts_in_a_hundred_are_wrong() -> None:
+    estimates, p_values = simulated(600, gain=0.0, seed=11)
+    assert 0.03 <= np.mean([entry.p_value < 0.05 for entry in estimates]) <= 0.07
+    assert np.mean([p_value < 0.05 for p_value in p_values]) > 0.1  # McNemar's test takes clips for independent
 
 
-def test_a_known_difference_is_covered_93_to_97_times_in_a_hundred() -> None:
-    for scenario in SCENARIOS[1:]:
-        rates = run(scenario, comparisons=800, draws=0, seed=12, scores=("accuracy",))
-        assert 0.93 <= rates["accuracy"].covered_jackknife <= 0.97
-    (both,) = run(SCENARIOS[1], comparisons=300, draws=199, seed=13, scores=("log_loss",)).values()
-    assert 0.93 <= both.covered_bootstrap <= 0.97
-
-
-def test_taking_clips_for_independent_is_wrong_far_more_often() -> None:
-    locations, generator = tau_locations(), np.random.default_rng(0)
-    alarms = 0
-    for _ in range(100):
-        values = simulate(locations, SCENARIOS[0], generator)["accuracy"]
-        alarms += mcnemar_p_value(int((values < 0).sum()), int((values > 0).sum())) < 0.05
-    assert alarms > 20
+def test_a_known_difference_is_covered_about_95_times_in_a_hundred() -> None:
+    estimates, _ = simulated(600, gain=0.3, seed=12)
+    true = stats.norm.cdf(0.3) - 0.5
+    assert 0.93 <= np.mean([entry.jackknife.holds(true) for entry in estimates]) <= 0.97
+    assert np.mean([entry.p_value < 0.05 for entry in estimates]) > 0.5  # and mostly found
+    estimates, _ = simulated(400, gain=0.3, seed=13, draws=199)
+    assert 0.93 <= np.mean([entry.bootstrap.holds(true) for entry in estimates]) <= 0.97
 
 
 def test_figures_show_every_pair_variant_and_shift() -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avfusion.analysis.contenders import Contender, locations_in_order, same_clips
-from avfusion.analysis.entries import entries_of_folder
-from avfusion.analysis.places import read_places
+from avfusion.analysis.locations import ClipLocations, read_locations
+from avfusion.analysis.sources import compared_folder
+from avfusion.analysis.variant_answers import VariantAnswers, on_shared_clips
 from avfusion.errors import UserError
 from avfusion.scoring.tsv import write_course_tsv
 from tests.test_comparison import answers
@@ -19,11 +19,11 @@ def test_a_list_joins_by_stem_and_without_the_tail(tmp_path: Path) -> None:
     path.write_text(
         "audio_name,location,city\nbus-lyon-1-5-a.wav,1,lyon\nother-a.wav,9,x\npark-nice-2-7-a.wav,2,nice\n"
     )
-    places = read_places(path, clips)
-    assert places.locations == {"bus-lyon-1-5": "1", "park-nice-2-7": "2"}
-    assert places.cities == {"bus-lyon-1-5": "lyon", "park-nice-2-7": "nice"}
+    found = read_locations(path, clips)
+    assert found.locations == {"bus-lyon-1-5": "1", "park-nice-2-7": "2"}
+    assert found.cities == {"bus-lyon-1-5": "lyon", "park-nice-2-7": "nice"}
     path.write_text("location\tclip\nhere\tsome.clip.mp4\nthere\tb\n")
-    assert read_places(path, ("some.clip.mp4", "b")).locations == {"some.clip.mp4": "here", "b": "there"}
+    assert read_locations(path, ("some.clip.mp4", "b")).locations == {"some.clip.mp4": "here", "b": "there"}
 
 
 @pytest.mark.parametrize(
@@ -41,45 +41,46 @@ def test_unusable_lists(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "list.csv"
     path.write_text(content)
     with pytest.raises(UserError, match=message) as caught:
-        read_places(path, ("a",))
+        read_locations(path, ("a",))
     assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match=r"nowhere\.csv: no such file"):
-        read_places(tmp_path / "nowhere.csv", ("a",))
+        read_locations(tmp_path / "nowhere.csv", ("a",))
 
 
 def test_a_clip_without_location_is_named() -> None:
     with pytest.raises(UserError, match=r"list\.csv: no location of 1 of 2 clips, for instance 'b'"):
-        locations_in_order(("a", "b"), {"a": "1"}, "list.csv")
+        ClipLocations({"a": "1"}, None, "list.csv").in_order(("a", "b"))
 
 
 def test_only_clips_that_all_answered_are_scored() -> None:
     whole = answers(0)
     part = answers(1).take(np.arange(5, 20)[::-1])
-    contenders, remarks = same_clips([Contender("a", "a", (whole,)), Contender("b", "b", (part,))])
-    assert [contender.seeds[0].ids for contender in contenders] == [whole.ids[5:20]] * 2
+    variants, remarks = on_shared_clips([VariantAnswers("a", "a", (whole,)), VariantAnswers("b", "b", (part,))])
+    assert [variant.answers.ids for variant in variants] == [whole.ids[5:20]] * 2
     assert remarks == ["Only the 15 clips that all variants answered are scored; some answered 36."]
-    assert same_clips([Contender("a", "a", (whole,)), Contender("b", "b", (answers(1),))])[1] == []
+    assert on_shared_clips([VariantAnswers("a", "a", (whole,)), VariantAnswers("b", "b", (answers(1),))])[1] == []
 
 
 def test_sets_that_cannot_be_compared() -> None:
-    whole = Contender("a", "a.tsv", (answers(0),))
+    whole = VariantAnswers("a", "a.tsv", (answers(0),))
     with pytest.raises(UserError, match=r"at least two sets of answers; found 1 \(a.tsv\)"):
-        same_clips([whole])
+        on_shared_clips([whole])
     with pytest.raises(UserError, match="'a' stands for two sets"):
-        same_clips([whole, whole])
+        on_shared_clips([whole, whole])
     with pytest.raises(UserError, match=r"no clip is in all of a\.tsv, b\.tsv"):
-        same_clips([whole, Contender("b", "b.tsv", (answers(0, names="others"),))])
+        on_shared_clips([whole, VariantAnswers("b", "b.tsv", (answers(0, names="others"),))])
 
 
-def test_a_folder_of_files_with_names_that_tell_places(tmp_path: Path) -> None:
+def test_a_folder_of_files_with_names_that_tell_locations(tmp_path: Path) -> None:
     for number in range(2):
         write_course_tsv(tmp_path / f"model{number}.tsv", answers(number))
     write_course_tsv(tmp_path / "val" / "model1.tsv", answers(8))
-    entries = entries_of_folder(tmp_path, "none")
-    assert [(entry.name, len(entry.validation)) for entry in entries.contenders] == [("model0", 0), ("model1", 1)]
-    assert set(entries.places.locations.values()) == {clip.rpartition("-")[0] for clip in answers(0).ids}
-    assert set((entries.places.cities or {}).values()) == {"lyon", "milan"}
+    found = compared_folder(tmp_path, None)
+    assert [(entry.name, len(entry.validation)) for entry in found.variants] == [("model0", 0), ("model1", 1)]
+    assert found.clip_locations is not None
+    assert set(found.clip_locations.locations.values()) == {clip.rpartition("-")[0] for clip in answers(0).ids}
+    assert set((found.clip_locations.cities or {}).values()) == {"lyon", "milan"}
     for number in range(2):
         write_course_tsv(tmp_path / f"model{number}.tsv", answers(number, names="others"))
     with pytest.raises(UserError, match="locations: none given, and the clips are not named as TAU's are"):
-        entries_of_folder(tmp_path, "none")
+        compared_folder(tmp_path, None)

@@ -4,7 +4,6 @@ import pytest
 from avfusion.analysis.conflict import (
     ALL,
     CELLS,
-    align,
     cell_table,
     combine,
     conflict_clips,
@@ -15,6 +14,7 @@ from avfusion.analysis.conflict import (
     overall_cells,
     rescues_and_harms,
 )
+from avfusion.analysis.variant_answers import align
 from avfusion.errors import UserError
 from avfusion.scoring.predictions import Predictions
 

@@ -7,13 +7,15 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from avfusion.analysis.conflict import align, cell_table, conflict_clips, oracle_accuracy, rescues_and_harms
+from avfusion.analysis.conflict import cell_table, conflict_clips, oracle_accuracy, rescues_and_harms
+from avfusion.analysis.variant_answers import align
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
 from avfusion.jobs.conflict import conflict_job
 from avfusion.scoring.predictions import Predictions
 from avfusion.scoring.tsv import write_course_tsv
 from avfusion.tracking.lookup import find_experiment, finished_runs, read_predictions, seed_runs
+from tests.stand_ins import draw_nothing
 from tests.study_runs import EXPERIMENT, study_runs
 
 CLASSES = ("airport", "bus", "park")
@@ -85,7 +87,7 @@ def test_files_give_tables_figures_and_one_run(files: dict[str, str], tmp_path: 
 def test_the_folder_of_a_model_stands_for_its_file(
     files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("avfusion.jobs.conflict.png", lambda figure: b"")
+    draw_nothing(monkeypatch)
     (tmp_path / "sound").mkdir()
     Path(files["audio"]).rename(tmp_path / "sound" / "prediction.csv")
     lines = conflict_job(audio="sound", video=files["video"], fused="none", output="none")
@@ -95,7 +97,7 @@ def test_the_folder_of_a_model_stands_for_its_file(
 def test_without_an_output_only_mlflow_keeps_it(
     files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("avfusion.jobs.conflict.png", lambda figure: b"")  # drawing takes seconds
+    draw_nothing(monkeypatch)
     lines = conflict_job(audio=files["audio"], video=files["video"], fused="none", output="none")
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
     assert "rescues" not in "\n".join(lines) and lines[-1] == "files    MLflow, run conflict"
@@ -105,7 +107,7 @@ def test_without_an_output_only_mlflow_keeps_it(
 def test_runs_give_paths_of_the_conflict_clips(
     tracking_uri: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("avfusion.jobs.conflict.png", lambda figure: b"")
+    draw_nothing(monkeypatch)
     store = FeatureStore.open(study_runs(tmp_path_factory.getbasetemp() / "study"))
     newest = {run.variant: run for run in reversed(finished_runs(find_experiment(EXPERIMENT)[0], "variant"))}
     audio, video = newest["audio_only"], seed_runs(newest["video_only"])[1]

@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -11,24 +11,21 @@ from unittest.mock import patch
 
 import mlflow
 import pytest
-import torch
 from filelock import FileLock
-from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from avfusion.features import FeatureStore
+import avfusion.jobs.train
+import avfusion.training.many
 from avfusion.jobs.sweep import sweep_job
 from avfusion.jobs.train import train_job
 from avfusion.tracking.failures import RETRIES, TrackingError, bound_waiting, tracked
 from avfusion.tracking.runs import experiment_run, job_run
 from avfusion.tracking.session import connect
-from avfusion.training.classifier import SceneClassifier
-from avfusion.training.experiment import Result, score_test, train
-from avfusion.training.many import Training
+from avfusion.training.experiment import train
 from avfusion.training.split_features import SplitFeatures
-from avfusion.training.stored_results import StoredResults
+from tests.stand_ins import draw_nothing, log_no_models, train_here
 from tests.stores import make_store
 from tests.test_entrypoints import call, mistake
 
@@ -40,32 +37,13 @@ STEPS = ("avfusion.jobs.train.log_result", "avfusion.jobs.sweep.log_scores")
 class Trainings:
     """Counts trainings, and keeps which companions each logged model had."""
 
-    def __init__(self) -> None:
+    def __init__(self, models: dict[str, list[str]]) -> None:
         self.done: list[str] = []
-        self.models: dict[str, list[str]] = {}
+        self.models = models
 
     def train(self, task: SplitFeatures, variant: type, params: dict, seed: int, *rest: object) -> object:  # type: ignore[type-arg]
         self.done.append(f"{variant.id} {params.get('alpha', '')} {seed}")  # type: ignore[attr-defined]
         return train(task, variant, params, seed, *rest)  # type: ignore[arg-type]
-
-    def here(
-        self, features: Path, trainings: Sequence[Training], device: torch.device, workers: int, kept: StoredResults
-    ) -> Iterator[Result]:
-        """Instead of other processes."""
-        task = SplitFeatures(FeatureStore.open(features))
-        for training in trainings:
-            trained = self.train(task, training.variant, training.params, training.seed, device)
-            kept.keep(result := score_test(task, trained))  # type: ignore[arg-type]
-            yield result
-
-    def log_model(self, classifier: SceneClassifier) -> str:
-        self.models[classifier.description.variant] = sorted(classifier.companions)
-        return ""
-
-
-def save_nothing(figure: Figure, path: Path) -> None:
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(b"")
 
 
 @pytest.fixture
@@ -75,12 +53,11 @@ def trainings(tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     client = MlflowClient()
     client.create_experiment(tmp_path.name, artifact_location=(tmp_path / "artifacts").as_uri())
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", tmp_path.name)
-    counted = Trainings()
-    monkeypatch.setattr("avfusion.jobs.train.train", counted.train)
-    monkeypatch.setattr("avfusion.training.many._trained", counted.here)
-    monkeypatch.setattr("avfusion.tracking.records.log_model", counted.log_model)
-    monkeypatch.setattr("avfusion.tracking.records.save_figure", save_nothing)
-    monkeypatch.setattr("avfusion.tracking.artifacts.save_figure", save_nothing)
+    draw_nothing(monkeypatch)
+    train_here(monkeypatch)
+    counted = Trainings(models=log_no_models(monkeypatch))
+    for module in (avfusion.jobs.train, avfusion.training.many):
+        monkeypatch.setattr(module, "train", counted.train)
     make_store(tmp_path / "store", separation=0.8)
     return counted
 

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from avfusion.datasets import Dataset, read_dataset
 from avfusion.errors import UserError
-from avfusion.extraction import Required, Settings, clip_features, extract, pool
+from avfusion.extraction import Settings, clip_features, extract, pool
 from avfusion.extraction.parts_storage import PartsFolder
 from avfusion.extraction.worker import UNWANTED, Task
-from avfusion.features import FeatureStore
+from avfusion.features import FeatureStore, Required
 from tests.fakes import (
     Endless,
     Failing,

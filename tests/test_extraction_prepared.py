@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from avfusion.embedders import SplitEmbedder, load_embedder
-from avfusion.extraction import Required, clip_features, prepared
+from avfusion.extraction import clip_features, prepared
 from avfusion.extraction.prepared import Prepared, embed_prepared, prepare_clip
+from avfusion.features import Required
 from avfusion.features.parts import Part
 from tests.media_files import greys, tone, write_sound, write_video
 

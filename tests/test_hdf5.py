@@ -14,7 +14,7 @@ import torch
 
 from avfusion.analysis.robustness import choose_shifts, robustness
 from avfusion.errors import UserError
-from avfusion.features import FeatureStore, Modality
+from avfusion.features import MODALITIES, FeatureStore, Required
 from avfusion.features.hdf5 import export_features, import_features, is_features_folder
 from avfusion.fusion import variants
 from avfusion.jobs.features import open_features
@@ -26,11 +26,9 @@ from tests.hdf5_files import DIM, edit, features, new_file, stems, write_baselin
 from tests.kills import FRESH, content
 from tests.stores import make_store
 
-MODALITIES: tuple[Modality, ...] = ("audio", "video")
 
-
-def load(root: Path, modalities: str = "both", name: str = "store") -> FeatureStore:
-    return import_features(root, root.parent / name, modalities=modalities, progress=False)
+def load(root: Path, required: Required = "both", name: str = "store") -> FeatureStore:
+    return import_features(root, root.parent / name, required=required, progress=False)
 
 
 def check(store: FeatureStore) -> None:

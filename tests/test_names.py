@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from html import escape
 from pathlib import Path
 from unittest.mock import patch
 
@@ -17,12 +16,13 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from markupsafe import escape
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from mlflow import MlflowClient
 from mlflow.utils.validation import _validate_metric
 
-from avfusion.analysis.pairs import compare
+from avfusion.analysis.pairs import pair_table, score_table
 from avfusion.datasets import Dataset, read_dataset
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
@@ -208,7 +208,8 @@ def test_predict_answers_in_one_form(study: Study, tmp_path: Path) -> None:
 
 
 def test_report_compare_and_conflict(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("avfusion.analysis.results.compare", partial(compare, draws=20))
+    for made in (pair_table, score_table):
+        monkeypatch.setattr(f"avfusion.jobs.compare.{made.__name__}", partial(made, draws=20))
     report_job(experiment=EXPERIMENT, predictions="none", output=str(tmp_path / "report"))
     compare_job(
         experiment=EXPERIMENT, filter="none", runs="none", predictions="none", locations="none", shifts="none",

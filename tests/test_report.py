@@ -11,17 +11,19 @@ import pytest
 from matplotlib.figure import Figure
 from sklearn.metrics import accuracy_score, log_loss, precision_recall_fscore_support
 
-from avfusion.analysis.contenders import Contender
-from avfusion.analysis.pairs import compare
+from avfusion.analysis.locations import ClipLocations, locations_of_names
+from avfusion.analysis.pairs import pair_table, score_table
+from avfusion.analysis.variant_answers import VariantAnswers
 from avfusion.errors import UserError
 from avfusion.report import published
 from avfusion.report.certainty import accuracy, gain, in_words
-from avfusion.report.claims import JUDGES, Verdict
+from avfusion.report.claims import JUDGES, Judged, Outcome
 from avfusion.report.contents import build_document
 from avfusion.report.document import Absent, Cell, Document, Table, difference, signed
-from avfusion.report.from_files import locations_by_name, material_of_folder
-from avfusion.report.fusion_section import best_alpha_table, score_table
-from avfusion.report.material import STUDY_MODELS, Material, Model, Sweep, over_same_clips
+from avfusion.report.fusion_section import best_alpha_table
+from avfusion.report.fusion_section import score_table as study_score_table
+from avfusion.report.gathering import material_of_folder
+from avfusion.report.material import STUDY_MODELS, Material, Sweep, over_same_clips
 from avfusion.report.writing import write_report
 from avfusion.scoring.predictions import Predictions
 from avfusion.scoring.tsv import write_course_tsv
@@ -61,13 +63,26 @@ def sweep(shuffled: bool = False) -> Sweep:
     return Sweep("run sweep", pd.DataFrame(rows), chosen, answers(2.0, 50, shuffled), history)
 
 
+def model(name: str, *seeds: Predictions, origin: str = "some run", synthetic: bool = False) -> VariantAnswers:
+    provenance = {"dataset": {"name": "d", "synthetic": synthetic}, "embedder": {"name": "e", "trained": True}}
+    features = {"path": "features", "digest": "0123", "provenance": provenance}
+    title = STUDY_MODELS.get(name, name)
+    return VariantAnswers(name, origin, seeds, seeds, title=title, config={"features": features})
+
+
 def material(shuffled: bool = False, **changes: Any) -> Material:
-    models = {
-        name: Model(name, STUDY_MODELS[name], f"{name}.tsv", (answers(skill, number, shuffled),))
-        for number, (name, skill) in enumerate(SKILL.items())
-    }
-    made = Material("some runs", "this experiment", models, sweep(shuffled), locations=locations_by_name(IDS))
-    return replace(made, n_validation=len(IDS), **changes)
+    models = [model(name, answers(skill, number, shuffled)) for number, (name, skill) in enumerate(SKILL.items())]
+    found = locations_of_names(IDS)
+    made = Material(tuple(models), "some runs", found, sweep=sweep(shuffled), searched="this experiment")
+    return replace(made, **changes)
+
+
+def swapped(made: Material, **others: str) -> Material:
+    """The same with the answers of other models in place of those of some."""
+    variants = tuple(
+        replace(made.models[others.get(one.name, one.name)], name=one.name, title=one.title) for one in made.variants
+    )
+    return replace(made, variants=variants)
 
 
 @pytest.fixture(scope="module")
@@ -124,8 +139,8 @@ def test_other_predictions_change_every_cell_of_ours_and_every_figure(whole: Doc
 
 def test_per_class_tables_agree_with_scikit_learn(whole: Document) -> None:
     for key, name in (("Table 1", "video_only"), ("Table 2", "audio_only")):
-        model = material().models[name].answers
-        expected = np.array(precision_recall_fscore_support(LABELS, model.decisions)[:3]).T
+        model_answers = material().models[name].answers
+        expected = np.array(precision_recall_fscore_support(LABELS, model_answers.decisions)[:3]).T
         for scene, scores in zip(published.CLASSES, expected, strict=True):
             assert texts(whole, key, scene) == [f"{score:.2f}" for score in scores]
             theirs = published.PER_CLASS[name][scene]
@@ -148,9 +163,9 @@ def test_error_tables_agree_with_a_crosstab(whole: Document) -> None:
 
 def test_scores_agree_with_scikit_learn(whole: Document) -> None:
     for key, name in (("Table 5", "baseline"), ("Table 6", "late"), ("Table 8", "flatten"), ("Table 9", "lstm")):
-        model = material().models[name].answers
-        accuracy, loss = accuracy_score(LABELS, model.decisions), log_loss(LABELS, model.probabilities)
-        assert texts(whole, key, STUDY_MODELS[name]) == [f"{accuracy:.3f}", f"{loss:.3f}"]
+        found = material().models[name].answers
+        right, loss = accuracy_score(LABELS, found.decisions), log_loss(LABELS, found.probabilities)
+        assert texts(whole, key, STUDY_MODELS[name]) == [f"{right:.3f}", f"{loss:.3f}"]
         assert texts(whole, key, STUDY_MODELS[name], "published") == [f"{x:.3f}" for x in published.SCORES[name]]
 
 
@@ -169,8 +184,8 @@ def test_the_test_chosen_alpha_is_a_row_beside_the_chosen_one() -> None:
 
 def test_seeds_are_averaged_and_said() -> None:
     first, second = answers(2.0, 1), answers(1.0, 2)
-    model = Model("baseline", STUDY_MODELS["baseline"], "run baseline", (first, second))
-    found = score_table("Table 5", "baseline", ["baseline"], material(models={"baseline": model}))
+    made = material(variants=(model("baseline", first, second),))
+    found = study_score_table("Table 5", "baseline", ["baseline"], made)
     assert isinstance(found, Table)
     mean = (first.right.mean() + second.right.mean()) / 2
     assert found.rows[0][3].text == f"{mean:.3f}"
@@ -201,8 +216,8 @@ def test_on_other_data_published_values_are_reference_only(change: str, reason: 
         made = replace(made, ids=tuple(f"clip{n}" for n in range(len(IDS))))
     if change == "other classes":
         made = replace(made, classes=(*made.classes[:-1], "zoo"))
-    models = {"baseline": Model("baseline", "b", "o", (made,))}
-    document = build_document(material(models=models, locations=None, sweep=None, synthetic=change == "synthetic"))
+    baseline = model("baseline", made, synthetic=change == "synthetic")
+    document = build_document(material(variants=(baseline,), clip_locations=None, sweep=None))
     assert reason in document.warning and "reference only" in document.warning
     assert ("published (reference only)", 2) in table(document, "Table 5").spans
     assert "about these data, not about the study" in table(document, "Claims").notes[0]
@@ -215,14 +230,13 @@ def test_on_tau_nothing_is_reference_only(whole: Document) -> None:
 
 def test_claims_follow_the_evidence() -> None:
     made = material()
-    verdicts = {letter: judge(made)[1] for letter, judge in JUDGES.items()}
-    assert verdicts["c"] == verdicts["d"] == verdicts["e"] == verdicts["f"] == Verdict.HOLDS
-    swapped = {**made.models, "late": made.models["lstm"], "lstm": made.models["late"]}
-    reverse = replace(made, models=swapped)
-    assert [JUDGES[letter](reverse)[1] for letter in "cdf"] == [Verdict.FAILS] * 3
-    equal = replace(made, models={**made.models, "late": made.models["early"]})
-    assert JUDGES["d"](equal)[1] == Verdict.OPEN
-    assert "+" not in JUDGES["d"](equal)[0].split(":")[1].split("(log")[0]
+    outcomes = {letter: judge(made).outcome for letter, judge in JUDGES.items()}
+    assert outcomes["c"] == outcomes["d"] == outcomes["e"] == outcomes["f"] == Outcome.HOLDS
+    reverse = swapped(made, late="lstm", lstm="late")
+    assert [JUDGES[letter](reverse).outcome for letter in "cdf"] == [Outcome.FAILS] * 3
+    equal = swapped(made, late="early")
+    assert JUDGES["d"](equal).outcome == Outcome.OPEN
+    assert "+" not in JUDGES["d"](equal).evidence.split(":")[1].split("(log")[0]
 
 
 def test_claims_on_conflict() -> None:
@@ -231,13 +245,12 @@ def test_claims_on_conflict() -> None:
     taken = {"airport": ("shopping_mall", "metro_station"), "bus": ("tram",), "shopping_mall": ("airport",)}
     video = _decided(worst, taken)
     audio = _decided(dict.fromkeys(published.CLASSES, 1.0), {})
-    models = {name: Model(name, name, name, (p,)) for name, p in (("audio_only", audio), ("video_only", video))}
-    made = material(models=models)
-    assert [JUDGES[letter](made)[1] for letter in "ab"] == [Verdict.HOLDS, Verdict.HOLDS]
-    other = replace(made, models={**models, "video_only": models["audio_only"], "audio_only": models["video_only"]})
-    assert [JUDGES[letter](other)[1] for letter in "ab"] == [Verdict.HOLDS, Verdict.FAILS]
-    assert JUDGES["c"](made) == ("not in this experiment: early fusion; baseline (mid-level); late fusion, alpha = 0.5",
-                                 Verdict.OPEN)  # fmt: skip
+    made = material(variants=(model("audio_only", audio), model("video_only", video)))
+    assert [JUDGES[letter](made).outcome for letter in "ab"] == [Outcome.HOLDS, Outcome.HOLDS]
+    other = swapped(made, video_only="audio_only", audio_only="video_only")
+    assert [JUDGES[letter](other).outcome for letter in "ab"] == [Outcome.HOLDS, Outcome.FAILS]
+    evidence = "not in this experiment: early fusion; baseline (mid-level); late fusion, alpha = 0.5"
+    assert JUDGES["c"](made) == Judged(evidence, Outcome.OPEN, missing=True)
 
 
 def _decided(share_right: dict[str, float], taken: dict[str, tuple[str, ...]]) -> Predictions:
@@ -260,15 +273,16 @@ def test_the_claim_on_alpha(best: float, there: float, verdict: str) -> None:
         {"alpha": [0.25, 0.5], "seed": [0, 0], "val_accuracy": [there, 0.8 if best == 0.5 else 0.7],
          "val_log_loss": [0.5, 0.6], "test_accuracy": [0.7, 0.7], "test_log_loss": [0.5, 0.5]}
     )  # fmt: skip
-    evidence, found = JUDGES["e"](material(sweep=replace(sweep(), records=records, best_alpha=best)))
+    evidence, found, _ = JUDGES["e"](material(sweep=replace(sweep(), records=records, best_alpha=best)))
     assert found == verdict
     assert f"validation chooses {best:g} (accuracy 0.800); at 0.25 it is {there:.3f}" in evidence
 
 
 def test_models_trained_otherwise_are_named_beside_the_claims() -> None:
     made = material()
-    early = replace(made.models["early"], remarks="epochs = 20 (default 100)")
-    document = build_document(replace(made, models={**made.models, "early": early}))
+    remarks = {"early": "epochs = 20 (default 100)"}
+    variants = tuple(replace(one, remarks=remarks.get(one.name, "")) for one in made.variants)
+    document = build_document(replace(made, variants=variants))
     (note,) = [text for text in table(document, "Claims").notes if "settings" in text]
     assert "study's settings: early fusion (epochs = 20 (default 100))." in note
     assert not [text for text in table(build_document(made), "Claims").notes if "settings" in text]
@@ -277,27 +291,28 @@ def test_models_trained_otherwise_are_named_beside_the_claims() -> None:
 def test_intervals_are_those_of_compare() -> None:
     made = material()
     several = replace(made.models["late"], seeds=tuple(answers(2.8, seed) for seed in (90, 91, 92)))
-    contenders = [Contender(model.id, model.origin, model.seeds) for model in (several, made.models["early"])]
-    said = compare(contenders, made.tested, draws=20)
-    found = gain(several, made.models["early"], made)
-    (difference_of_pair,) = said.of("accuracy")
-    assert found.jackknife == difference_of_pair.estimate.jackknife
-    assert accuracy(several, made).jackknife == said.scores[0].estimate.jackknife
+    early = made.models["early"]
+    found, of_late, both = gain(several, early, made), accuracy(several, made), [several, early]
+    ends = ["jackknife_low", "jackknife_high"]
+    pair = pair_table(both, made.locations, draws=20).set_index("score").loc["accuracy", ends]
+    score = score_table(both, made.locations, draws=20).set_index(["variant", "score"]).loc[("late", "accuracy"), ends]
+    assert (found.jackknife.low, found.jackknife.high) == tuple(pair)
+    assert (of_late.jackknife.low, of_late.jackknife.high) == tuple(score)
     assert in_words(found) == (
         f"{signed(found.value)} ({signed(found.jackknife.low)} to {signed(found.jackknife.high)})"
     )
 
 
-def test_of_one_place_no_interval_is_known() -> None:
-    made = material(locations=dict.fromkeys(IDS, "here"))
+def test_of_one_location_no_interval_is_known() -> None:
+    made = material(clip_locations=ClipLocations(dict.fromkeys(IDS, "here"), None, "a list"))
     assert in_words(gain(made.models["late"], made.models["early"], made)).endswith("(interval not known)")
     document = build_document(made)
     assert texts(document, "Table F", STUDY_MODELS["late"])[-1] == "not known"
 
 
-def test_unknown_places_make_every_clip_its_own() -> None:
-    apart, together = material(locations=None), material()
-    assert len(apart.tested) == len(IDS) > len(together.tested)
+def test_unknown_locations_make_every_clip_its_own() -> None:
+    apart, together = material(clip_locations=None), material()
+    assert len(apart.locations) == len(IDS) > len(together.locations)
     assert accuracy(apart.models["late"], apart).error != accuracy(together.models["late"], together).error
 
 
@@ -320,11 +335,11 @@ def test_a_folder_of_files_gives_what_follows_from_predictions(tmp_path: Path) -
         "late fusion: the file does not say which alpha; published: late fusion, alpha = 0.5.",
     )
     assert any(row[0].text == "my_own" for row in table(document, "Table F").rows)
-    assert made.not_tau == () and made.locations is not None
+    assert made.not_tau == () and made.clip_locations is not None
 
 
 @pytest.mark.parametrize(
-    ("name", "model", "title"),
+    ("name", "identity", "title"),
     [
         ("late_fusion", "late", "late fusion"),
         ("late_alpha_0.5", "late", "late fusion, alpha = 0.5"),
@@ -332,10 +347,10 @@ def test_a_folder_of_files_gives_what_follows_from_predictions(tmp_path: Path) -
         ("late_alpha_0.3", "late_alpha_0.3", "late_alpha_0.3"),
     ],
 )
-def test_late_fusion_has_the_alpha_that_its_name_says(tmp_path: Path, name: str, model: str, title: str) -> None:
+def test_late_fusion_has_the_alpha_that_its_name_says(tmp_path: Path, name: str, identity: str, title: str) -> None:
     write_course_tsv(tmp_path / name / "prediction.csv", answers(2.0, 1))
     (found,) = material_of_folder(tmp_path).models.values()
-    assert (found.id, found.title, found.origin) == (model, title, f"{name}/prediction.csv")
+    assert (found.name, found.title, found.origin) == (identity, title, f"{name}/prediction.csv")
 
 
 def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
@@ -348,9 +363,9 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
     write_course_tsv(tmp_path / "early_fusion.tsv", answers(2.0, 1))
     with pytest.raises(UserError, match=r"early.tsv and early_fusion.tsv are the same model; keep one"):
         material_of_folder(tmp_path)
-    part = Model("late", "late", "late.tsv", (answers(2.0, 1).take(np.arange(9)),))
+    part = model("late", answers(2.0, 1).take(np.arange(9)), origin="late.tsv")
     with pytest.raises(UserError, match=r"late.tsv beside baseline.tsv: .* not over the same clips: 1591 only in the"):
-        over_same_clips([Model("baseline", "b", "baseline.tsv", (answers(2.0, 1),)), part])
+        over_same_clips([model("baseline", answers(2.0, 1), origin="baseline.tsv"), part])
 
 
 class Page(HTMLParser):
@@ -395,8 +410,10 @@ def test_the_page_needs_nothing_else_and_shows_every_cell(whole: Document, writt
 
 def test_names_from_outside_cannot_become_markup(tmp_path: Path) -> None:
     hostile = "<script>alert(1)</script> | [x](y)"
-    model = Model(hostile, hostile, hostile, (answers(2.0, 1),))
-    html, markdown = write_report(build_document(material(models={hostile: model}, sweep=None)), tmp_path)
+    made = replace(answers(2.0, 1), classes=(*published.CLASSES[:-1], hostile))
+    named = model(hostile, made, origin=hostile)
+    document = coarse(build_document(material(variants=(named,), sweep=None)))
+    html, markdown = write_report(document, tmp_path)
     assert "script" not in Page(html.read_text()).tags
     assert "<script" not in html.read_text().replace("&lt;script", "")
     assert "\\<script\\>alert(1)\\</script\\> \\| \\[x\\](y)" in markdown.read_text()

@@ -9,10 +9,13 @@ from mlflow import MlflowClient
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
 from avfusion.jobs.report import report_job
-from avfusion.report.from_runs import material_of_experiment
+from avfusion.report.data_section import data_section
+from avfusion.report.document import Table
+from avfusion.report.gathering import material_of_experiment
 from avfusion.report.material import Material
 from avfusion.scoring.metrics import accuracy
 from avfusion.tracking.lookup import find_experiment, finished_runs, read_predictions, read_table, seed_runs
+from tests.stand_ins import draw_nothing
 from tests.study_runs import EXPERIMENT, study_runs
 
 
@@ -24,6 +27,11 @@ def store(tracking_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Featur
 @pytest.fixture(scope="module")
 def made(store: FeatureStore) -> Material:
     return material_of_experiment(EXPERIMENT)
+
+
+def data_table(material: Material) -> Table:
+    (found,) = [block for block in data_section(material).blocks if isinstance(block, Table) and block.key == "Data"]
+    return found
 
 
 def test_the_newest_run_of_each_variant_on_the_newest_features(made: Material, store: FeatureStore) -> None:
@@ -38,13 +46,14 @@ def test_the_newest_run_of_each_variant_on_the_newest_features(made: Material, s
 
 
 def test_what_the_data_were(made: Material, store: FeatureStore) -> None:
-    facts = dict(made.facts)
+    facts = {row[0].text: row[1].text for row in data_table(made).rows}
     assert (facts["dataset"], facts["synthetic scenes"]) == ("toys (synthetic)", "yes")
     assert (facts["embedder"], facts["embedder trained?"]) == ("toy", "no: its weights are random")
     n_test = len(made.first)
     assert int(facts["training clips"]) + int(facts["validation clips"]) + n_test == len(store.clips)
-    assert made.locations is not None and set(made.locations) == set(made.first.ids)
-    assert made.figure_note == "synthetic scenes, untrained embedder"
+    assert made.clip_locations is not None and made.clip_locations.origin == "the feature store"
+    assert len(made.clip_locations.in_order(made.first.ids)) == n_test
+    assert made.note == "synthetic scenes, untrained embedder"
     assert made.not_tau[0] == "the scenes are synthetic"
 
 
@@ -61,7 +70,7 @@ def test_the_sweep_comes_from_its_own_run(made: Material) -> None:
 
 
 def test_the_job_writes_and_logs_the_page(made: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("avfusion.report.writing.png", lambda figure: b"")  # drawing takes seconds
+    draw_nothing(monkeypatch)
     lines = report_job(experiment=EXPERIMENT, predictions="none", output=str(tmp_path / "report"))
     assert f"report   {tmp_path / 'report' / 'report.html'}" in lines
     text = "\n".join(lines)

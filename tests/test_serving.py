@@ -36,7 +36,7 @@ from avfusion.serving.upload import ServerLimits, Upload, read_clip
 from avfusion.system.work_folder import WorkFolder
 from avfusion.tracking.models import REQUIREMENTS, log_model
 from tests.media_files import greys, tone, write_sound, write_video
-from tests.test_prediction import CLASSES, DEMO, make_classifier, with_companions
+from tests.test_serving_answers import CLASSES, DEMO, make_classifier, with_companions
 
 PARENT = Path(__file__).parents[1]
 AUDIO_DIM = int(str(DEMO["audio_size"]))

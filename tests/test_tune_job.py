@@ -12,7 +12,6 @@ import optuna
 import pandas as pd
 import pytest
 import torch
-from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from optuna import Study
@@ -27,10 +26,9 @@ from avfusion.jobs.tune import tune_job
 from avfusion.system.presence import Mark, gone
 from avfusion.tracking.lookup import finished_runs, read_predictions, seed_runs
 from avfusion.tracking.models import load_classifier
+from avfusion.training import many
 from avfusion.training.experiment import hyperparameters, score_test, train
-from avfusion.training.many import Training
 from avfusion.training.split_features import SplitFeatures
-from avfusion.training.stored_results import StoredResults
 from avfusion.tuning.leader import LEADER
 from avfusion.tuning.pool import Pool
 from avfusion.tuning.storage import open_storage, resolve_storage
@@ -38,6 +36,7 @@ from avfusion.tuning.study import RUN, WORKER, n_done
 from avfusion.tuning.worker import Ended
 from tests.postgres import postgres_server, programs
 from tests.processors import without_bf16
+from tests.stand_ins import draw_nothing, log_no_models, train_here
 from tests.stores import make_store
 
 FAST = "epochs=6,batch_size=16|32,hidden=8|16,embedding=8,output_hidden=8"
@@ -69,25 +68,10 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture(autouse=True)
 def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tracking_uri: str) -> None:
     """The last trainings in this process, no drawing, and models only where a test looks at them: all take seconds."""
-
-    def here(
-        features: Path, trainings: list[Training], device: object, workers: int, kept: StoredResults
-    ) -> Iterator[object]:
-        task = SplitFeatures(FeatureStore.open(features))
-        for training in trainings:
-            trained = train(task, training.variant, training.params, training.seed, device)  # type: ignore[arg-type]
-            kept.keep(result := score_test(task, trained))
-            yield result
-
-    def save(figure: Figure, path: Path) -> None:
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(b"")
-
-    monkeypatch.setattr("avfusion.training.many._trained", here)
+    train_here(monkeypatch)
+    draw_nothing(monkeypatch)
     if "retrained" not in request.node.name:
-        monkeypatch.setattr("avfusion.tracking.records.log_model", lambda classifier: "")
-    monkeypatch.setattr("avfusion.tracking.records.save_figure", save)
-    monkeypatch.setattr("avfusion.tracking.artifacts.save_figure", save)
+        log_no_models(monkeypatch)
 
 
 def run_tune(store: Path, **changes: str) -> list[str]:
@@ -325,7 +309,7 @@ def test_a_retraining_that_was_broken_off_goes_on(
     (tuned,), seeds = runs("again", "tuned"), runs("again", "seed")
     assert tuned.info.status == "FINISHED" and len(seeds) == 2
     with monkeypatch.context() as context:
-        context.setattr("avfusion.training.many._trained", lambda *_: iter(()))  # nothing is trained again
+        context.setattr(many, "spread", lambda *_: iter(()))  # nothing is trained again
         run_tune(store, **settings)
     assert [run.info.run_id for run in runs("again", "tuned")] == [tuned.info.run_id]
     assert [run.info.run_id for run in runs("again", "seed")] == [run.info.run_id for run in seeds]

@@ -1,21 +1,23 @@
 """Where two unimodal models disagree, what a fused model makes of it, and what the best choice could reach.
 
-Every function takes predictions over the same clips and classes in the same order: `align` makes them so.
-"Conflict" is the share of clips that exactly one of the two models gets right.
+Every function takes predictions over the same clips and classes in the same order:
+`avfusion.analysis.variant_answers.align` makes them so. "Conflict" is the share of clips that exactly one of the two
+models gets right. Two models that answer five clips, and the clips that only one of them gets right:
 
 >>> import numpy as np
 >>> from avfusion.scoring.predictions import Predictions
->>> clips, classes, truth = ["a", "b", "c", "d"], ["bus", "park"], np.array([0, 0, 1, 1])
->>> audio = Predictions.from_scores(clips, classes, truth, np.log([[0.9, 0.1], [0.3, 0.7], [0.2, 0.8], [0.6, 0.4]]))
->>> video = Predictions.from_scores(clips, classes, truth, np.log([[0.8, 0.2], [0.7, 0.3], [0.7, 0.3], [0.8, 0.2]]))
->>> audio, video = align(audio, video)
->>> cell_table(audio, video)[["both", "only_audio", "only_video", "neither", "conflict"]]
-       both  only_audio  only_video  neither  conflict
-class
-bus       1           0           1        0       0.5
-park      0           1           0        1       0.5
->>> oracle_accuracy(audio, video)  # whoever always picked the right model of the two
-0.75
+>>> clips, truth = ["a", "b", "c", "d", "e"], np.array([0, 0, 1, 1, 1])
+>>> def deciding(*decisions):
+...     return Predictions.from_scores(clips, ["bus", "park"], truth, np.eye(2)[list(decisions)])
+>>> audio, video = deciding(0, 0, 1, 0, 0), deciding(1, 0, 1, 1, 0)
+>>> overall_cells(audio, video)["clips"].to_dict()
+{'both': 2, 'only_audio': 1, 'only_video': 1, 'neither': 1}
+>>> cell_table(audio, video)["conflict"].round(3).to_dict()
+{'bus': 0.5, 'park': 0.333}
+>>> conflict_clips(audio, video)["id"].tolist()
+['a', 'd']
+>>> oracle_accuracy(audio, video)
+0.8
 """
 
 from collections.abc import Callable, Mapping
@@ -24,8 +26,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from avfusion.errors import UserError, unknown
-from avfusion.scoring.metrics import confusion, row_normalised
+from avfusion.errors import unknown
+from avfusion.scoring.metrics import accuracy, confusion, log_loss, row_normalised
 from avfusion.scoring.predictions import Predictions
 
 CELLS = ("both", "only_audio", "only_video", "neither")
@@ -34,36 +36,11 @@ CELLS = ("both", "only_audio", "only_video", "neither")
 ALL = "all classes"
 """Row of a table that stands for the clips of all classes."""
 
+ORACLE = "oracle"
+"""Who always picks a model that is right, where there is one."""
+
 FLOOR = 1e-4
 """Floor of a probability before sets are combined."""
-
-
-def align(first: Predictions, *others: Predictions) -> tuple[Predictions, ...]:
-    """All sets with the clips and classes of `first`, in its order, joined by clip id.
-
-    Raises `UserError` if a set has other clips, other classes, or another truth for a clip.
-    """
-    aligned = [first]
-    for other in others:
-        theirs = other.with_class_order(first.classes)
-        missing = sorted(set(first.ids) - set(theirs.ids))
-        extra = sorted(set(theirs.ids) - set(first.ids))
-        if missing or extra:
-            raise UserError(
-                f"the predictions are not over the same clips: {len(missing)} only in the first set, {len(extra)} "
-                f"only in the other, for instance {(missing or extra)[0]!r}; give sets over the same clips"
-            )
-        row = {clip: position for position, clip in enumerate(theirs.ids)}
-        theirs = theirs.take(np.array([row[clip] for clip in first.ids]))
-        if (differing := np.flatnonzero(theirs.labels != first.labels)).size:
-            clip = int(differing[0])
-            raise UserError(
-                f"the true class of {differing.size} clip(s) differs between the predictions, for instance "
-                f"{first.ids[clip]!r}: {first.classes[first.labels[clip]]!r} and "
-                f"{first.classes[theirs.labels[clip]]!r}; give sets made from the same list of clips"
-            )
-        aligned.append(theirs)
-    return tuple(aligned)
 
 
 def cells(audio: Predictions, video: Predictions) -> NDArray[np.int64]:
@@ -207,3 +184,34 @@ def combine(audio: Predictions, video: Predictions, rule: str, floor: float = FL
         decisions=scores.argmax(axis=1),
         notes=(*audio.notes, *video.notes, f"{rule} of the two, floor {floor:g}"),
     )
+
+
+def scores(models: Mapping[str, Predictions]) -> pd.DataFrame:
+    """Accuracy and log loss of each model, of each rule of `COMBINATIONS`, and of the oracle, which has no log loss.
+
+    `models` has the keys audio, video and perhaps fused; they and the rules, and `ORACLE`, are the index.
+    """
+    audio, video = models["audio"], models["video"]
+    sets = {**models, **{rule: combine(audio, video, rule) for rule in COMBINATIONS}}
+    rows = {name: {"accuracy": accuracy(answers), "log_loss": log_loss(answers)} for name, answers in sets.items()}
+    rows[ORACLE] = {"accuracy": oracle_accuracy(audio, video)}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
+
+
+def ranked_cells(audio: Predictions, video: Predictions) -> pd.DataFrame:
+    """`cell_table` with each class's rank by conflict (1: most), and below it all classes together, without a rank."""
+    table = cell_table(audio, video)
+    counts = table.drop(columns="conflict").sum()
+    conflict = (counts["only_audio"] + counts["only_video"]) / counts["clips"]
+    total = pd.DataFrame([{"class": ALL, **counts.to_dict(), "conflict": conflict}])
+    ranked = pd.concat([table.reset_index(), total], ignore_index=True)
+    ranked.insert(1, "rank", pd.Series([*range(1, len(table) + 1), None], dtype="Int64"))
+    return ranked
+
+
+def error_table(predictions: Predictions) -> pd.DataFrame:
+    """For each true class, what the model answers where it is wrong: clips and share of the class's errors."""
+    tables = [
+        error_distribution(predictions, scene).reset_index().assign(true_class=scene) for scene in predictions.classes
+    ]
+    return pd.concat(tables, ignore_index=True)[["true_class", "predicted", "clips", "share"]]

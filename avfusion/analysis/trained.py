@@ -1,75 +1,162 @@
-"""The trained networks behind the runs of a comparison, for what predictions alone cannot answer."""
+"""What only the runs behind answers can give: candidates for promotion, and what shifts and unseen cities do."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-import numpy as np
+import pandas as pd
 import torch
+from tqdm import tqdm
 
-from avfusion.analysis.entries import Entries
-from avfusion.analysis.from_runs import open_store
-from avfusion.analysis.held_out_cities import Recipe
+from avfusion.analysis.held_out_cities import Recipe, choose_cities, held_out, without_city
+from avfusion.analysis.locations import find_locations, need_locations
+from avfusion.analysis.robustness import Shift, robustness
+from avfusion.analysis.variant_answers import SideBySide, VariantAnswers, on_shared_clips
 from avfusion.errors import UserError
-from avfusion.features.layout import Json
-from avfusion.fusion import FusionNetwork, variants
-from avfusion.tracking.lookup import find_run, read_config
+from avfusion.fusion import variants
 from avfusion.tracking.models import load_classifier
 from avfusion.training.classifier import SceneClassifier
 from avfusion.training.experiment import hyperparameters, train
 from avfusion.training.precision import check_precision
+from avfusion.training.selection import Candidate
 from avfusion.training.split_features import TEST, SplitFeatures
+
+NO_SHIFTS = "not asked for: shifts=none"
+NO_CITIES = "not asked for; cities=all trains every variant again without each city"
+
+CLEAN = 1e-6
+"""Up to this difference an accuracy without any shift repeats that of a run."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class TrainedVariants:
-    """The task that the contenders were trained on, and by contender its recipe (first seed)."""
+class Robustness:
+    """What shifted inputs and unseen cities do, or why that is not known."""
 
-    task: SplitFeatures
-    recipes: dict[str, Recipe]
-    run_ids: dict[str, str]
-
-    def classifiers(self, device: torch.device) -> dict[str, SceneClassifier]:
-        """The classifiers as the runs left them; a run without a model (one of several seeds) is trained again."""
-        found = {}
-        for name, recipe in self.recipes.items():
-            classifier = load_classifier(self.run_ids[name])
-            if classifier is None:
-                check_precision([(recipe.variant, recipe.params)], device)
-                logger.info("%s, seed %d: its run kept no model, so it is trained again", name, recipe.seed)
-                classifier = train(self.task, recipe.variant, recipe.params, recipe.seed, device).classifier
-            found[name] = classifier
-        return found
+    shifts: pd.DataFrame | None = None
+    """Of `avfusion.analysis.robustness.robustness`."""
+    cities: pd.DataFrame | None = None
+    """Of `avfusion.analysis.held_out_cities.held_out`."""
+    no_shifts: str = NO_SHIFTS
+    no_cities: str = NO_CITIES
+    remarks: tuple[str, ...] = ()
 
 
-def trained_variants(entries: Entries) -> TrainedVariants:
-    """What is behind `entries`; `UserError`, saying why, where it cannot be had."""
-    if entries.run_ids is None:
+def candidates_of(found: SideBySide) -> list[Candidate]:
+    """Each variant with its validation log loss, on the validation clips that all of them answered.
+
+    `UserError` for files, which hold no model, and for validation answers that cannot stand side by side.
+    """
+    if any(variant.run_id is None for variant in found.variants):
+        raise UserError("promote=true: prediction files hold no model; compare runs instead")
+    try:
+        aligned, _ = on_shared_clips([replace(variant, seeds=variant.validation) for variant in found.variants])
+    except UserError as error:
+        raise UserError(f"promote=true: on validation clips, {error}") from error
+    return [Candidate(one.name, str(one.run_id), float(one.values("log_loss").mean())) for one in aligned]
+
+
+def robustness_of(
+    found: SideBySide, shifts: list[Shift], cities: str, locations: Path | None, device: torch.device
+) -> Robustness:
+    """Curves and cities as far as they are asked for and can be had, else why not.
+
+    `shifts` may be empty, `cities` is as for `choose_cities`; `locations` is a CSV that must then list every clip of
+    the features, or None where the clips' names say it. Raises `UserError` for cities that cannot be had.
+    """
+    if not shifts and cities == "none":
+        return Robustness()
+    try:
+        task = trained_on(found)
+        recipes = {variant.name: recipe(variant) for variant in found.variants}
+    except UserError as error:
+        if cities != "none":
+            raise UserError(f"cities={cities}: {error}") from error
+        return Robustness(no_shifts=str(error), no_cities=str(error))
+    made = Robustness()
+    if shifts:
+        networks = {variant.name: _network(variant, recipes[variant.name], task, device) for variant in found.variants}
+        curves = robustness(networks, task, shifts)
+        made = replace(made, shifts=curves, remarks=tuple(_not_repeated(found, curves)))
+    return _with_cities(made, found, task, recipes, cities, locations, device) if cities != "none" else made
+
+
+def trained_on(found: SideBySide) -> SplitFeatures:
+    """The features that the variants were trained on; `UserError`, saying why, where it cannot be had."""
+    if found.features is None:
         raise UserError("prediction files hold no model; compare runs instead")
-    configs = {name: read_config(find_run(run_id)) for name, run_id in entries.run_ids.items()}
-    if len({config["features"]["digest"] for config in configs.values()}) > 1:
+    if len({variant.config["features"]["digest"] for variant in found.variants}) > 1:
         raise UserError("the runs were trained on different features")
-    features = next(iter(configs.values()))["features"]
-    store = open_store(features)
-    if store is None:
-        raise UserError(f"the feature store {features['path']} is no longer there, or has changed")
-    task, known = SplitFeatures(store), variants()
-    if missing := sorted({config["variant"] for config in configs.values()} - set(known)):
-        raise UserError(f"this avfusion has no variant {missing[0]}")
-    if not set(task.ids(TEST)) >= set(entries.contenders[0].seeds[0].ids):
-        raise UserError(f"the test clips of {features['path']} are not those of the runs")
-    recipes = {name: _recipe(known[config["variant"]], config) for name, config in configs.items()}
-    return TrainedVariants(task, recipes, dict(entries.run_ids))
+    path = found.features["path"]
+    if found.store is None:
+        raise UserError(f"the feature store {path} is no longer there, or has changed")
+    task = SplitFeatures(found.store)
+    if not set(task.ids(TEST)) >= set(found.first.ids):
+        raise UserError(f"the test clips of {path} are not those of the runs")
+    return task
 
 
-def _recipe(variant: type[FusionNetwork], config: Json) -> Recipe:
-    """What a run was trained with; hyperparameters that came after it are at their defaults, which change nothing."""
-    defaults = {name: entry.default for name, entry in hyperparameters(variant).items()}
-    return Recipe(variant, defaults | config["params"], int(config["seed"]))
+def recipe(variant: VariantAnswers) -> Recipe:
+    """What the run of the first seed was trained with.
+
+    Hyperparameters that came after it are at their defaults, which change nothing. Raises `UserError` for a variant
+    that this program does not have.
+    """
+    config = variant.config
+    known = variants().get(config["variant"])
+    if known is None:
+        raise UserError(f"this avfusion has no variant {config['variant']}")
+    defaults = {name: entry.default for name, entry in hyperparameters(known).items()}
+    return Recipe(known, defaults | config["params"], int(config["seed"]))
 
 
-def differing_clean_scores(entries: Entries, clean: dict[str, float], tolerance: float = 1e-6) -> list[str]:
-    """The contenders whose accuracy without any shift is not that of the answers of their first seed."""
-    logged = {contender.name: float(np.mean(contender.seeds[0].right)) for contender in entries.contenders}
-    return [name for name, accuracy in clean.items() if abs(accuracy - logged[name]) > tolerance]
+def _network(variant: VariantAnswers, recipe: Recipe, task: SplitFeatures, device: torch.device) -> SceneClassifier:
+    """The classifier as the run left it; one that the run did not keep (one of several seeds) is trained again."""
+    kept = load_classifier(str(variant.first_seed_id))
+    if kept is not None:
+        return kept
+    check_precision([(recipe.variant, recipe.params)], device)
+    logger.info("%s, seed %d: its run kept no model, so it is trained again", variant.name, recipe.seed)
+    return train(task, recipe.variant, recipe.params, recipe.seed, device).classifier
+
+
+def _not_repeated(found: SideBySide, curves: pd.DataFrame) -> Iterator[str]:
+    """Says which variants have another accuracy without any shift than the answers of their first seed."""
+    clean = curves[curves["severity"] == 0].groupby("variant")["accuracy"].first()
+    logged = {variant.name: float(variant.answers.right.mean()) for variant in found.variants}
+    differing = [str(name) for name, accuracy in clean.items() if abs(accuracy - logged[str(name)]) > CLEAN]
+    if differing:
+        yield f"Without any shift these do not repeat the accuracy of their runs: {', '.join(differing)}."
+
+
+def _with_cities(
+    made: Robustness,
+    found: SideBySide,
+    task: SplitFeatures,
+    recipes: dict[str, Recipe],
+    cities: str,
+    locations: Path | None,
+    device: torch.device,
+) -> Robustness:
+    clips = tuple(map(str, task.store.clips["id"]))
+    chosen = choose_cities(cities, found.clip_locations.cities if found.clip_locations else None)
+    known = need_locations(find_locations(clips, locations, None)).cities or {}
+    if missing := [clip for clip in clips if clip not in known]:
+        raise UserError(
+            f"cities={cities}: no city of {len(missing)} clips of the feature store, for instance {missing[0]!r}; "
+            "locations must list the training clips too"
+        )
+    tasks, remarks = {}, list(made.remarks)
+    for city in chosen:
+        try:
+            tasks[city] = without_city(task, known, city)
+        except UserError as error:
+            remarks.append(f"Cannot be left out: {error}.")
+    if not tasks:
+        return replace(made, no_cities="; ".join(remarks))
+    check_precision([(recipe.variant, recipe.params) for recipe in recipes.values()], device)
+    rows = held_out(tasks, recipes, {variant.name: variant.answers for variant in found.variants}, device)
+    table = pd.DataFrame(tqdm(rows, total=len(tasks) * len(recipes), desc="held-out cities", unit="training"))
+    return replace(made, cities=table, remarks=tuple(remarks))

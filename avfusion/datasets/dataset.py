@@ -24,7 +24,7 @@ class Clip:
     Attributes:
         id: unique in its dataset.
         label: the class.
-        location: the group that must stay within one split (place or source recording).
+        location: where it was recorded, or the recording that it was cut from; stays within one split.
         split: "train", "val", "test", or "" where the dataset leaves it open.
         audio: the file with the sound, or None.
         video: the file with the pictures (the same one for a muxed clip), or None.

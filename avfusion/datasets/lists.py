@@ -58,9 +58,9 @@ def read_rows(path: Path, delimiter: str, used: Iterable[str]) -> tuple[list[str
         content = path.read_bytes()
         lines = io.StringIO(content.decode("utf-8-sig"), newline="")
     except UnicodeDecodeError as error:
-        place = Line(path, content.count(b"\n", 0, error.start) + 1)
+        line = Line(path, content.count(b"\n", 0, error.start) + 1)
         raise UserError(
-            f"{place}: cannot be read as a UTF-8 {kind} file, which never holds the byte "
+            f"{line}: cannot be read as a UTF-8 {kind} file, which never holds the byte "
             f"{content[error.start]:#04x} there; save it as UTF-8"
         ) from error
     except OSError as error:
@@ -100,8 +100,8 @@ def check_listed_once(clips: Iterable[Listed]) -> None:
     files: dict[str, Listed] = {}
     for clip in clips:
         named = {path: _real(path, folders) for path in (clip.audio, clip.video) if path is not None}
-        for path, place in named.items():
-            first = files.setdefault(place, clip)
+        for path, real in named.items():
+            first = files.setdefault(real, clip)
             if first.label != clip.label:
                 raise UserError(
                     f"{clip.line}: the file {path.name!r} is {clip.label!r} here and {first.label!r} on "
@@ -120,5 +120,5 @@ def _real(path: Path, folders: dict[Path, str]) -> str:
         return os.path.realpath(path)
     if path.parent not in folders:
         folders[path.parent] = os.path.realpath(path.parent)
-    place = os.path.join(folders[path.parent], path.name)  # noqa: PTH118  (text: a Path costs more than the look)
-    return os.path.realpath(place) if os.path.islink(place) else place  # noqa: PTH114
+    joined = os.path.join(folders[path.parent], path.name)  # noqa: PTH118  (text: a Path costs more than the look)
+    return os.path.realpath(joined) if os.path.islink(joined) else joined  # noqa: PTH114

@@ -38,7 +38,7 @@ def assign_splits(clips: pd.DataFrame) -> Splits:
         "train", "val" or "test" for each row.
 
     Raises:
-        UserError: a class has too few locations or no training clip, no draw gives each class a place
+        UserError: a class has too few locations or no training clip, no draw gives each class a clip
             in each split, or the given splits leak (see `guard`).
     """
     table = clips[["label", "location", "split"]].reset_index(drop=True)

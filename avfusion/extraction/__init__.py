@@ -6,6 +6,6 @@ for how long and with how much memory, and what becomes of clips that fail.
 
 from avfusion.extraction.clip import clip_features
 from avfusion.extraction.driver import extract
-from avfusion.extraction.settings import REQUIRED, Required, Settings
+from avfusion.extraction.settings import Settings
 
-__all__ = ["REQUIRED", "Required", "Settings", "clip_features", "extract"]
+__all__ = ["Settings", "clip_features", "extract"]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from avfusion.extraction.settings import Required
+from avfusion.features import Required
 from avfusion.features.parts import Features, Part, no_features
 from avfusion.media import DEFAULT_LIMITS, Limits, MediaError, Samples, VideoReader, stream_sound
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from avfusion.embedders import SplitEmbedder
 from avfusion.extraction.clip import Frame, Taken, as_part, checked, take
-from avfusion.extraction.settings import Required
+from avfusion.features import Required
 from avfusion.features.parts import Part
 from avfusion.features.sources import UNKNOWN, Sources
 from avfusion.media import DEFAULT_LIMITS, Limits, MediaError, Samples

@@ -2,22 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from avfusion.errors import UserError, unknown
+from avfusion.features import REQUIRED, Required
 from avfusion.media import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from avfusion.embedders import Embedder
-
-Required = Literal["both", "any", "named"]
-"""What a clip must have to be used.
-
-`both`: sound and pictures. `any`: one of them; a note says what is missing. `named`: like `any`, for callers who name
-just the files that they want read: nothing is said of a file that was not named.
-"""
-REQUIRED: tuple[Required, ...] = ("both", "any")
-"""What people can choose."""
 
 EXECUTORS = ("local", "ray")
 DECODE_TIMEOUT = 600.0  # seconds of decoding per clip; half an hour of 720p video takes about 150

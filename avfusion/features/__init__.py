@@ -5,6 +5,7 @@ clips.csv and failures.csv, and store.json, which is written last: a folder with
 Nothing in it is a pickle. Nothing here computes a feature.
 """
 
-from avfusion.features.store import MODALITIES, FeatureStore, Modality
+from avfusion.features.layout import MODALITIES, REQUIRED, Modality, Required
+from avfusion.features.store import FeatureStore
 
-__all__ = ["MODALITIES", "FeatureStore", "Modality"]
+__all__ = ["MODALITIES", "REQUIRED", "FeatureStore", "Modality", "Required"]

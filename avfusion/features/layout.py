@@ -4,12 +4,24 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+Modality = Literal["audio", "video"]
+MODALITIES: tuple[Modality, ...] = ("audio", "video")
+
+Required = Literal["both", "any", "named"]
+"""What a clip must have to be used.
+
+`both`: sound and pictures. `any`: one of them; a note says what is missing. `named`: like `any`, for callers who name
+just the files that they want read: nothing is said of a file that was not named.
+"""
+REQUIRED: tuple[Required, ...] = ("both", "any")
+"""What people can choose."""
 
 FORMAT = 1
 STORE, PLAN, PARTS, LOCK = "store.json", "plan.json", "parts", ".lock"
 CLIPS, FAILURES = "clips.csv", "failures.csv"
-ARRAYS = {"audio": "audio.npy", "video": "video.npy"}
+ARRAYS: dict[Modality, str] = {"audio": "audio.npy", "video": "video.npy"}
 STANDARDIZATION = "standardization.safetensors"  # only where the features came with one
 MEDIA = "media.csv"  # what was extracted from; no content, so that the same features have the same digest
 CONTENT = (CLIPS, FAILURES, *ARRAYS.values(), STANDARDIZATION)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from avfusion.errors import UserError
+from avfusion.features.layout import MODALITIES
 from avfusion.features.sources import UNKNOWN, Sources
 from avfusion.system.files import replacing
 
@@ -57,7 +58,7 @@ def write_part(folder: Path, index: int, part: Part) -> None:
     The file is safetensors, written by hand: the library would hold the features three times. Format
     (github.com/huggingface/safetensors): header size as little-endian uint64, header as JSON, the arrays.
     """
-    arrays = {name: np.ascontiguousarray(getattr(part, name), "<f4") for name in ("audio", "video")}
+    arrays = {name: np.ascontiguousarray(getattr(part, name), "<f4") for name in MODALITIES}
     texts = {"id": part.id, "reason": part.reason, "note": part.note, "step": repr(part.step)}
     texts |= {f"{name}_source": text for name, text in part.sources._asdict().items()}
     header: dict[str, object] = {"__metadata__": texts}
@@ -84,7 +85,7 @@ def read_part(folder: Path, index: int, clip_id: str) -> Part:
         with safe_open(path, framework="np") as file:
             texts = file.metadata() or {}
             step, sources = float(texts.pop("step", 0.0)), _pop_sources(texts)
-            arrays = {name: file.get_tensor(name) for name in ("audio", "video")}
+            arrays = {name: file.get_tensor(name) for name in MODALITIES}
             part = Part(**texts, **arrays, step=step, sources=sources)
         if part.id != clip_id:
             raise ValueError(f"it holds {part.id!r}")

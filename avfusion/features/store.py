@@ -7,7 +7,7 @@ T   frames of one clip; D features of a frame
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ from avfusion.features.layout import (
     STANDARDIZATION,
     STORE,
     Json,
+    Modality,
 )
 from avfusion.features.provenance import check_provenance
 from avfusion.system.files import read_object
@@ -35,8 +36,6 @@ from avfusion.system.files import read_object
 if TYPE_CHECKING:
     import pandas as pd
 
-Modality = Literal["audio", "video"]
-MODALITIES: tuple[Modality, ...] = ("audio", "video")
 
 _COUNT = re.compile("[0-9]{1,12}")
 _AGAIN = "delete it and extract again"

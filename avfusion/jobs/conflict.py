@@ -2,26 +2,35 @@
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from avfusion.analysis.conflict import align
+from avfusion.analysis.conflict import (
+    COMBINATIONS,
+    ORACLE,
+    cell_table,
+    conflict_clips,
+    confusion_shift,
+    error_table,
+    fused_in_cells,
+    overall_cells,
+    ranked_cells,
+    rescues_and_harms,
+    scores,
+)
+from avfusion.analysis.sources import in_file_or_run, open_store
+from avfusion.analysis.variant_answers import VariantAnswers, align
 from avfusion.errors import UserError
-from avfusion.features import FeatureStore
 from avfusion.features.provenance import note
+from avfusion.figures import conflict_cells, confusion_difference, confusion_heatmap
 from avfusion.jobs.options import read_output
-from avfusion.report.conflict_analysis import conflict_figures, conflict_tables
-from avfusion.report.writing import png
-from avfusion.scoring.folders import file_of_model
+from avfusion.report.writing import write_tables
+from avfusion.scoring.metrics import confusion
 from avfusion.scoring.predictions import Predictions
-from avfusion.scoring.tsv import read_course_tsv
-from avfusion.system.files import replacing, write_atomically
 from avfusion.tracking.artifacts import log_table
-from avfusion.tracking.lookup import find_run, read_config, read_predictions, seed_runs
 from avfusion.tracking.runs import job_run, log_asked, log_batch, log_folder
 from avfusion.tracking.session import connect
 
@@ -29,19 +38,10 @@ TOP = 3
 """Classes of most conflict whose errors are shown in the terminal."""
 
 
-@dataclass(frozen=True)
-class Answers:
-    """One set of predictions and what is known of it."""
-
-    predictions: Predictions
-    origin: str
-    features: Mapping[str, Any] | None = None
-    """Path and provenance of the features, if it comes from a run."""
-
-
 def conflict_job(*, audio: str, video: str, fused: str, output: str) -> list[str]:
-    """Compare two sets of answers (and a fused one), each as `read_answers` takes it; returns what to tell people.
+    """Compare two sets of answers (and a fused one); returns what to tell people.
 
+    Each set is a prediction file, a model's folder with one, or the id of a run, of which the first seed counts.
     Tables (CSV) and figures (PNG) go to the folder `output`, for `none` to MLflow only. Raises `UserError` for
     what cannot be read, or sets over different clips.
     """
@@ -51,42 +51,59 @@ def conflict_job(*, audio: str, video: str, fused: str, output: str) -> list[str
     chosen = None if output == "none" else read_output(output)
     connect()
     given = {"audio": audio, "video": video, "fused": fused}
-    sets = {name: read_answers(text) for name, text in given.items() if text != "none"}
-    models = dict(zip(sets, align(*(answers.predictions for answers in sets.values())), strict=True))
-    features = next((answers.features for answers in sets.values() if answers.features), None)
-    tables = conflict_tables(models, clip_paths(features))
-    figures = conflict_figures(models, note(features["provenance"]) if features else None)
+    found = [in_file_or_run(text, name) for name, text in given.items() if text != "none"]
+    aligned = align(*(one.answers for one in found))
+    models = {one.name: answers for one, answers in zip(found, aligned, strict=True)}
+    trained_on = next((one.config["features"] for one in found if one.config), None)
+    measured = scores(models)
+    tables = {"accuracy": measured.rename(_in_words).reset_index(), **_tables(models, trained_on)}
+    figures = _figures(models, note(trained_on["provenance"]) if trained_on else None)
     with job_run("conflict"), tempfile.TemporaryDirectory() as temporary:
         folder = chosen or Path(temporary)
-        _write(tables, figures, folder)
+        write_tables(tables, figures, folder)
         log_asked(given)
-        log_batch({}, _metrics(tables))
+        log_batch({}, _metrics(measured, tables))
         for name, table in tables.items():
             log_table(table, name)
         log_folder(folder, "conflict")
-    origins = ", ".join(f"{name} = {answers.origin}" for name, answers in sets.items())
-    return _lines(tables, origins, "MLflow, run conflict" if output == "none" else str(folder.resolve()))
+    where = "MLflow, run conflict" if chosen is None else str(folder.resolve())
+    return [*_lines(tables, ", ".join(map(_origin, found))), f"files    {where}"]
 
 
-def read_answers(text: str) -> Answers:
-    """The test answers of a prediction file, of a model's folder with one, or of a run: those of its first seed."""
-    path = Path(text)
-    if path.is_dir() or path.is_file() or path.suffix in (".tsv", ".csv"):
-        path = file_of_model(path) if path.is_dir() else path
-        return Answers(read_course_tsv(path, shown=str(path)), str(path))
-    run = find_run(text)
-    seeds = seed_runs(run)
-    several = f", first of {len(seeds)} seeds" if len(seeds) > 1 else ""
-    return Answers(read_predictions(seeds[0], "test"), run.title + several, read_config(seeds[0])["features"])
+def _tables(models: Mapping[str, Predictions], features: Mapping[str, Any] | None) -> dict[str, pd.DataFrame]:
+    """Every table by name; `models` are aligned, with the keys audio, video and perhaps fused."""
+    audio, video = models["audio"], models["video"]
+    tables = {
+        "cells": overall_cells(audio, video).reset_index(),
+        "cells_per_class": ranked_cells(audio, video),
+        **{f"errors_{name}": error_table(answers) for name, answers in models.items()},
+        "conflict_clips": conflict_clips(audio, video, clip_paths(features)),
+    }
+    if fused := models.get("fused"):
+        tables["rescues_and_harms"] = rescues_and_harms(audio, video, fused).reset_index()
+        tables["fused_in_cells"] = fused_in_cells(audio, video, fused).reset_index()
+    return tables
+
+
+def _figures(models: Mapping[str, Predictions], note: str | None) -> dict[str, Figure]:
+    """Every figure by name; `note` stands in each."""
+    audio, video = models["audio"], models["video"]
+    return {
+        "cells": conflict_cells(cell_table(audio, video), "Who is right", note=note),
+        "confusion_difference": confusion_difference(
+            confusion_shift(audio, video), audio.classes, "Confusion, audio minus video", note=note
+        ),
+        **{
+            f"confusion_{name}": confusion_heatmap(confusion(answers), answers.classes, f"Confusion, {name}", note=note)
+            for name, answers in models.items()
+        },
+    }
 
 
 def clip_paths(features: Mapping[str, Any] | None) -> dict[str, tuple[str, str]] | None:
     """Sound and picture file of each clip, if the feature store of a run is still there."""
-    if features is None:
-        return None
-    try:
-        store = FeatureStore.open(Path(features["path"]))
-    except UserError:
+    store = open_store(features) if features else None
+    if store is None:
         return None
     root = Path(store.provenance["root"])
     columns = (store.clips[name].astype(str) for name in ("id", "audio", "video"))
@@ -96,30 +113,22 @@ def clip_paths(features: Mapping[str, Any] | None) -> dict[str, tuple[str, str]]
     }
 
 
-def _write(tables: Mapping[str, pd.DataFrame], figures: Mapping[str, Figure], folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, table in tables.items():
-            with replacing(folder / f"{name}.csv") as path:
-                table.to_csv(path, index=False)
-        for name, figure in figures.items():
-            write_atomically(folder / f"{name}.png", png(figure))
-    except OSError as error:
-        raise UserError(
-            f"output={folder}: cannot be written ({error.strerror or error}); name a folder that can, as output=FOLDER"
-        ) from error
-
-
-def _metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
-    cells, scores = tables["cells"].to_dict("records"), tables["accuracy"].to_dict("records")
-    shares = {f"share/{row['cell']}": float(row["share"]) for row in cells}
-    accuracies = {
-        f"accuracy/{row['model'].removesuffix(' of audio and video')}": float(row["accuracy"]) for row in scores
-    }
+def _metrics(measured: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
+    shares = {f"share/{row['cell']}": float(row["share"]) for row in tables["cells"].to_dict("records")}
+    accuracies = {f"accuracy/{name}": float(value) for name, value in measured["accuracy"].items()}
     return {**shares, **accuracies, "conflict_clips": float(len(tables["conflict_clips"]))}
 
 
-def _lines(tables: Mapping[str, pd.DataFrame], origins: str, place: str) -> list[str]:
+def _in_words(model: str) -> str:
+    return f"{model} of audio and video" if model in (*COMBINATIONS, ORACLE) else model
+
+
+def _origin(found: VariantAnswers) -> str:
+    several = f", first of {len(found.seeds)} seeds" if len(found.seeds) > 1 else ""
+    return f"{found.name} = {found.origin}{several}"
+
+
+def _lines(tables: Mapping[str, pd.DataFrame], origins: str) -> list[str]:
     cells, classes = tables["cells"], tables["cells_per_class"]
     lines = ["", f"{cells['clips'].sum()} clips; {origins}", "", _text(cells), "", _text(tables["accuracy"], 4), ""]
     lines += [_text(classes), ""]
@@ -131,7 +140,7 @@ def _lines(tables: Mapping[str, pd.DataFrame], origins: str, place: str) -> list
             lines.append(f"{name} errors on {scene}, {found['clips'].sum()} clips: {shares or 'none'}")
     if "rescues_and_harms" in tables:
         lines += ["", _text(tables["rescues_and_harms"])]
-    return [*lines, "", f"conflict clips: {len(tables['conflict_clips'])}, in conflict_clips.csv", f"files    {place}"]
+    return [*lines, "", f"conflict clips: {len(tables['conflict_clips'])}, in conflict_clips.csv"]
 
 
 def _text(table: pd.DataFrame, decimals: int = 3) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 from avfusion.datasets import Dataset, read_dataset
 from avfusion.embedders import embedder_names, load_embedder
 from avfusion.errors import UserError, unknown
-from avfusion.extraction import REQUIRED, Required, Settings, extract
-from avfusion.features import FeatureStore
+from avfusion.extraction import Settings, extract
+from avfusion.features import REQUIRED, FeatureStore, Required
 from avfusion.features.provenance import tags, title
 from avfusion.jobs.options import RUNS, read_output, read_truth
 from avfusion.tracking.artifacts import log_features

@@ -7,8 +7,7 @@ from avfusion.jobs.options import read_output
 from avfusion.report.claims import JUDGES
 from avfusion.report.contents import build_document
 from avfusion.report.document import signed
-from avfusion.report.from_files import material_of_folder
-from avfusion.report.from_runs import material_of_experiment
+from avfusion.report.gathering import material_of_experiment, material_of_folder
 from avfusion.report.material import Material
 from avfusion.report.published import CLAIMS, SCORES
 from avfusion.report.writing import PICTURES, write_report
@@ -45,20 +44,20 @@ def report_job(*, experiment: str, predictions: str, output: str) -> list[str]:
 def _scores(material: Material) -> list[str]:
     """Every model in a line: accuracy and log loss, and the difference from the study's on its data."""
     lines = ["", f"{len(material.first)} test clips from {material.source}", ""]
-    for name, model in material.models.items():
+    for model in material.variants:
         found = model.metrics["accuracy"], model.metrics["log_loss"]
         line = f"{model.title:26} accuracy {found[0]:.3f}  log loss {found[1]:.3f}"
-        if name in SCORES:
-            theirs = SCORES[name]
+        if model.name in SCORES:
+            theirs = SCORES[model.name]
             gaps = ", ".join(signed(round(mine, 3) - other) for mine, other in zip(found, theirs, strict=True))
             reference = ", reference only" if material.not_tau else f"; difference {gaps}"
             line += f"  (published {theirs[0]:.3f}, {theirs[1]:.3f}{reference})"
         lines.append(line)
-    notes = [f"note     {model.title}: {model.remarks}" for model in material.models.values() if model.remarks]
+    notes = [f"note     {model.title}: {model.remarks}" for model in material.variants if model.remarks]
     return [*lines, *([""] if notes else []), *notes]
 
 
 def _claims(material: Material) -> list[str]:
     about = " (about these data, not about the study)" if material.not_tau else ""
-    verdicts = (f"({letter}) {JUDGES[letter](material)[1].value:11}  {text}" for letter, text in CLAIMS.items())
-    return [f"the study's claims{about}", *verdicts]
+    outcomes = (f"({letter}) {JUDGES[letter](material).outcome.value:11}  {text}" for letter, text in CLAIMS.items())
+    return [f"the study's claims{about}", *outcomes]

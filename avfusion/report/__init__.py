@@ -1,6 +1,6 @@
-"""The study, regenerated: its tables and figures, published beside ours, as one page.
+"""Pages for people: the study regenerated, its tables and figures beside ours, and the page of a comparison.
 
-`material` is what a report is made of, `from_files` and `from_runs` gather it, `contents` puts the `document`
-together from sections, `html` and `markdown` write it down. `published` holds the study's own numbers.
-Nothing here computes a statistic: that is `avfusion.analysis`.
+`gathering` collects the `material` of the study's report, `contents` puts the `document` together from sections, `html`
+(by the template page.html) and `markdown` write it down. `published` holds the study's own numbers, `comparison_page`
+is what `compare` shows. Nothing here computes a statistic: that is `avfusion.analysis`.
 """

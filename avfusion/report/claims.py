@@ -7,6 +7,7 @@ clips cannot tell.
 
 from collections.abc import Callable
 from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,13 +15,11 @@ from avfusion.analysis.conflict import cell_table, error_distribution
 from avfusion.analysis.intervals import Estimate
 from avfusion.report import published
 from avfusion.report.certainty import gain, in_words, seeds_in_words
-from avfusion.report.document import Cell, Section, Table, label, listed, ours
+from avfusion.report.document import Cell, Kind, Section, Table, label, listed, ours
 from avfusion.report.material import Material
 
-Judged = tuple[str, "Verdict"]
 
-
-class Verdict(StrEnum):
+class Outcome(StrEnum):
     """What became of a claim."""
 
     HOLDS = "holds"
@@ -28,13 +27,27 @@ class Verdict(StrEnum):
     OPEN = "cannot tell"
 
 
+OUTCOME_CELLS: dict[Outcome, Kind] = {Outcome.HOLDS: "holds", Outcome.FAILS: "fails", Outcome.OPEN: "open"}
+"""The kind of a table's cell for each."""
+
+
+class Judged(NamedTuple):
+    """A claim beside the answers."""
+
+    evidence: str
+    """What the answers say, or what of them is missing."""
+    outcome: Outcome
+    missing: bool = False
+    """Whether models or classes that the claim is about are not there."""
+
+
 def claims_section(material: Material) -> Section:
-    """The table of claims, evidence and verdicts."""
+    """The table of claims, evidence and outcomes."""
     rows = []
     for letter, text in published.CLAIMS.items():
-        evidence, verdict = JUDGES[letter](material)
-        found = label(evidence) if evidence.startswith("not in ") else ours(evidence)
-        rows.append((label(f"({letter}) {text}"), found, Cell(verdict.value, "verdict")))
+        evidence, outcome, missing = JUDGES[letter](material)
+        found = label(evidence) if missing else ours(evidence)
+        rows.append((label(f"({letter}) {text}"), found, Cell(outcome.value, OUTCOME_CELLS[outcome])))
     notes = [
         "(a) and (b) describe clips and are decided on these as they are. (c), (d) and (f) compare models: differences "
         "are in accuracy over the same test clips, with 95 % intervals in parentheses, and are decided only where the "
@@ -42,9 +55,10 @@ def claims_section(material: Material) -> Section:
         "error of the best."
     ]
     if material.unlike:
+        unlike = "; ".join(f"{model.title} ({model.remarks})" for model in material.unlike)
         notes.append(
-            f"Not all were trained with the study's settings: {'; '.join(material.unlike)}. A verdict on these is "
-            "about them as they were trained."
+            f"Not all were trained with the study's settings: {unlike}. A verdict on these is about them as they were "
+            "trained."
         )
     if material.not_tau:
         notes.insert(0, "These are not the study's data: the verdicts are about these data, not about the study.")
@@ -55,20 +69,20 @@ def claims_section(material: Material) -> Section:
 def strongest_conflict(material: Material) -> Judged:
     """(a): the three classes named are the three of most conflict."""
     if reason := _missing(material, ["audio_only", "video_only"], published.CONFLICT_CLASSES):
-        return reason, Verdict.OPEN
+        return Judged(reason, Outcome.OPEN, missing=True)
     audio, video = (material.models[name].answers for name in ("audio_only", "video_only"))
     conflict = cell_table(audio, video)["conflict"]
     ranks = {str(scene): rank for rank, scene in enumerate(conflict.index, start=1)}
     named = ", ".join(f"{scene} is no. {ranks[scene]}" for scene in published.CONFLICT_CLASSES)
     shares = ", ".join(f"{scene} {share:.3f}" for scene, share in conflict.items())
     holds = set(conflict.index[: len(published.CONFLICT_CLASSES)]) == set(published.CONFLICT_CLASSES)
-    return f"{named}. Share of clips that exactly one model gets right: {shares}.", _verdict(holds)
+    return Judged(f"{named}. Share of clips that exactly one model gets right: {shares}.", _outcome(holds))
 
 
 def taken_for(material: Material) -> Judged:
     """(b): the commonest wrong answers of the video-only model on airport and on bus."""
     if reason := _missing(material, ["video_only"], ("airport", "bus", "shopping_mall", "metro_station", "tram")):
-        return reason, Verdict.OPEN
+        return Judged(reason, Outcome.OPEN, missing=True)
     answers = material.models["video_only"].answers
     evidence, holds = [], True
     for true_class, expected in (("airport", {"shopping_mall", "metro_station"}), ("bus", {"tram"})):
@@ -76,7 +90,7 @@ def taken_for(material: Material) -> Judged:
         found = ", ".join(f"{scene} {share:.3f}" for scene, share in shares.iloc[:3].items())
         evidence.append(f"{true_class} is taken for {found or 'nothing'}")
         holds &= set(shares.index[: len(expected)]) == expected
-    return "; ".join(evidence) + ".", _verdict(holds)
+    return Judged("; ".join(evidence) + ".", _outcome(holds))
 
 
 def both_beat_baseline(material: Material) -> Judged:
@@ -93,22 +107,22 @@ def best_alpha(material: Material) -> Judged:
     """(e): cannot tell where 0.25 is within one standard error of a validation accuracy of the chosen alpha."""
     sweep = material.sweep
     if sweep is None:
-        return f"not in {material.place}: an alpha sweep", Verdict.OPEN
+        return Judged(f"not in {material.searched}: an alpha sweep", Outcome.OPEN, missing=True)
     validation = sweep.means["val_accuracy"]
     top = float(validation.loc[sweep.best_alpha])
     evidence = f"validation chooses {sweep.best_alpha:g} (accuracy {top:.3f})"
     if published.BEST_ALPHA not in validation.index:
-        return f"{evidence}; 0.25 was not tried.", Verdict.OPEN
+        return Judged(f"{evidence}; 0.25 was not tried.", Outcome.OPEN)
     there = float(validation.loc[published.BEST_ALPHA])
     evidence += f"; at 0.25 it is {there:.3f}"
     if material.n_validation is None:
-        return evidence + ".", Verdict.HOLDS if sweep.best_alpha == published.BEST_ALPHA else Verdict.OPEN
+        return Judged(evidence + ".", Outcome.HOLDS if sweep.best_alpha == published.BEST_ALPHA else Outcome.OPEN)
     error = float(np.sqrt(top * (1 - top) / material.n_validation))
     near = int((validation >= top - error).sum())
     evidence += f"; {near} of {len(validation)} alphas lie within one standard error ({error:.3f}) of the best."
     if sweep.best_alpha == published.BEST_ALPHA:
-        return evidence, Verdict.HOLDS
-    return evidence, Verdict.OPEN if there >= top - error else Verdict.FAILS
+        return Judged(evidence, Outcome.HOLDS)
+    return Judged(evidence, Outcome.OPEN if there >= top - error else Outcome.FAILS)
 
 
 def averaging_wins(material: Material) -> Judged:
@@ -130,7 +144,7 @@ def _ordered(material: Material, pairs: list[tuple[str, str]]) -> Judged:
     """Whether the first model of every pair is better than the second."""
     names = list(dict.fromkeys(name for pair in pairs for name in pair))
     if reason := _missing(material, names, ()):
-        return reason, Verdict.OPEN
+        return Judged(reason, Outcome.OPEN, missing=True)
     gains: list[Estimate] = []
     evidence = []
     for better, worse in pairs:
@@ -141,22 +155,20 @@ def _ordered(material: Material, pairs: list[tuple[str, str]]) -> Judged:
             f"{first.title} minus {second.title}: {in_words(gains[-1])} (log loss {losses[0]:.3f} and {losses[1]:.3f})"
         )
     if any(estimate.jackknife.high < 0 for estimate in gains):
-        verdict = Verdict.FAILS
+        outcome = Outcome.FAILS
     else:
-        verdict = Verdict.HOLDS if all(estimate.jackknife.low > 0 for estimate in gains) else Verdict.OPEN
-    return "; ".join(evidence) + ".", verdict
+        outcome = Outcome.HOLDS if all(estimate.jackknife.low > 0 for estimate in gains) else Outcome.OPEN
+    return Judged("; ".join(evidence) + ".", outcome)
 
 
 def _missing(material: Material, models: list[str], classes: tuple[str, ...]) -> str:
     """What the evidence lacks; empty if nothing."""
-    if absent := [material.absent(name) for name in models if name not in material.models]:
-        return f"not in {material.place}: " + "; ".join(
-            text.removeprefix(f"not in {material.place}: ") for text in absent
-        )
+    if absent := [name for name in models if name not in material.models]:
+        return material.absent(*absent)
     if unknown := [scene for scene in classes if scene not in material.first.classes]:
         return f"not in these data: the class {listed(unknown)}"
     return ""
 
 
-def _verdict(holds: bool) -> Verdict:
-    return Verdict.HOLDS if holds else Verdict.FAILS
+def _outcome(holds: bool) -> Outcome:
+    return Outcome.HOLDS if holds else Outcome.FAILS

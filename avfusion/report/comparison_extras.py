@@ -3,16 +3,18 @@
 import pandas as pd
 
 from avfusion.analysis.held_out_cities import over_cities
-from avfusion.analysis.results import Results
 from avfusion.analysis.robustness import SHIFTS
+from avfusion.analysis.trained import Robustness
+from avfusion.analysis.variant_answers import SideBySide
+from avfusion.figures import reliability_diagram, robustness_curve
 from avfusion.report.document import Absent, Block, Cell, Picture, Section, Table, blank, label, ours, signed
-from avfusion.scoring.calibration import BINS
+from avfusion.scoring.calibration import BINS, reliability
 
 
-def calibration_section(results: Results) -> Section:
+def calibration_section(table: pd.DataFrame, found: SideBySide) -> Section:
     """Calibration of every variant, its reliability diagram, and what a temperature would change."""
     measures = ("ece", "brier", "log_loss", "calibration", "refinement")
-    table = results.calibration
+    bins = {variant.name: reliability(variant.seeds) for variant in found.variants}
     rows = tuple((label(row["variant"]), *(ours(float(row[m])) for m in measures)) for row in table.to_dict("records"))
     blocks: list[Block] = [
         Table(
@@ -29,7 +31,7 @@ def calibration_section(results: Results) -> Section:
         ),
         Picture(
             "Figure B", "reliability: below the diagonal a variant is too sure; seeds together",
-            results.figures["reliability"],
+            reliability_diagram(bins, "How often a variant is right when it is so sure", note=found.note),
         ),
         _temperatures(table),
     ]  # fmt: skip
@@ -56,9 +58,8 @@ def _temperatures(table: pd.DataFrame) -> Block:
     )
 
 
-def robustness_section(results: Results) -> Section:
-    """Curves and tables of shifted inputs and held-out cities, or why there are none."""
-    found = results.robustness
+def robustness_section(found: Robustness, note: str | None) -> Section:
+    """Curves and tables of shifted inputs and held-out cities, or why there are none; `note` stands in the figure."""
     blocks: list[Block] = list(found.remarks)
     if found.shifts is None:
         blocks.append(Absent("Figure C", "accuracy under shifted inputs", found.no_shifts))
@@ -67,7 +68,9 @@ def robustness_section(results: Results) -> Section:
             "accuracy as the features get worse, first seed of each variant; dotted: the variant cannot feel this "
             "shift (invariant)"
         )
-        blocks.append(Picture("Figure C", caption, results.figures["robustness"]))
+        shown = {name: (SHIFTS[name].title, SHIFTS[name].unit) for name in dict.fromkeys(found.shifts["shift"])}
+        drawn = robustness_curve(found.shifts, shown, "Accuracy as the features get worse", note=note)
+        blocks.append(Picture("Figure C", caption, drawn))
         blocks.append(_worst(found.shifts))
     if found.cities is None:
         blocks.append(Absent("Table H", "cities left out of training", found.no_cities))

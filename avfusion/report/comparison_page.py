@@ -6,10 +6,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from avfusion.analysis.contenders import SCORES
-from avfusion.analysis.results import HEADLINE, Results
+from avfusion.analysis.pairs import Verdict
+from avfusion.analysis.trained import Robustness
+from avfusion.analysis.variant_answers import SCORES, SideBySide
+from avfusion.figures import forest_plot
 from avfusion.report.comparison_extras import calibration_section, robustness_section
-from avfusion.report.document import Block, Cell, Document, Picture, Section, Table, blank, label, ours, signed
+from avfusion.report.document import Cell, Document, Picture, Section, Table, blank, label, ours, signed
+
+HEADLINE = {"accuracy": "accuracy", "log_loss": "log loss"}
+"""The scores that the forest plot and the verdicts are about, and their names for people."""
 
 KEPT = "\N{NO-BREAK SPACE}"
 """Keeps what belongs together on one line of a table."""
@@ -31,52 +36,56 @@ READING = (
     "part of the intervals and verdicts. With one seed they are about the trained models, not about training again.",
 )
 
+Tables = Mapping[str, pd.DataFrame]
+"""Those of a comparison: scores, pairs and mcnemar (of `avfusion.analysis.pairs`) and calibration."""
 
-def build_page(results: Results) -> Document:
-    """The page."""
-    variants = [contender.name for contender in results.entries.contenders]
+
+def build_page(found: SideBySide, tables: Tables, robustness: Robustness) -> Document:
+    """The page of a comparison of the variants in `found`."""
+    origin = found.clip_locations.origin if found.clip_locations else "nowhere"
     subtitle = (
-        f"{len(variants)} variants from {results.entries.source} on {results.n_clips} test clips at "
-        f"{results.n_locations} locations (from {results.entries.places.origin})."
+        f"{len(found.variants)} variants from {found.source} on {len(found.first)} test clips at "
+        f"{len(found.locations)} locations (from {origin})."
     )
-    warning = results.entries.warning
     sections = (
-        _verdicts_section(results),
-        _scores_section(results),
-        calibration_section(results),
-        robustness_section(results),
-        _details_section(results),
-        Section("How to read this", READING + results.entries.remarks),
+        _verdicts_section(tables, found.note),
+        _scores_section(tables["scores"]),
+        calibration_section(tables["calibration"], found),
+        robustness_section(robustness, found.note),
+        _details_section(tables),
+        Section("How to read this", READING + found.remarks),
     )
     caution = (
-        f"{warning.capitalize()}: these scores say nothing about real scenes and trained features." if warning else ""
+        f"{found.note.capitalize()}: these scores say nothing about real scenes and trained features."
+        if found.note
+        else ""
     )
     return Document("Is this variant really better?", subtitle, caution, sections)
 
 
-def in_words(results: Results) -> list[str]:
-    """A sentence per pair and headline score that can be told apart, and one for each score of those that cannot."""
-    lines = []
-    for score, name in HEADLINE.items():
-        table, open_pairs = results.headline(score), []
-        for row in table.to_dict("records"):
-            if row["verdict"] == "cannot tell":
-                open_pairs.append(f"{row['first']} and {row['second']}")
-                continue
-            near, far = sorted((abs(row["jackknife_low"]), abs(row["jackknife_high"])))
-            lines.append(
-                f"{name.capitalize()}: {row['first']} is {row['verdict']} than {row['second']} by "
-                f"{abs(row['difference']):.3f} ({near:.3f} to {far:.3f})."
-            )
-        if open_pairs:
-            lines.append(f"{name.capitalize()}: these clips cannot tell apart {', '.join(open_pairs)}.")
-    return lines
+def verdicts_in_words(pairs: pd.DataFrame) -> dict[str, list[str]]:
+    """For each headline score, by its name: what is said of each pair, first of those that can be told apart."""
+    return {name: _verdicts(_of_score(pairs, score)) for score, name in HEADLINE.items()}
 
 
-def _verdicts_section(results: Results) -> Section:
-    rows = []
-    tables = [results.headline(score).to_dict("records") for score in HEADLINE]
-    for accuracy, loss, mcnemar in zip(*tables, results.mcnemar.to_dict("records"), strict=True):
+def _verdicts(pairs: list[dict[Hashable, Any]]) -> list[str]:
+    told, untold = [], []
+    for row in pairs:
+        if row["verdict"] == Verdict.OPEN:
+            untold.append(f"{row['first']} and {row['second']}")
+            continue
+        near, far = sorted((abs(row["jackknife_low"]), abs(row["jackknife_high"])))
+        told.append(
+            f"{row['first']} is {row['verdict']} than {row['second']} by {abs(row['difference']):.3f} "
+            f"({near:.3f} to {far:.3f})"
+        )
+    return [*told, *([f"these clips cannot tell apart {', '.join(untold)}"] if untold else [])]
+
+
+def _verdicts_section(tables: Tables, note: str | None) -> Section:
+    pairs, rows = tables["pairs"], []
+    headline = [_of_score(pairs, score) for score in HEADLINE]
+    for accuracy, loss, mcnemar in zip(*headline, tables["mcnemar"].to_dict("records"), strict=True):
         cells = [_pair(accuracy)]
         for row in (accuracy, loss):
             cells += [ours(_signed(row["difference"])), _p_value(row["p_holm"]), _verdict(row)]
@@ -91,26 +100,25 @@ def _verdicts_section(results: Results) -> Section:
         "Table A", "every pair, and what these clips say of the first", ("pair", *head, *head, "p"), tuple(rows), notes,
         (("", 1), ("accuracy", 3), ("log loss", 3), ("McNemar", 1)),
     )  # fmt: skip
+    ends = {"jackknife_low": "low", "jackknife_high": "high"}
+    panels = {name: pairs[pairs["score"] == score].rename(columns=ends) for score, name in HEADLINE.items()}
     figure = Picture(
         "Figure A", "differences between variants, first minus second, with 95 % jackknife intervals over locations; "
-        "colours are verdicts after Holm's correction", results.figures["forest"],
+        "colours are verdicts after Holm's correction",
+        forest_plot(panels, "Differences between variants, 95 % intervals over locations", note=note),
     )  # fmt: skip
-    words: list[Block] = []
-    for name in HEADLINE.values():
-        about = f"{name.capitalize()}: "
-        found = [text.removeprefix(about).rstrip(".") for text in in_words(results) if text.startswith(about)]
-        words.append(f"{about}{'; '.join(found)}.")
+    words = [f"{name.capitalize()}: {'; '.join(found)}." for name, found in verdicts_in_words(pairs).items()]
     return Section("Verdicts", (*words, figure, table))
 
 
-def _scores_section(results: Results) -> Section:
+def _scores_section(scores: pd.DataFrame) -> Section:
     rows = []
-    for row in results.scores.to_dict("records"):
+    for row in scores.to_dict("records"):
         spread = blank() if row["seeds"] == 1 else ours(float(row["seed_std"]))
         cells = (ours(float(row["value"])), spread, _interval(row, "jackknife"), _interval(row, "bootstrap"))
         rows.append((label(row["variant"]), Cell(row["score"].replace("_", " "), "fact"), *cells))
-    seeds = results.scores.groupby("variant", sort=False)["seeds"].first()
-    known = np.isfinite(results.scores[["bootstrap_low", "bootstrap_high"]].to_numpy(dtype=np.float64)).all()
+    seeds = scores.groupby("variant", sort=False)["seeds"].first()
+    known = np.isfinite(scores[["bootstrap_low", "bootstrap_high"]].to_numpy(dtype=np.float64)).all()
     few = () if known else ("Not known: there are too few locations in a class to draw them anew.",)
     trained = ", ".join(f"{name} {count}" for name, count in seeds.items())
     table = Table(
@@ -123,8 +131,8 @@ def _scores_section(results: Results) -> Section:
     return Section("Scores", (table,))
 
 
-def _details_section(results: Results) -> Section:
-    tables = [_pairs_table(results, score, f"Table E{number}") for number, score in enumerate(SCORES, start=1)]
+def _details_section(tables: Tables) -> Section:
+    differences = [_pairs_table(tables["pairs"], score, f"Table E{n}") for n, score in enumerate(SCORES, start=1)]
     counts = tuple(
         (
             _pair(row),
@@ -133,14 +141,14 @@ def _details_section(results: Results) -> Section:
             _p_value(row["p_value"]),
             _p_value(row["p_holm"]),
         )
-        for row in results.mcnemar.to_dict("records")
+        for row in tables["mcnemar"].to_dict("records")
     )
     head = ("pair", "only first right (clips)", "only second right (clips)", "p", "p (Holm)")
     mcnemar = Table("Table F", "McNemar's test, of the first seed of each variant", head, counts)
-    return Section("All differences", (*tables, mcnemar))
+    return Section("All differences", (*differences, mcnemar))
 
 
-def _pairs_table(results: Results, score: str, key: str) -> Table:
+def _pairs_table(pairs: pd.DataFrame, score: str, key: str) -> Table:
     rows = tuple(
         (
             _pair(row),
@@ -151,10 +159,15 @@ def _pairs_table(results: Results, score: str, key: str) -> Table:
             _p_value(row["p_holm"]),
             _verdict(row),
         )
-        for row in results.headline(score).to_dict("records")
+        for row in _of_score(pairs, score)
     )
     head = ("pair", "difference", "jackknife", "bootstrap", "p", "p (Holm)", "verdict")
     return Table(key, f"every pair in {score.replace('_', ' ')}, with both 95 % intervals", head, rows)
+
+
+def _of_score(pairs: pd.DataFrame, score: str) -> list[dict[Hashable, Any]]:
+    """The pairs in one score, row by row."""
+    return pairs[pairs["score"] == score].to_dict("records")
 
 
 def _pair(row: Mapping[Hashable, Any]) -> Cell:

@@ -129,7 +129,7 @@ def class_cells(audio: Predictions, video: Predictions) -> Table:
 
 def bars(audio: Predictions, video: Predictions, material: Material) -> Picture:
     """Figure A: Table B as bars."""
-    drawn = conflict_cells(cell_table(audio, video), "Who is right, test clips", note=material.figure_note)
+    drawn = conflict_cells(cell_table(audio, video), "Who is right, test clips", note=material.note)
     return Picture("Figure A", "Who is right, per class, most conflict on top", drawn)
 
 
@@ -148,7 +148,7 @@ def all_errors(audio: Predictions, video: Predictions) -> Table:
 def shift(audio: Predictions, video: Predictions, material: Material) -> Picture:
     """Figure B: the difference of the two confusion matrices."""
     drawn = confusion_difference(
-        confusion_shift(audio, video), audio.classes, "Audio only minus video only", note=material.figure_note
+        confusion_shift(audio, video), audio.classes, "Audio only minus video only", note=material.note
     )
     return Picture(
         "Figure B", "Difference of the row-normalised confusion matrices, audio only minus video only", drawn
@@ -159,8 +159,8 @@ def fusion_in_conflict(material: Material) -> Block:
     """Table D: what each fused model wins and loses against each modality alone."""
     audio, video = (material.models[name].answers for name in ("audio_only", "video_only"))
     rows = []
-    for model in material.models.values():
-        if model.id in ("audio_only", "video_only"):
+    for model in material.variants:
+        if model.name in ("audio_only", "video_only"):
             continue
         counts = rescues_and_harms(audio, video, model.answers).iloc[-1].to_dict()
         within = fused_in_cells(audio, video, model.answers).iloc[-1].to_dict()
@@ -173,7 +173,7 @@ def fusion_in_conflict(material: Material) -> Block:
         rows.append((label(model.title), *cells))
     caption = "what fusion wins and loses against one modality"
     if not rows:
-        return Absent("Table D", caption, f"not in {material.place}: a fused model")
+        return Absent("Table D", caption, f"not in {material.searched}: a fused model")
     notes = (
         "Rescue: the fused model is right and that modality wrong; harm: the reverse. Gain: rescues minus harms, over "
         "all clips, which is the gain in accuracy. Last four columns: share that the fused model gets right where both "

@@ -1,14 +1,18 @@
 """What the data were, which models are here, and the network behind the features (Figure 1)."""
 
+from pathlib import Path
+
 import numpy as np
 
+from avfusion.datasets.splits import assign_splits
+from avfusion.features.provenance import dataset_in_words
 from avfusion.figures.l3_net import l3_net
 from avfusion.l3.presets import openl3_config
 from avfusion.report import published
 from avfusion.report.document import Picture, Section, Table, fact, label
 from avfusion.report.material import Material
 
-MOST_PLACES = 150
+MOST_LOCATIONS = 150
 """More are counted and not named."""
 
 
@@ -17,22 +21,22 @@ def data_section(material: Material) -> Section:
     answers = material.first
     facts = [
         ("answers from", material.source),
-        *material.facts,
+        *_features(material),
         ("classes", ", ".join(answers.classes)),
         ("test clips", str(len(answers))),
-        ("test places", _places(material)),
+        ("test places", _locations(material)),
         ("published values from", published.SOURCE),
         ("are these the study's data?", _same_data(material)),
     ]
     rows = tuple((label(name), fact(value)) for name, value in facts)
     models = tuple(
         (label(model.title), fact(model.origin), fact(len(model.seeds)), fact(model.remarks))
-        for model in material.models.values()
+        for model in material.variants
     )
     return Section(
         "What the data were",
         (
-            Table("Data", "data and features", ("", ""), rows, _place_names(material)),
+            Table("Data", "data and features", ("", ""), rows, _location_names(material)),
             Table("Models", "models in this report", ("model", "from", "seeds", "remarks"), models),
             *material.remarks,
         ),
@@ -46,11 +50,34 @@ def features_section() -> Section:
     return Section("The features", (picture,))
 
 
-def _places(material: Material) -> str:
-    if material.locations is None:
+def _features(material: Material) -> tuple[tuple[str, str], ...]:
+    """Names and values of what is known of the dataset and the features."""
+    if material.features is None:
+        known = ("dataset", "synthetic scenes", "embedder, trained?", "training and validation clips")
+        return tuple((name, "not known: prediction files do not say") for name in known)
+    features, provenance = material.features, material.features["provenance"]
+    embedder = provenance["embedder"]
+    n_training = "not known: the feature store is no longer there"
+    if material.store is not None:
+        n_training = str(int((assign_splits(material.store.clips) == "train").sum()))
+    shown = {key: value for key, value in embedder.items() if key not in ("name", "trained") and value is not None}
+    details = ", ".join(f"{key} {str(value)[:12]}" for key, value in shown.items())
+    return (
+        ("dataset", dataset_in_words(provenance)),
+        ("synthetic scenes", "yes" if material.synthetic else "no"),
+        ("embedder", f"{embedder['name']}" + (f" ({details})" if details else "")),
+        ("embedder trained?", "yes" if embedder["trained"] else "no: its weights are random"),
+        ("features", f"{Path(features['path']).name}, digest {features['digest'][:12]}"),
+        ("training clips", n_training),
+        ("validation clips", str(material.n_validation)),
+    )
+
+
+def _locations(material: Material) -> str:
+    if material.clip_locations is None:
         return "not known"
     answers = material.first
-    names = [material.locations[clip] for clip in answers.ids]
+    names = material.clip_locations.in_order(answers.ids)
     by_class = [
         f"{scene} {len({names[row] for row in np.flatnonzero(answers.labels == label)})}"
         for label, scene in enumerate(answers.classes)
@@ -58,12 +85,12 @@ def _places(material: Material) -> str:
     return f"{len(set(names))}: {', '.join(by_class)}"
 
 
-def _place_names(material: Material) -> tuple[str, ...]:
+def _location_names(material: Material) -> tuple[str, ...]:
     """All of them, for a note below the table."""
-    if material.locations is None:
+    if material.clip_locations is None:
         return ()
-    names = sorted({material.locations[clip] for clip in material.first.ids})
-    return (f"Test places: {', '.join(names)}.",) if len(names) <= MOST_PLACES else ()
+    names = sorted(set(material.clip_locations.in_order(material.first.ids)))
+    return (f"Test places: {', '.join(names)}.",) if len(names) <= MOST_LOCATIONS else ()
 
 
 def _same_data(material: Material) -> str:

@@ -6,12 +6,16 @@ from typing import Literal
 
 from matplotlib.figure import Figure
 
-Kind = Literal["label", "published", "ours", "difference", "fact", "verdict"]
+Kind = Literal["label", "published", "ours", "difference", "fact", "holds", "fails", "open"]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a table. `ours` is what follows from the predictions; a `fact` does not depend on who is right."""
+    """One cell of a table.
+
+    `ours` is what follows from the predictions; a `fact` does not depend on who is right; `holds`, `fails` and `open`
+    are what became of a claim.
+    """
 
     text: str
     kind: Kind

@@ -23,7 +23,7 @@ from avfusion.report.document import (
 from avfusion.report.material import STUDY_MODELS, Material, Sweep
 from avfusion.report.unimodal_section import heatmap, published_heading
 
-NO_SWEEP = "not in {place}: an alpha sweep (entry point `sweep`)"
+NO_SWEEP = "not in {searched}: an alpha sweep (entry point `sweep`)"
 
 
 def fusion_section(material: Material) -> Section:
@@ -91,12 +91,12 @@ def sweep_blocks(material: Material) -> list[Block]:
         "Figure 8": "Training and validation loss, late fusion at the best alpha",
     }
     if sweep is None:
-        reason = NO_SWEEP.format(place=material.place)
+        reason = NO_SWEEP.format(searched=material.searched)
         absent = [Absent(key, caption, reason) for key, caption in figures.items()]
         return [absent[0], Absent("Table 7", "late fusion at the best alpha", reason), *absent[1:]]
     title = f"late fusion, alpha = {sweep.best_alpha:g}"
     drawn = alpha_curve(
-        sweep.records, "Late fusion, accuracy by alpha", best_alpha=sweep.best_alpha, note=material.figure_note
+        sweep.records, "Late fusion, accuracy by alpha", best_alpha=sweep.best_alpha, note=material.note
     )
     seeds = f"Lines are means over {sweep.n_seeds} seeds, bands run from the least to the greatest. "
     printed_best = f"The study's curve has its best point, {published.SCORES['best_late'][0]}, at alpha 0.25."
@@ -139,20 +139,20 @@ def best_alpha_table(sweep: Sweep, material: Material) -> Table:
 def overview_section(material: Material) -> Section:
     """Table F and Figure C: every model side by side."""
     metrics = ("accuracy", "log_loss", "macro_f1", "class_accuracy", "class_log_loss")
-    found = {model.id: accuracy(model, material) for model in material.models.values()}
+    found = {model.name: accuracy(model, material) for model in material.variants}
     rows = tuple(
-        (label(model.title), *(ours(model.metrics[name]) for name in metrics), ours(_interval(found[model.id])))
-        for model in material.models.values()
+        (label(model.title), *(ours(model.metrics[name]) for name in metrics), ours(_interval(found[model.name])))
+        for model in material.variants
     )
     columns = ("model", "accuracy", "log loss", "macro F1", "class-averaged accuracy", "class-averaged log loss",
                "accuracy, 95 % interval")  # fmt: skip
-    places = (
+    together = (
         "clips of one place counted together."
-        if material.locations is not None
+        if material.clip_locations is not None
         else "places are not known, so every clip counts for itself, which makes it too narrow if several clips come "
         "from one recording."
     )
-    notes = (f"Test clips, one answer per clip. Interval: {places} {seeds_in_words(material)}",)
+    notes = (f"Test clips, one answer per clip. Interval: {together} {seeds_in_words(material)}",)
     ends = {name: entry.jackknife if np.isfinite(entry.error) else None for name, entry in found.items()}
     summary = pd.DataFrame(
         {
@@ -160,10 +160,10 @@ def overview_section(material: Material) -> Section:
             "low": [interval.low if interval else np.nan for interval in ends.values()],
             "high": [interval.high if interval else np.nan for interval in ends.values()],
         },
-        index=[model.title for model in material.models.values()],
+        index=[model.title for model in material.variants],
     )
     chance = 1 / len(material.first.classes)
-    drawn = variant_summary(summary, "Test accuracy, 95 % interval", chance=chance, note=material.figure_note)
+    drawn = variant_summary(summary, "Test accuracy, 95 % interval", chance=chance, note=material.note)
     return Section(
         "Every model",
         (
@@ -184,7 +184,7 @@ def _scores(means: pd.DataFrame, alpha: float) -> tuple[float, float]:
 
 def _losses(sweep: Sweep, caption: str, title: str, material: Material) -> Block:
     if sweep.history.empty:
-        return Absent("Figure 8", caption, f"not in {material.place}: the loss curves of the sweep's best alpha")
+        return Absent("Figure 8", caption, f"not in {material.searched}: the loss curves of the sweep's best alpha")
     best = int(sweep.history["epoch"].to_numpy()[sweep.history["val_loss"].to_numpy().argmin()])
-    drawn = loss_curves(sweep.history, best, f"{title}, loss by epoch", note=material.figure_note)
+    drawn = loss_curves(sweep.history, best, f"{title}, loss by epoch", note=material.note)
     return Picture("Figure 8", caption, drawn)

@@ -1,18 +1,14 @@
-"""What a report is made of, wherever it comes from: models with their answers, an alpha sweep, facts on the data."""
+"""What a report is made of: the models of the study and others with their answers, and an alpha sweep."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from avfusion.analysis.conflict import align
-from avfusion.analysis.resampling import Locations
+from avfusion.analysis.variant_answers import SideBySide, VariantAnswers, beside
 from avfusion.errors import UserError
 from avfusion.report import published
-from avfusion.scoring.metrics import evaluate
 from avfusion.scoring.predictions import Predictions
 
 STUDY_MODELS = {
@@ -25,36 +21,6 @@ STUDY_MODELS = {
     "lstm": "LSTM",
 }
 """Id and title of the models of the study, in the order of our tables."""
-
-
-@dataclass(frozen=True)
-class Model:
-    """One model and its answers on the test clips."""
-
-    id: str
-    title: str
-    origin: str
-    """The file or the run that the answers come from."""
-    seeds: tuple[Predictions, ...]
-    """Its answers, once for each seed that it was trained with."""
-    remarks: str = ""
-    """In what it differs from the study's model, as far as known."""
-
-    @property
-    def answers(self) -> Predictions:
-        """Those of the first seed: what tables of single answers and heatmaps show."""
-        return self.seeds[0]
-
-    @cached_property
-    def metrics(self) -> dict[str, float]:
-        """Every metric, averaged over the seeds."""
-        scores = pd.DataFrame([evaluate(predictions) for predictions in self.seeds])
-        return {str(name): float(value) for name, value in scores.mean().items()}
-
-    @cached_property
-    def right_by_seed(self) -> NDArray[np.float64]:
-        """[S, N] 1 where a seed is right about a clip, else 0."""
-        return np.stack([predictions.right for predictions in self.seeds]).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -83,45 +49,34 @@ class Sweep:
 
 
 @dataclass(frozen=True)
-class Material:
-    """Everything that a report shows. All models are over the same clips and classes, in the same order."""
+class Material(SideBySide):
+    """Everything that a report shows: models side by side, the study's under its own names, and an alpha sweep."""
 
-    source: str
-    """Where the answers come from, in words."""
-    place: str
-    """"these files" or "this experiment": where something missing was looked for."""
-    models: Mapping[str, Model]
     sweep: Sweep | None = None
-    facts: tuple[tuple[str, str], ...] = ()
-    """What is known of data and features: pairs of name and value."""
-    remarks: tuple[str, ...] = ()
-    """What else a reader must know, for instance what was left out."""
-    locations: Mapping[str, str] | None = None
-    """Clip id -> place of recording; None if not known."""
-    synthetic: bool | None = None
-    """Whether the scenes are rendered; None if not known."""
-    figure_note: str | None = None
-    """Said in every figure: "synthetic scenes"."""
-    n_validation: int | None = None
-    """Validation clips; None if not known."""
-    missing: Mapping[str, str] | None = None
-    """Model id -> why it is missing, where there is more to say than that it is not there."""
-
-    @property
-    def first(self) -> Predictions:
-        """Some model's answers, for what all share: clips, classes, truth."""
-        return next(iter(self.models.values())).answers
+    searched: str = "these files"
+    """Where something missing was looked for."""
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """Id of a study's model -> what is missing, where there is more to say than its title."""
 
     @cached_property
-    def tested(self) -> Locations:
-        """The places of the test clips; each clip for itself if the places are not known."""
-        names = self.first.ids if self.locations is None else [self.locations[clip] for clip in self.first.ids]
-        return Locations.of(names, self.first.labels, len(self.first.classes))
+    def models(self) -> dict[str, VariantAnswers]:
+        """The models by id."""
+        return {model.name: model for model in self.variants}
 
     @property
-    def unlike(self) -> list[str]:
-        """The models of the study that differ from the study's, with what they differ in."""
-        return [f"{m.title} ({m.remarks})" for m in self.models.values() if m.remarks and m.id in STUDY_MODELS]
+    def synthetic(self) -> bool | None:
+        """Whether the scenes are rendered; None if not known."""
+        return bool(self.features["provenance"]["dataset"]["synthetic"]) if self.features else None
+
+    @property
+    def n_validation(self) -> int | None:
+        """Validation clips; None if not known."""
+        return max((len(answers) for model in self.variants for answers in model.validation), default=None)
+
+    @property
+    def unlike(self) -> list[VariantAnswers]:
+        """The models of the study that were trained otherwise than the study's."""
+        return [model for model in self.variants if model.remarks and model.name in STUDY_MODELS]
 
     @cached_property
     def not_tau(self) -> tuple[str, ...]:
@@ -135,35 +90,32 @@ class Material:
             reasons.append("the clips are not named as TAU's are (scene-city-location-segment)")
         return tuple(reasons)
 
-    def absent(self, model: str) -> str:
-        """Why the model of this id is not shown."""
-        reason = (self.missing or {}).get(model)
-        return reason or f"not in {self.place}: {STUDY_MODELS.get(model, model)}"
+    def absent(self, *models: str) -> str:
+        """Why the models of these ids are not shown."""
+        what = (self.missing.get(model) or STUDY_MODELS.get(model, model) for model in models)
+        return f"not in {self.searched}: {'; '.join(what)}"
 
 
-def over_same_clips(models: Sequence[Model]) -> tuple[dict[str, Model], list[str]]:
-    """The models by id, all with the clips and classes of the first, and why others were left out.
+def over_same_clips(models: Sequence[VariantAnswers]) -> tuple[list[VariantAnswers], list[str]]:
+    """All with the clips and classes of the first, and why others were left out.
 
     Raises `UserError` if a model of the study is over other clips than the first; another model is left out.
     """
-    reference = models[0].answers
-    kept, remarks = {}, []
+    first, kept, remarks = models[0], [], []
     for model in models:
         try:
-            seeds = align(reference, *model.seeds)[1:]
-        except UserError as error:
-            if model.id in STUDY_MODELS:
-                raise UserError(f"{model.origin} beside {models[0].origin}: {error}") from error
-            remarks.append(f"Left out: {model.origin}, which is over other clips or classes than {models[0].origin}.")
-            continue
-        kept[model.id] = replace(model, seeds=seeds)
+            kept.append(beside(model, first))
+        except UserError:
+            if model.name in STUDY_MODELS:
+                raise
+            remarks.append(f"Left out: {model.origin}, which is over other clips or classes than {first.origin}.")
     return kept, remarks
 
 
-def in_order(models: Sequence[Model]) -> list[Model]:
+def in_order(models: Sequence[VariantAnswers]) -> list[VariantAnswers]:
     """The study's models first, in the order of our tables; the others by id."""
-    places = list(STUDY_MODELS)
-    return sorted(models, key=lambda model: (places.index(model.id) if model.id in places else len(places), model.id))
+    order = {name: row for row, name in enumerate(STUDY_MODELS)}
+    return sorted(models, key=lambda model: (order.get(model.name, len(order)), model.name))
 
 
 def _named_as_tau(clip: str) -> bool:

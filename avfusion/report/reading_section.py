@@ -17,7 +17,7 @@ TINY = 1e-15
 def reading_section(material: Material) -> Section:
     """Table G and what the reader said about each file."""
     rows = []
-    for model in material.models.values():
+    for model in material.variants:
         read, argmax = model.answers, model.answers.by_argmax()
         moved = (rounded_scores(argmax) - rounded_scores(read)).abs().to_numpy()
         cells = int((moved > 10.0 ** -(DECIMALS + 1)).sum())
@@ -42,7 +42,7 @@ def reading_section(material: Material) -> Section:
         "first class, and some models decide by another rule than the largest probability.",
         "Per-class cells: precision, recall and F1 of each class with two decimals, as in Tables 1 and 2.",
         "Of the first seed, where a model has several.",
-        "; ".join(note.replace(";", ",") for model in material.models.values() for note in model.answers.notes),
+        "; ".join(note.replace(";", ",") for model in material.variants for note in model.answers.notes),
     )
     table = Table("Table G", "what rounding leaves open", columns, tuple(rows), tuple(filter(None, notes)))
     return Section("How the answers were read", (table,))

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from avfusion.analysis.variant_answers import VariantAnswers
 from avfusion.figures import confusion_heatmap
 from avfusion.report import published
 from avfusion.report.document import (
@@ -17,7 +18,7 @@ from avfusion.report.document import (
     ours,
     printed,
 )
-from avfusion.report.material import Material, Model
+from avfusion.report.material import Material
 from avfusion.scoring.metrics import confusion, per_class
 from avfusion.scoring.predictions import Predictions
 
@@ -39,9 +40,9 @@ def unimodal_section(material: Material) -> Section:
     return Section("One modality alone", tuple(blocks))
 
 
-def per_class_table(key: str, caption: str, model: Model, material: Material) -> Table:
+def per_class_table(key: str, caption: str, model: VariantAnswers, material: Material) -> Table:
     """Precision, recall and F1 of each class: published, ours, difference; classes of either side."""
-    reference = published.PER_CLASS[model.id]
+    reference = published.PER_CLASS[model.name]
     scores = per_class(model.answers)[list(SCORES)]
     support = per_class(model.answers)["support"]
     rows: list[tuple[Cell, ...]] = []
@@ -85,9 +86,7 @@ def heatmap(key: str, name: str, material: Material, predictions: Predictions | 
     caption = f"Confusion, {title or name.replace('_', ' ')}: shares of each true class, test clips"
     if predictions is None:
         return Absent(key, caption, material.absent(name))
-    drawn = confusion_heatmap(
-        confusion(predictions), predictions.classes, f"{title}, test clips", note=material.figure_note
-    )
+    drawn = confusion_heatmap(confusion(predictions), predictions.classes, f"{title}, test clips", note=material.note)
     several = model is not None and len(model.seeds) > 1
     notes = (f"Of the first of {len(model.seeds)} seeds.",) if model is not None and several else ()
     return Picture(key, caption, drawn, notes)

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avfusion.errors import UserError
+from avfusion.features import MODALITIES
 from avfusion.fusion.base import to_length
 from avfusion.training.classifier import SceneClassifier
 
 Features = Mapping[str, NDArray[np.float32]]
 """`audio` and `video` [T, D]; T = 0 where the modality is missing."""
 
-MODALITIES = ("audio", "video")
 NOUNS = {"audio": "sound", "video": "pictures"}
 
 
@@ -93,7 +93,7 @@ def batch(classifier: SceneClassifier, features: Features) -> dict[str, Tensor]:
     dims = {"audio": shape.audio_dim, "video": shape.video_dim}
     heard = classifier.network.modalities
     n_frames = len(features[heard[0]])
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for name in MODALITIES:
         if name in heard:
             tensors[name] = to_length(torch.tensor(features[name]), n_frames)[None]

@@ -13,6 +13,7 @@ from avfusion.extraction.parts_storage import PartsFolder
 from avfusion.extraction.pool import WorkerPool
 from avfusion.extraction.settings import Settings
 from avfusion.extraction.worker import Task
+from avfusion.features import MODALITIES
 from avfusion.features.parts import Part
 from avfusion.media import DEFAULT_LIMITS, Limits
 from avfusion.serving.embedding import load_same
@@ -83,7 +84,7 @@ class Extractor:
         first, self._n_asked = self._n_asked, self._n_asked + len(queries)
         tasks = []
         for number, query in enumerate(queries, first):
-            audio, video = (getattr(query, name) if name in modalities else None for name in ("audio", "video"))
+            audio, video = (getattr(query, name) if name in modalities else None for name in MODALITIES)
             tasks.append(Task(number, query.id, audio, video))
         for outcome in self._pool.run(tasks, self._storage, within, unwanted):
             yield outcome.task.index - first, self._part(outcome.task, outcome.reason, written=outcome.written)

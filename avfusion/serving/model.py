@@ -21,9 +21,10 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from numpy.typing import NDArray
 
 from avfusion.errors import UserError
+from avfusion.features import MODALITIES
 from avfusion.features.parts import Part
 from avfusion.media import DEFAULT_LIMITS
-from avfusion.serving.answers import MODALITIES, NOUNS, Answer, Features, answer
+from avfusion.serving.answers import NOUNS, Answer, Features, answer
 from avfusion.serving.embedding import carried_weights
 from avfusion.serving.extractor import BusyError, SharedExtractors
 from avfusion.serving.gate import Gate, client_is_gone

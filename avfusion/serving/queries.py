@@ -106,12 +106,12 @@ def _in_folder(folder: Path) -> Iterator[Query]:
     known = SOUND_SUFFIXES | PICTURE_SUFFIXES
     closed: list[OSError] = []
     walked = os.walk(folder, onerror=closed.append)
-    named = (Path(place, name) for place, _, names in walked for name in names)
+    named = (Path(parent, name) for parent, _, names in walked for name in names)
     files = sorted(file for file in named if file.suffix.lower() in known)
     by_stem: dict[Path, list[Path]] = {}
     for file in files:
-        place = file.parent.parent if file.parent.name in ("audio", "video") and file.parent != folder else file.parent
-        by_stem.setdefault(place / file.stem, []).append(file)
+        parent = file.parent.parent if file.parent.name in ("audio", "video") and file.parent != folder else file.parent
+        by_stem.setdefault(parent / file.stem, []).append(file)
     for stem, group in by_stem.items():
         sounds = [file for file in group if file.suffix.lower() in SOUND_SUFFIXES]
         if len(group) == 2 and len(sounds) == 1:
@@ -120,8 +120,8 @@ def _in_folder(folder: Path) -> Iterator[Query]:
         else:
             yield from (_query(file.relative_to(folder).as_posix(), file, file) for file in group)
     for error in closed:
-        place = Path(error.filename)
-        query = _query(f"{place.relative_to(folder).as_posix()}/", place, place)
+        unread = Path(error.filename)
+        query = _query(f"{unread.relative_to(folder).as_posix()}/", unread, unread)
         yield replace(query, note=f"this folder cannot be listed: {error.strerror}")
 
 

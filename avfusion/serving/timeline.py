@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avfusion.errors import UserError
+from avfusion.features import MODALITIES
 from avfusion.serving.answers import Features, batch, class_column, present, responsible, scores
 from avfusion.training.classifier import SceneClassifier
 
@@ -72,7 +73,7 @@ def make_timeline(classifier: SceneClassifier, features: Features, step: float) 
     starts = np.cumsum(lengths) - lengths
     probabilities, decisions = _by_second(chosen, whole, starts, lengths)
     rows = np.arange(len(seconds))
-    shares = {name: np.full(len(seconds), np.nan) for name in ("audio", "video")}
+    shares: dict[str, NDArray[np.float64]] = {name: np.full(len(seconds), np.nan) for name in MODALITIES}
     for name, changed in replaced.items():
         without, _ = _by_second(chosen, changed, starts, lengths)
         shares[name] = probabilities[rows, decisions] - without[rows, decisions]

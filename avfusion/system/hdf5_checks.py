@@ -56,38 +56,39 @@ def names(group: Any, seen: set[int]) -> list[str]:
     return sorted(found)
 
 
-def open_object(place: Any, path: str) -> Any:
+def open_object(group: Any, path: str) -> Any:
     """The object at `path` in a group, reached by hard links alone."""
+    found = group
     for name in filter(None, path.split("/")):
-        _of_kind(h5py.h5g.GroupID, place, f"what should hold {name!r} is no group")
-        if place.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
+        _of_kind(h5py.h5g.GroupID, found, f"what should hold {name!r} is no group")
+        if found.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
             raise ValueError(_link(name))
-        place = h5py.h5o.open(place, name.encode())
-    return place
+        found = h5py.h5o.open(found, name.encode())
+    return found
 
 
-def open_group(place: Any, path: str) -> Any:
+def open_group(group: Any, path: str) -> Any:
     """The group at `path` in a group."""
-    return _of_kind(h5py.h5g.GroupID, open_object(place, path), f"{path!r} is no group")
+    return _of_kind(h5py.h5g.GroupID, open_object(group, path), f"{path!r} is no group")
 
 
-def open_dataset(place: Any, path: str) -> Any:
+def open_dataset(group: Any, path: str) -> Any:
     """The dataset at `path` in a group."""
-    return _of_kind(h5py.h5d.DatasetID, open_object(place, path), f"{path!r} is no dataset")
+    return _of_kind(h5py.h5d.DatasetID, open_object(group, path), f"{path!r} is no dataset")
 
 
-def attribute(place: Any, name: str) -> Any:
+def attribute(owner: Any, name: str) -> Any:
     """The attribute `name` of a group or dataset, text or a truth value or a few of them; None if it has none."""
-    if not h5py.h5a.exists(place, name.encode()):
+    if not h5py.h5a.exists(owner, name.encode()):
         return None
-    found = h5py.h5a.open(place, name.encode())
+    found = h5py.h5a.open(owner, name.encode())
     dtype, count = found.dtype, _product(found.shape)
     if count and dtype.kind not in "Sb" and not h5py.check_string_dtype(dtype):
         raise ValueError(f"its attribute {name!r} is of type {dtype}; expected text")
     if count > _MOST_ENTRIES or dtype.itemsize > _LONGEST_ENTRY:
         raise ValueError(f"its attribute {name!r} claims {count} entries of {dtype.itemsize} bytes")
-    owner = h5py.Dataset(place) if isinstance(place, h5py.h5d.DatasetID) else h5py.Group(place)
-    return owner.attrs[name]
+    high_level = h5py.Dataset(owner) if isinstance(owner, h5py.h5d.DatasetID) else h5py.Group(owner)
+    return high_level.attrs[name]
 
 
 def check_datasets(datasets: Iterable[Any], most: int = MOST_VALUES) -> None:

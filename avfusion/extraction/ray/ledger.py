@@ -22,7 +22,7 @@ class Ledger:
         lost = 0
         if earlier:
             alive = {entry["NodeID"] for entry in ray.nodes() if entry["Alive"]}  # type: ignore[no-untyped-call]
-            lost = sum(place in alive for place in earlier)
+            lost = sum(earlier_node in alive for earlier_node in earlier)
         earlier.append(node)
         return lost
 

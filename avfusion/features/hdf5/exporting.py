@@ -4,7 +4,7 @@ import logging
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from avfusion import __version__
 from avfusion.datasets.splits import assign_splits
 from avfusion.errors import UserError
-from avfusion.features import FeatureStore, Modality
+from avfusion.features import MODALITIES, FeatureStore, Modality
 from avfusion.features.hdf5.folder import COURSE_FRAMES, FOLDERS, MOMENTS, SPLIT_FILES
 from avfusion.features.hdf5.moments import RunningMoments, Vector
 from avfusion.features.hdf5.reading import CLASS, FRAMES, ID, LOCATION, OWN_MARK, SYNTHETIC
@@ -44,7 +44,7 @@ def export_features(store: FeatureStore, output: str | Path) -> Path:
     try:
         if output.exists() and (not output.is_dir() or any(output.iterdir())):
             raise UserError(f"{output.absolute()} exists; an export needs a new or empty folder")
-        for modality in get_args(Modality):
+        for modality in MODALITIES:
             _export(store, clips, stems, modality, temporary / FOLDERS[modality])
         os.replace(temporary, output)  # noqa: PTH105  (one name for every rename: tests stop here)
     except OSError as error:

@@ -1,14 +1,15 @@
 """HDF5 features into a feature store."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 from tqdm import tqdm
 
+from avfusion.datasets import Dataset
 from avfusion.errors import UserError
-from avfusion.features import FeatureStore, Modality
+from avfusion.features import MODALITIES, FeatureStore, Modality, Required
 from avfusion.features.hdf5.folder import FOLDERS, SPLIT_FILES, feature_files, import_digest
 from avfusion.features.hdf5.matching import Files, Source, match_clips
 from avfusion.features.hdf5.moments import RunningMoments, Vector, read_moments
@@ -17,27 +18,34 @@ from avfusion.features.layout import FIRST_FRAMES, Json
 from avfusion.features.parts import Features, Part, no_features
 from avfusion.features.writer import writing
 
-_MODALITIES: tuple[Modality, ...] = get_args(Modality)
+GivenMoments = Mapping[Modality, tuple[Vector, Vector] | None]
+"""Modality -> mean and standard deviation [D] that came with the features, if they did."""
 
 
 def import_features(
     folder: str | Path,
     output: str | Path,
     *,
-    modalities: str = "both",
+    required: Required = "both",
     allow_outside: bool = False,
     progress: bool = True,
 ) -> FeatureStore:
     """Writes the features of `folder` to the store `output`, or returns it if that was done before.
 
-    A clip whose partner in the other modality is missing is listed in failures.csv, or kept without it
-    for modalities="any". The store keeps `global_mean_std.npz`; without that file, the population mean
-    and deviation over all frames of train.hdf5 (the course's rule: validation is left out). Where validation
-    or test clips are still to be drawn from train.hdf5, for want of others, it keeps neither: training
-    standardises by the clips that remain for it.
+    The store keeps `global_mean_std.npz`; without that file, the population mean and deviation over all frames of
+    train.hdf5 (the course's rule: validation is left out). Where validation or test clips are still to be drawn from
+    train.hdf5, for want of others, it keeps neither: training standardises by the clips that remain for it.
 
     The store keeps every frame, since standardisation takes them all, and says that the first
     `COURSE_FRAMES` of a clip are learned from, as the course does; our own exports say themselves what counts.
+
+    Args:
+        folder: holds `audio_features_data` and `video_features_data`.
+        output: the feature store's folder; made if need be.
+        required: a clip whose partner in the other modality is missing is listed in failures.csv for `both`, and kept
+            without it for `any`.
+        allow_outside: whether the files may be links that leave `folder`.
+        progress: show a progress bar.
 
     Raises:
         UserError: files are missing, laid out in another way, or lead out of the folder, or `output`
@@ -50,46 +58,52 @@ def import_features(
                 split: stack.enter_context(FeatureFile(path, modality))
                 for split, path in feature_files(root, modality, allow_outside=allow_outside).items()
             }
-            for modality in _MODALITIES
+            for modality in MODALITIES
         }
         sources, dataset = match_clips(root, files)
         if not sources:
             raise UserError(f"{root} holds HDF5 files without a clip; expected <label>/audio/<stem> in them")
-        moments = {modality: read_moments(root, modality, allow_outside=allow_outside) for modality in _MODALITIES}
-        limits = [file.first_frames for splits in files.values() for file in splits.values() if file.first_frames]
-        plan: Json = {
-            "embedder": {"name": "imported", "weights": "unknown", "trained": True},
-            "dataset": {
-                "name": dataset.name,
-                "synthetic": any(file.synthetic for splits in files.values() for file in splits.values()),
-                "clips": len(sources),
-                "digest": dataset.digest,
-                "media": import_digest(root),
-            },
-            "parameters": {
-                "modalities": modalities,
-                "standardization": {name: "given" if moments[name] else "computed" for name in _MODALITIES},
-                **({FIRST_FRAMES: min(limits)} if limits else {}),
-            },
-        }
+        moments = {modality: read_moments(root, modality, allow_outside=allow_outside) for modality in MODALITIES}
+        plan = _plan(dataset, files, moments, required)
         with writing(Path(output)) as writer:
             writer.begin(plan)
             if writer.complete:
                 writer.tidy()
             else:
-                reader = _Reader(files, modalities)
+                reader = _Reader(files, required)
                 parts = (reader.part(source, clip.id) for source, clip in zip(sources, dataset.clips, strict=True))
                 writer.pack(dataset, tqdm(parts, "importing", len(sources), unit="clip", disable=not progress))
                 writer.close(dataset, plan, reader.standardization(moments))
     return FeatureStore.open(output)
 
 
+def _plan(dataset: Dataset, files: Files, moments: GivenMoments, required: Required) -> Json:
+    """Everything that decides what the store will hold."""
+    opened = [file for by_split in files.values() for file in by_split.values()]
+    limits = [file.first_frames for file in opened if file.first_frames]
+    return {
+        "embedder": {"name": "imported", "weights": "unknown", "trained": True},
+        "dataset": {
+            "name": dataset.name,
+            "synthetic": any(file.synthetic for file in opened),
+            "clips": len(dataset.clips),
+            "digest": dataset.digest,
+            "media": import_digest(dataset.root),
+        },
+        "parameters": {
+            "modalities": required,
+            "standardization": {name: "given" if moments[name] else "computed" for name in MODALITIES},
+            **({FIRST_FRAMES: min(limits)} if limits else {}),
+        },
+    }
+
+
 class _Reader:
     """Reads clip after clip, adding up what training clips hold."""
 
-    def __init__(self, files: Files, modalities: str) -> None:
-        self._files, self._modalities = files, modalities
-        self._running = {modality: RunningMoments() for modality in _MODALITIES}
+    def __init__(self, files: Files, required: Required) -> None:
+        self._files, self._required = files, required
+        self._running = {modality: RunningMoments() for modality in MODALITIES}
         self._widths: dict[Modality, int] = {}
         self._splits: set[str] = set()
 
@@ -97,21 +111,21 @@ class _Reader:
         """One clip's features, or the reason why there are none."""
         found: dict[Modality, Features] = {}
         problems = []
-        for modality in _MODALITIES:
+        for modality in MODALITIES:
             try:
                 found[modality] = self._features(source, modality)
             except ValueError as error:
                 problems.append(f"no {modality}: {error}")
         note = "; ".join(problems)
-        if problems and (self._modalities == "both" or not found):
+        if problems and (self._required == "both" or not found):
             return Part(clip_id, reason=note)
         self._splits.add(source.split)
         return Part(clip_id, "", note, found.get("audio", no_features()), found.get("video", no_features()))
 
-    def standardization(self, given: dict[Modality, tuple[Vector, Vector] | None]) -> dict[str, Vector]:
+    def standardization(self, given: GivenMoments) -> dict[str, Vector]:
         """For `StoreWriter.close`: what was given, else what was added up, unless other splits are drawn from that."""
         arrays: dict[str, Vector] = {}
-        for modality in _MODALITIES:
+        for modality in MODALITIES:
             width = self._widths.get(modality, 0)
             moments = given[modality]
             if moments is None and self._splits.issuperset(SPLIT_FILES):

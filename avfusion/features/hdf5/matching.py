@@ -44,7 +44,7 @@ def match_clips(root: Path, files: Files) -> tuple[list[Source], Dataset]:
     order = {split: number for number, split in enumerate(("train", "val", "test"))}
     sources = [
         Source(split, key, frozenset(found[split, key]))
-        for split, key in sorted(found, key=lambda place: (order[place[0]], place[1]))
+        for split, key in sorted(found, key=lambda entry: (order[entry[0]], entry[1]))
     ]
     _check_once(sources)
     names = [_Naming(source, files) for source in sources]
@@ -59,8 +59,8 @@ def match_clips(root: Path, files: Files) -> tuple[list[Source], Dataset]:
             label=classes[source.key.label],
             location=name.location or name.id,
             split=source.split,
-            audio=_place(root, files, source, "audio"),
-            video=_place(root, files, source, "video"),
+            audio=_path(root, files, source, "audio"),
+            video=_path(root, files, source, "video"),
         )
         for source, name in zip(sources, names, strict=True)
     )
@@ -107,9 +107,9 @@ def _classes(sources: list[Source], names: list[_Naming]) -> dict[str, str]:
 
 
 def _check_once(sources: list[Source]) -> None:
-    places: dict[str, Source] = {}
+    sources_by_stem: dict[str, Source] = {}
     for source in sources:
-        first = places.setdefault(source.key.stem, source)
+        first = sources_by_stem.setdefault(source.key.stem, source)
         if first is not source:
             raise UserError(
                 f"the clip {source.key.stem!r} is there twice, as {first.split} {first.key.label} and "
@@ -117,7 +117,7 @@ def _check_once(sources: list[Source]) -> None:
             )
 
 
-def _place(root: Path, files: Files, source: Source, modality: Modality) -> Path | None:
+def _path(root: Path, files: Files, source: Source, modality: Modality) -> Path | None:
     """File and name inside it, as one path."""
     if modality not in source.found:
         return None

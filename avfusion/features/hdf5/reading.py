@@ -41,7 +41,7 @@ class Key(NamedTuple):
 class FeatureFile:
     """One open file. Use it as a context manager.
 
-    Contiguous datasets are read through a memory map at the place that HDF5 names, which spares
+    Contiguous datasets are read through a memory map at the offset that HDF5 names, which spares
     the library's own way of reading them; others (chunked, compressed) go through h5py.
     """
 
@@ -132,17 +132,17 @@ class FeatureFile:
             return ""
         return "" if found is None else str(found)
 
-    def _features(self, place: object) -> Features:
+    def _features(self, found: object) -> Features:
         """The numbers of one dataset, or of a group's datasets, each of which is a frame."""
-        if isinstance(place, h5py.h5d.DatasetID):
-            check_datasets([place])
-            return read(place, self._map)
-        if not isinstance(place, h5py.h5g.GroupID):
+        if isinstance(found, h5py.h5d.DatasetID):
+            check_datasets([found])
+            return read(found, self._map)
+        if not isinstance(found, h5py.h5g.GroupID):
             raise ValueError("it is neither a dataset nor a group of frames")
-        frames = names(place, set())
+        frames = names(found, set())
         strange = next((name for name in frames if not (name.isascii() and name.isdigit())), None)
         if strange is not None or not frames:
             raise ValueError(f"expected frames named by numbers, found {strange or 'none'}")
-        rows = [open_dataset(place, name) for name in sorted(frames, key=int)]
+        rows = [open_dataset(found, name) for name in sorted(frames, key=int)]
         check_datasets(rows)
         return np.stack([read(row, self._map) for row in rows])

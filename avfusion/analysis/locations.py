@@ -1,4 +1,4 @@
-"""Where clips were recorded: from a CSV, or from names as TAU gives them."""
+"""Where clips were recorded: from a CSV, from the feature store, or from names as TAU gives them."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -9,33 +9,68 @@ import pandas as pd
 
 from avfusion.datasets.tau import location_of
 from avfusion.errors import UserError
+from avfusion.features import FeatureStore
 
 _TAIL = re.compile(r"-a$")
 """What the names of some public copies of TAU's lists end in."""
 
 
 @dataclass(frozen=True)
-class Places:
+class ClipLocations:
     """Clip id -> location and, where known for every clip, city."""
 
     locations: Mapping[str, str]
     cities: Mapping[str, str] | None
     origin: str
-    """The file that says so, or "the names of the clips"."""
+    """The file that says so, "the feature store" or "the names of the clips"."""
+
+    def in_order(self, clips: Sequence[str]) -> list[str]:
+        """[N] location of each of `clips`; `UserError` if one is not known."""
+        if missing := [clip for clip in clips if clip not in self.locations]:
+            raise UserError(
+                f"{self.origin}: no location of {len(missing)} of {len(clips)} clips, for instance {missing[0]!r}; "
+                "give a CSV with a line for each clip"
+            )
+        return [self.locations[clip] for clip in clips]
 
 
-def places_of_names(clips: Sequence[str]) -> Places | None:
-    """The places of clips named scene-city-location-segment, as TAU's are; None if one is not."""
+def find_locations(clips: Sequence[str], path: Path | None, store: FeatureStore | None) -> ClipLocations | None:
+    """Where `clips` were recorded: from the CSV `path`, else the feature store, else the clips' names.
+
+    None if none of these tells. Raises `UserError` for a CSV that cannot be used (see `read_locations`).
+    """
+    if path is not None:
+        return read_locations(path, clips)
+    named = locations_of_names(clips)
+    if store is None:
+        return named
+    columns = zip(store.clips["id"], store.clips["location"], strict=True)
+    locations = {str(clip): str(location) for clip, location in columns}
+    return ClipLocations(locations, named.cities if named else None, "the feature store")
+
+
+def need_locations(found: ClipLocations | None) -> ClipLocations:
+    """What `find_locations` found; `UserError`, saying how to give them, if it found none."""
+    if found is None:
+        raise UserError(
+            "locations: none given, and the clips are not named as TAU's are (scene-city-location-segment); name a CSV "
+            "with a column location, as locations=FILE: clips of one location are not independent"
+        )
+    return found
+
+
+def locations_of_names(clips: Sequence[str]) -> ClipLocations | None:
+    """The locations of clips named scene-city-location-segment, as TAU's are; None if one is not."""
     try:
         locations = {clip: location_of(clip) for clip in clips}
     except UserError:
         return None
     cities = {clip: "-".join(location.split("-")[1:-1]) for clip, location in locations.items()}
-    return Places(locations, cities, "the names of the clips")
+    return ClipLocations(locations, cities, "the names of the clips")
 
 
-def read_places(path: Path, clips: Sequence[str]) -> Places:
-    """The places of `clips` from a CSV (or tab-separated) file with a column location and, if it likes, city.
+def read_locations(path: Path, clips: Sequence[str]) -> ClipLocations:
+    """The locations of `clips` from a CSV (or tab-separated) file with a column location and, if it likes, city.
 
     Clips are found in whichever other column names most of them: by their id, else by the stem of a file name, else by
     the stem without a trailing -a. Raises `UserError` for a file that cannot be read, lacks the column, names no clip,
@@ -61,7 +96,7 @@ def read_places(path: Path, clips: Sequence[str]) -> Places:
     cities = None
     if "city" in table.columns:
         cities = {clip: str(table["city"].iloc[row]) for clip, row in rows_of_clips.items()}
-    return Places(locations, cities, path.name)
+    return ClipLocations(locations, cities, path.name)
 
 
 def _as_it_is(name: str) -> str:

@@ -1,0 +1,47 @@
+"""Quick stand-ins for what takes seconds in a job: drawing, the files of a model, other processes.
+
+Each is given the `MonkeyPatch` that takes it away again. What a test replaces otherwise, it replaces for one reason.
+"""
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from matplotlib.figure import Figure
+
+from avfusion.tracking import records
+from avfusion.training import many
+from avfusion.training.classifier import SceneClassifier
+
+
+def draw_nothing(patch: pytest.MonkeyPatch) -> None:
+    """Figures are made, and saved as empty files."""
+
+    def save(figure: Figure, file: Path | io.BytesIO, **options: object) -> None:
+        (file.write_bytes if isinstance(file, Path) else file.write)(b"")
+
+    patch.setattr(Figure, "savefig", save)
+
+
+def log_no_models(patch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """Runs have no model; returns the companions, by variant, that the last model of each would have had."""
+    logged: dict[str, list[str]] = {}
+
+    def log(classifier: SceneClassifier) -> str:
+        logged[classifier.description.variant] = sorted(classifier.companions)
+        return ""
+
+    patch.setattr(records, "log_model", log)
+    return logged
+
+
+def train_here(patch: pytest.MonkeyPatch) -> None:
+    """What `train_many` leaves to other processes is done in this one."""
+
+    def spread(function: Callable[[Any], Any], items: Sequence[Any], workers: int, context: object) -> Iterator[Any]:
+        many._task.cache_clear()  # another test may have had another store in a folder of this name
+        return map(function, items)
+
+    patch.setattr(many, "spread", spread)
