@@ -132,6 +132,11 @@ def test_empty_sound_is_refused() -> None:
         patches(np.zeros(0, np.float32))
 
 
+def test_patches_must_be_apart() -> None:
+    with pytest.raises(UserError, match=r"patches of sound 0 s apart; expected at least 0\.01 s"):
+        patches(sound(1, 1), hop_frames=0)
+
+
 def test_mel_weights() -> None:
     weights = mel_weights()
     assert weights.shape == (257, 64)

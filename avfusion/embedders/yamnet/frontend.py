@@ -8,6 +8,7 @@ Source: the published YAMNet (TensorFlow Hub google/yamnet/1), with its patches 
 """
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -52,15 +53,17 @@ def _mel(hz: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return 1127.0 * np.log1p(np.asarray(hz, dtype=np.float64) / 700.0)
 
 
-_HANN = torch.from_numpy(tensorflow_hann(_FRAME))
-_MEL = torch.from_numpy(mel_weights())
-
-
 def log_mel(samples: Tensor) -> Tensor:
     """Samples [n], n >= 400 -> [1 + (n - 400) // 160, 64]."""
-    frames = samples.unfold(-1, _FRAME, _STEP) * _HANN.to(samples.device)
-    magnitudes = torch.fft.rfft(frames, _N_FFT).abs()
-    return torch.log(magnitudes @ _MEL.to(samples.device) + _OFFSET)
+    window, weights = _constants()
+    frames = samples.unfold(-1, _FRAME, _STEP) * window
+    return torch.log(torch.fft.rfft(frames, _N_FFT).abs() @ weights + _OFFSET)
+
+
+@cache
+def _constants() -> tuple[Tensor, Tensor]:
+    """The window [400], and the mel weights [257, 64]."""
+    return torch.from_numpy(tensorflow_hann(_FRAME)), torch.from_numpy(mel_weights())
 
 
 def stream_patches(
@@ -68,9 +71,11 @@ def stream_patches(
 ) -> Iterator[Tensor]:
     """Patches of sound that comes in `blocks` [n_i]: `size` at a time, [<= size, 96, 64].
 
-    The bits do not depend on how the sound is cut, and memory does not grow with its length. Raises UserError for
-    empty sound.
+    `hop_frames` of 10 ms lie between two patches. The bits do not depend on how the sound is cut, and memory does not
+    grow with its length. Raises UserError for empty sound, and for patches that are not apart.
     """
+    if hop_frames < 1:
+        raise UserError(f"patches of sound {hop_frames * 0.01:g} s apart; expected at least 0.01 s, for instance 0.48")
     hop = hop_frames * _STEP
     needed = (size - 1) * hop + max(_PATCH, hop)
     waiting, n_samples, n_cut = [np.zeros(0, np.float32)], 0, 0
