@@ -35,7 +35,7 @@ from avfusion.system.seeds import derive_seed
 from avfusion.training.alpha_sweep import STUDY_ALPHAS
 from avfusion.training.experiment import resolve_params, score_test, train
 from avfusion.training.fit import Examples, fit
-from avfusion.training.many import Training, train_many
+from avfusion.training.many import Trainer, Training
 from avfusion.training.split_features import SplitFeatures
 from avfusion.training.stored_results import StoredResults
 from benchmarks.apart import Apart, Memory
@@ -103,11 +103,11 @@ def sweep(folder: Path, n_workers: int, n_epochs: int) -> Side:
     given = {"epochs": str(n_epochs), "patience": str(n_epochs)}
     trainings = [Training(variants()["late"], settings("late", alpha=str(a), **given), 0) for a in STUDY_ALPHAS]
     started = time.perf_counter()
+    task = SplitFeatures(FeatureStore.open(folder / "store"))
     if n_workers:
         with tempfile.TemporaryDirectory() as kept:
-            results = list(train_many(folder / "store", trainings, CPU, n_workers, StoredResults(Path(kept))))
+            results = list(Trainer(task, CPU, StoredResults(Path(kept)), n_workers).results(trainings))
     else:
-        task = SplitFeatures(FeatureStore.open(folder / "store"))
         results = [score_test(task, train(task, t.variant, t.params, t.seed, CPU)) for t in trainings]
     return Side([], time.perf_counter() - started, [result.metrics["val/accuracy"] for result in results])
 

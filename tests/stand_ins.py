@@ -4,16 +4,14 @@ Each is given the `MonkeyPatch` that takes it away again. What a test replaces o
 """
 
 import io
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
 
 from avfusion.tracking import records
-from avfusion.training import many
 from avfusion.training.classifier import SceneClassifier
+from avfusion.training.many import Trainer
 
 
 def draw_nothing(patch: pytest.MonkeyPatch) -> None:
@@ -38,10 +36,5 @@ def log_no_models(patch: pytest.MonkeyPatch) -> dict[str, list[str]]:
 
 
 def train_here(patch: pytest.MonkeyPatch) -> None:
-    """What `train_many` leaves to other processes is done in this one."""
-
-    def spread(function: Callable[[Any], Any], items: Sequence[Any], workers: int, context: object) -> Iterator[Any]:
-        many._task.cache_clear()  # another test may have had another store in a folder of this name
-        return map(function, items)
-
-    patch.setattr(many, "spread", spread)
+    """What a `Trainer` leaves to other processes is done in this one."""
+    patch.setattr(Trainer, "_in_processes", lambda self, trainings, workers: self._here(trainings))

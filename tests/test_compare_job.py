@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from avfusion.analysis.sources import compared_experiment, compared_runs
-from avfusion.analysis.trained import candidates_of, recipe, robustness_of
+from avfusion.analysis.trained import candidates_of, robustness_of, training_of
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
 from avfusion.fusion import variants
@@ -193,9 +193,9 @@ def test_runs_from_before_a_hyperparameter_are_trained_with_its_default(
         return config
 
     monkeypatch.setattr("avfusion.analysis.sources.read_config", older)
-    recipes = [recipe(variant) for variant in compared_experiment(EXPERIMENT, None, None).variants]
-    assert {made.params["precision"] for made in recipes} == {"float32"}
-    assert {made.params["epochs"] for made in recipes} == {2}
+    trainings = [training_of(variant) for variant in compared_experiment(EXPERIMENT, None, None).variants]
+    assert {made.params["precision"] for made in trainings} == {"float32"}
+    assert {made.params["epochs"] for made in trainings} == {2}
 
 
 def test_the_best_on_validation_becomes_the_champion(store: Path, tmp_path: Path) -> None:
@@ -241,10 +241,10 @@ def test_a_winner_without_a_model_is_told_of_before_the_work(store: Path, tmp_pa
     assert not (tmp_path / "page").exists()
 
 
-def test_recipes_are_those_of_the_runs(store: Path) -> None:
+def test_trainings_are_those_of_the_runs(store: Path) -> None:
     late = next(one for one in compared_experiment(EXPERIMENT, None, None).variants if one.name == "late")
     (expected,) = resolve_params([variants()["late"]], {"epochs": "2", "batch_size": "16"})
-    assert recipe(late).params == expected and recipe(late).seed == 0
+    assert training_of(late).params == expected and training_of(late).seed == 0
 
 
 @pytest.mark.parametrize(

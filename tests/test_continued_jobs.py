@@ -16,7 +16,6 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-import avfusion.jobs.train
 import avfusion.training.many
 from avfusion.jobs.sweep import sweep_job
 from avfusion.jobs.train import train_job
@@ -30,7 +29,7 @@ from tests.stores import make_store
 from tests.test_entrypoints import call, mistake
 
 FAST = "epochs=2,batch_size=16"
-STEPS = ("avfusion.jobs.train.log_result", "avfusion.jobs.sweep.log_scores")
+STEPS = ("avfusion.tracking.records.log_result", "avfusion.jobs.sweep.log_scores")
 """The logging of one result, by job."""
 
 
@@ -56,8 +55,7 @@ def trainings(tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     draw_nothing(monkeypatch)
     train_here(monkeypatch)
     counted = Trainings(models=log_no_models(monkeypatch))
-    for module in (avfusion.jobs.train, avfusion.training.many):
-        monkeypatch.setattr(module, "train", counted.train)
+    monkeypatch.setattr(avfusion.training.many, "train", counted.train)
     make_store(tmp_path / "store", separation=0.8)
     return counted
 

@@ -23,6 +23,7 @@ IMPORTED = {
     "avfusion.features.store",
     "avfusion.scoring.metrics",
     "avfusion.analysis.conflict",
+    "avfusion.analysis.pairs",
 }
 WITH_EXAMPLES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts)

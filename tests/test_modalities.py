@@ -14,8 +14,8 @@ from avfusion.features.layout import Json
 from avfusion.features.parts import Part, no_features, write_part
 from avfusion.features.writer import writing
 from avfusion.fusion import variants
-from avfusion.jobs.train import check_trainable
 from avfusion.training.experiment import resolve_params, score_test, train
+from avfusion.training.many import check_trainable
 from avfusion.training.split_features import TEST, TRAIN, SplitFeatures
 from tests.stores import make_store
 

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 import torch
 
-from avfusion.analysis.held_out_cities import Recipe, choose_cities, held_out, over_cities, without_city
+from avfusion.analysis.held_out_cities import choose_cities, held_out, over_cities, without_city
 from avfusion.analysis.robustness import SHIFTS, Batch, Shift, choose_shifts, robustness
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
@@ -11,6 +11,7 @@ from avfusion.fusion import variants
 from avfusion.scoring.metrics import evaluate
 from avfusion.training.classifier import SceneClassifier
 from avfusion.training.experiment import Trained, resolve_params, score_test, train
+from avfusion.training.many import Training
 from avfusion.training.split_features import TEST, TRAIN, VALIDATION, SplitFeatures
 from tests.stores import make_store
 
@@ -141,10 +142,10 @@ def test_a_held_out_city_is_neither_trained_on_nor_the_others_scored(task: Split
 
 def test_held_out_rows_compare_the_same_clips(task: SplitFeatures, trained: dict[str, Trained]) -> None:
     cities = cities_of(task)
-    recipes = {"late": Recipe(variants()["late"], trained["late"].params, 0)}
+    trainings = {"late": Training(variants()["late"], trained["late"].params, 0)}
     clean = {"late": score_test(task, trained["late"]).test}
-    tasks = {city: without_city(task, cities, city) for city in choose_cities("all", cities)}
-    table = pd.DataFrame(held_out(tasks, recipes, clean, CPU))
+    by_city = {city: without_city(task, cities, city) for city in choose_cities("all", cities)}
+    table = held_out(by_city, trainings, clean, CPU)
     assert table["city"].tolist() == ["even", "odd"]
     assert table["clips"].sum() == len(task.ids(TEST))
     means = over_cities(table)

@@ -1,5 +1,6 @@
 """Results on disk: whole or not there, and equal to the bit."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from avfusion.fusion import FusionNetwork, variants
 from avfusion.scoring.predictions import Predictions
 from avfusion.training.experiment import Result, resolve_params, score_test, train
-from avfusion.training.many import Training, train_many
+from avfusion.training.many import Trainer, Training
 from avfusion.training.split_features import SplitFeatures
 from avfusion.training.stored_results import StoredResults
 from tests.stores import make_store
@@ -95,10 +96,11 @@ def test_a_folder_that_cannot_be_written_is_told_and_costs_nothing(
 
 
 def test_processes_keep_what_they_trained_before_anyone_asks(tmp_path: Path) -> None:
-    make_store(tmp_path / "store")
     late, results = variants()["late"], StoredResults(tmp_path)
+    trainer = Trainer(SplitFeatures(make_store(tmp_path / "store")), CPU, results, workers=2)
     trainings = [replace(params_of(late), seed=seed) for seed in (0, 1)]
-    first = list(train_many(tmp_path / "store", trainings, CPU, 2, results))
+    first = list(trainer.results(trainings))
     assert results.count() == 2
-    again = list(train_many(tmp_path / "nothing is read", trainings, CPU, 2, results))
+    shutil.rmtree(tmp_path / "store")  # nothing is read again
+    again = list(trainer.results(trainings))
     assert [result.metrics for result in again] == [result.metrics for result in first]

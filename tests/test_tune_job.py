@@ -26,8 +26,8 @@ from avfusion.jobs.tune import tune_job
 from avfusion.system.presence import Mark, gone
 from avfusion.tracking.lookup import finished_runs, read_predictions, seed_runs
 from avfusion.tracking.models import load_classifier
-from avfusion.training import many
 from avfusion.training.experiment import hyperparameters, score_test, train
+from avfusion.training.many import Trainer
 from avfusion.training.split_features import SplitFeatures
 from avfusion.tuning.leader import LEADER
 from avfusion.tuning.pool import Pool
@@ -309,7 +309,7 @@ def test_a_retraining_that_was_broken_off_goes_on(
     (tuned,), seeds = runs("again", "tuned"), runs("again", "seed")
     assert tuned.info.status == "FINISHED" and len(seeds) == 2
     with monkeypatch.context() as context:
-        context.setattr(many, "spread", lambda *_: iter(()))  # nothing is trained again
+        context.setattr(Trainer, "_in_processes", lambda *_: iter(()))  # nothing is trained again
         run_tune(store, **settings)
     assert [run.info.run_id for run in runs("again", "tuned")] == [tuned.info.run_id]
     assert [run.info.run_id for run in runs("again", "seed")] == [run.info.run_id for run in seeds]

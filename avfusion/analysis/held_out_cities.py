@@ -1,31 +1,22 @@
 """How much a variant owes to having met a city: trained again without it, scored on its test clips."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from itertools import product
 
 import numpy as np
 import pandas as pd
 import torch
+from tqdm import tqdm
 
 from avfusion.errors import UserError, unknown
-from avfusion.fusion import FusionNetwork
-from avfusion.fusion.hyperparameters import Value
 from avfusion.scoring.metrics import evaluate
 from avfusion.scoring.predictions import Predictions
 from avfusion.training.experiment import score_test, train
+from avfusion.training.many import Training
 from avfusion.training.split_features import TRAIN, VALIDATION, SplitFeatures
 
 LEFT_OUT = "none"
 """Name of the split of clips that a training must not see."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What a run was trained with, so that the same can be trained again."""
-
-    variant: type[FusionNetwork]
-    params: dict[str, Value]
-    seed: int
 
 
 def choose_cities(names: str, cities: Mapping[str, str] | None) -> list[str]:
@@ -45,15 +36,15 @@ def choose_cities(names: str, cities: Mapping[str, str] | None) -> list[str]:
     return chosen
 
 
-def without_city(task: SplitFeatures, cities: Mapping[str, str], city: str) -> SplitFeatures:
-    """The same task with nothing of `city` in training and validation; its test clips are the only ones to score.
+def without_city(data: SplitFeatures, cities: Mapping[str, str], city: str) -> SplitFeatures:
+    """The same data with nothing of `city` in training and validation; its test clips are the only ones to score.
 
     `cities` is by clip id, for every clip of the store. Raises `UserError` if nothing is left to train on or to score.
     """
-    inside = np.array([cities[str(clip)] == city for clip in task.store.clips["id"]])
-    learning = np.isin(task.splits, (TRAIN, VALIDATION))
+    inside = np.array([cities[str(clip)] == city for clip in data.store.clips["id"]])
+    learning = np.isin(data.splits, (TRAIN, VALIDATION))
     unused = np.where(learning, inside, ~inside)
-    reduced = task.with_splits(np.where(unused, LEFT_OUT, task.splits))
+    reduced = data.with_splits(np.where(unused, LEFT_OUT, data.splits))
     try:
         reduced.check_trainable()
     except UserError as error:
@@ -62,31 +53,30 @@ def without_city(task: SplitFeatures, cities: Mapping[str, str], city: str) -> S
 
 
 def held_out(
-    tasks: Mapping[str, SplitFeatures],
-    recipes: Mapping[str, Recipe],
+    splits: Mapping[str, SplitFeatures],
+    trainings: Mapping[str, Training],
     clean: Mapping[str, Predictions],
     device: torch.device,
-) -> Iterator[dict[str, float | int | str]]:
-    """For every city and recipe: variant, city, clips, and accuracy and log loss with the city trained on and without.
+) -> pd.DataFrame:
+    """Trains again without each city; one row per city and training.
 
-    `tasks` are of `without_city`, by city. `clean` has the answers on the test clips of the variants as they were
-    trained, by the names of `recipes`; test clips that it lacks are left out.
+    Columns: variant, city, clips (those scored), and accuracy and log loss with the city in training and without it:
+    accuracy_seen, accuracy_held_out, log_loss_seen, log_loss_held_out. `splits` are of `without_city`, by city.
+    `clean` has the answers on the test clips of the variants as they were trained, by the names of `trainings`; test
+    clips that it lacks are left out.
     """
-    for city, task in tasks.items():
-        for name, recipe in recipes.items():
-            trained = train(task, recipe.variant, recipe.params, recipe.seed, device)
-            unseen = score_test(task, trained).test
-            row = {clip: position for position, clip in enumerate(clean[name].ids)}
-            shared = np.array([position for position, clip in enumerate(unseen.ids) if clip in row])
-            unseen = unseen.take(shared)
-            states = {"seen": clean[name].take(np.array([row[clip] for clip in unseen.ids])), "held_out": unseen}
-            scores = {state: evaluate(answers) for state, answers in states.items()}
-            columns = {
-                f"{score}_{state}": values[score]
-                for score in ("accuracy", "log_loss")
-                for state, values in scores.items()
-            }
-            yield {"variant": name, "city": city, "clips": len(unseen), **columns}
+    rows = []
+    pairs = list(product(splits.items(), trainings.items()))
+    for (city, data), (name, training) in tqdm(pairs, desc="held-out cities", unit="training"):
+        trained = train(data, training.variant, training.params, training.seed, device)
+        unseen = score_test(data, trained).test
+        row = {clip: position for position, clip in enumerate(clean[name].ids)}
+        unseen = unseen.take(np.array([position for position, clip in enumerate(unseen.ids) if clip in row]))
+        seen = clean[name].take(np.array([row[clip] for clip in unseen.ids]))
+        scores = {"seen": evaluate(seen), "held_out": evaluate(unseen)}
+        columns = {f"{score}_{state}": scores[state][score] for score in ("accuracy", "log_loss") for state in scores}
+        rows.append({"variant": name, "city": city, "clips": len(unseen), **columns})
+    return pd.DataFrame(rows)
 
 
 def over_cities(table: pd.DataFrame) -> pd.DataFrame:

@@ -40,7 +40,7 @@ class Batch:
     means: Mapping[str, Tensor]
     """[D] mean of the frames of the training clips."""
     ranks: Tensor
-    """[B] place of each clip in a random order of all test clips, in [0, 1)."""
+    """[B] rank of each clip in a random order of all test clips, in [0, 1)."""
 
     def with_(self, modality: str, features: Tensor) -> dict[str, Tensor]:
         """Both modalities, one of them replaced."""
@@ -114,17 +114,17 @@ def choose_shifts(names: str) -> list[Shift]:
     return [SHIFTS[name] for name in chosen]
 
 
-def robustness(classifiers: Mapping[str, SceneClassifier], task: SplitFeatures, shifts: list[Shift]) -> pd.DataFrame:
+def robustness(classifiers: Mapping[str, SceneClassifier], data: SplitFeatures, shifts: list[Shift]) -> pd.DataFrame:
     """Test scores of `classifiers` (by name) under every severity of every shift, on clips that have both modalities.
 
     One row each: variant, shift, severity, invariant (whether the variant cannot feel the shift) and the scores of
     `avfusion.scoring.metrics.evaluate`. Where a variant is invariant its clean score stands at every severity.
     """
-    task = task.needing(MODALITIES)
+    data = data.needing(MODALITIES)
     answers: dict[tuple[str, str, float], list[tuple[Tensor, Tensor]]] = {}
     order: list[NDArray[np.intp]] = []
-    with tqdm(total=len(task.rows(TEST)), desc="shifts", unit="clip") as progress:
-        for rows, batch in _batches(task):
+    with tqdm(total=len(data.rows(TEST)), desc="shifts", unit="clip") as progress:
+        for rows, batch in _batches(data):
             order.append(rows)
             for name, classifier in classifiers.items():
                 clean = _answers(classifier, batch.features)
@@ -143,7 +143,7 @@ def robustness(classifiers: Mapping[str, SceneClassifier], task: SplitFeatures, 
                 "shift": shift,
                 "severity": severity,
                 "invariant": not SHIFTS[shift].felt_by(type(classifiers[name].network)),
-                **evaluate(task.predictions(rows, parts)),
+                **evaluate(data.predictions(rows, parts)),
             }
             for (name, shift, severity), parts in answers.items()
         ]
@@ -156,30 +156,30 @@ def _answers(classifier: SceneClassifier, features: Mapping[str, Tensor]) -> tup
     return classifier.eval().answers(features["audio"], features["video"])
 
 
-def _batches(task: SplitFeatures) -> Iterator[tuple[NDArray[np.intp], Batch]]:
+def _batches(data: SplitFeatures) -> Iterator[tuple[NDArray[np.intp], Batch]]:
     """The test clips, those of the same length together, as row numbers and features."""
-    rows = task.rows(TEST)
-    ids = task.store.clips["id"].to_numpy()
+    rows = data.rows(TEST)
+    ids = data.store.clips["id"].to_numpy()
     by_draw = sorted(rows, key=lambda row: derive_seed("missing", str(ids[row])))
-    ranks = {int(row): place / len(rows) for place, row in enumerate(by_draw)}
-    lengths = task.lengths[rows]
+    ranks = {int(row): rank / len(rows) for rank, row in enumerate(by_draw)}
+    lengths = data.lengths[rows]
     for length in np.unique(lengths):
         same = rows[lengths == length]
         for start in range(0, len(same), BATCH):
             chosen = same[start : start + BATCH]
-            yield chosen, _batch(task, chosen, int(length), torch.tensor([ranks[int(row)] for row in chosen]))
+            yield chosen, _batch(data, chosen, int(length), torch.tensor([ranks[int(row)] for row in chosen]))
 
 
-def _batch(task: SplitFeatures, rows: NDArray[np.intp], n_frames: int, ranks: Tensor) -> Batch:
+def _batch(data: SplitFeatures, rows: NDArray[np.intp], n_frames: int, ranks: Tensor) -> Batch:
     features: dict[str, Tensor] = {}
     noise: dict[str, Tensor] = {}
     for modality in MODALITIES:
-        clips = [torch.tensor(task.frames(modality, int(row))) for row in rows]
+        clips = [torch.tensor(data.frames(modality, int(row))) for row in rows]
         features[modality] = torch.stack([to_length(clip, n_frames) for clip in clips])
-        ids = task.store.clips["id"].iloc[rows]
+        ids = data.store.clips["id"].iloc[rows]
         drawn = torch.stack([_normal(modality, str(clip), features[modality].shape[1:]) for clip in ids])
-        noise[modality] = drawn * task.standardize[modality].std
-    return Batch(features, noise, {m: task.standardize[m].mean for m in MODALITIES}, ranks)
+        noise[modality] = drawn * data.standardize[modality].std
+    return Batch(features, noise, {m: data.standardize[m].mean for m in MODALITIES}, ranks)
 
 
 def _normal(modality: str, clip: str, shape: torch.Size) -> Tensor:

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from tqdm import tqdm
 
-from avfusion.analysis.held_out_cities import Recipe, choose_cities, held_out, without_city
+from avfusion.analysis.held_out_cities import choose_cities, held_out, without_city
 from avfusion.analysis.locations import find_locations, need_locations
 from avfusion.analysis.robustness import Shift, robustness
 from avfusion.analysis.variant_answers import SideBySide, VariantAnswers, on_shared_clips
@@ -18,6 +17,7 @@ from avfusion.fusion import variants
 from avfusion.tracking.models import load_classifier
 from avfusion.training.classifier import SceneClassifier
 from avfusion.training.experiment import hyperparameters, train
+from avfusion.training.many import Training
 from avfusion.training.precision import check_precision
 from avfusion.training.selection import Candidate
 from avfusion.training.split_features import TEST, SplitFeatures
@@ -69,18 +69,18 @@ def robustness_of(
     if not shifts and cities == "none":
         return Robustness()
     try:
-        task = trained_on(found)
-        recipes = {variant.name: recipe(variant) for variant in found.variants}
+        data = trained_on(found)
+        trainings = {variant.name: training_of(variant) for variant in found.variants}
     except UserError as error:
         if cities != "none":
             raise UserError(f"cities={cities}: {error}") from error
         return Robustness(no_shifts=str(error), no_cities=str(error))
     made = Robustness()
     if shifts:
-        networks = {variant.name: _network(variant, recipes[variant.name], task, device) for variant in found.variants}
-        curves = robustness(networks, task, shifts)
+        networks = {one.name: _network(one, trainings[one.name], data, device) for one in found.variants}
+        curves = robustness(networks, data, shifts)
         made = replace(made, shifts=curves, remarks=tuple(_not_repeated(found, curves)))
-    return _with_cities(made, found, task, recipes, cities, locations, device) if cities != "none" else made
+    return _with_cities(made, found, data, trainings, cities, locations, device) if cities != "none" else made
 
 
 def trained_on(found: SideBySide) -> SplitFeatures:
@@ -92,14 +92,14 @@ def trained_on(found: SideBySide) -> SplitFeatures:
     path = found.features["path"]
     if found.store is None:
         raise UserError(f"the feature store {path} is no longer there, or has changed")
-    task = SplitFeatures(found.store)
-    if not set(task.ids(TEST)) >= set(found.first.ids):
+    data = SplitFeatures(found.store)
+    if not set(data.ids(TEST)) >= set(found.first.ids):
         raise UserError(f"the test clips of {path} are not those of the runs")
-    return task
+    return data
 
 
-def recipe(variant: VariantAnswers) -> Recipe:
-    """What the run of the first seed was trained with.
+def training_of(variant: VariantAnswers) -> Training:
+    """The training behind the answers of the first seed, to be done again.
 
     Hyperparameters that came after it are at their defaults, which change nothing. Raises `UserError` for a variant
     that this program does not have.
@@ -109,17 +109,17 @@ def recipe(variant: VariantAnswers) -> Recipe:
     if known is None:
         raise UserError(f"this avfusion has no variant {config['variant']}")
     defaults = {name: entry.default for name, entry in hyperparameters(known).items()}
-    return Recipe(known, defaults | config["params"], int(config["seed"]))
+    return Training(known, defaults | config["params"], int(config["seed"]))
 
 
-def _network(variant: VariantAnswers, recipe: Recipe, task: SplitFeatures, device: torch.device) -> SceneClassifier:
+def _network(variant: VariantAnswers, training: Training, data: SplitFeatures, device: torch.device) -> SceneClassifier:
     """The classifier as the run left it; one that the run did not keep (one of several seeds) is trained again."""
     kept = load_classifier(str(variant.first_seed_id))
     if kept is not None:
         return kept
-    check_precision([(recipe.variant, recipe.params)], device)
-    logger.info("%s, seed %d: its run kept no model, so it is trained again", variant.name, recipe.seed)
-    return train(task, recipe.variant, recipe.params, recipe.seed, device).classifier
+    check_precision([(training.variant, training.params)], device)
+    logger.info("%s, seed %d: its run kept no model, so it is trained again", variant.name, training.seed)
+    return train(data, training.variant, training.params, training.seed, device).classifier
 
 
 def _not_repeated(found: SideBySide, curves: pd.DataFrame) -> Iterator[str]:
@@ -134,13 +134,13 @@ def _not_repeated(found: SideBySide, curves: pd.DataFrame) -> Iterator[str]:
 def _with_cities(
     made: Robustness,
     found: SideBySide,
-    task: SplitFeatures,
-    recipes: dict[str, Recipe],
+    data: SplitFeatures,
+    trainings: dict[str, Training],
     cities: str,
     locations: Path | None,
     device: torch.device,
 ) -> Robustness:
-    clips = tuple(map(str, task.store.clips["id"]))
+    clips = tuple(map(str, data.store.clips["id"]))
     chosen = choose_cities(cities, found.clip_locations.cities if found.clip_locations else None)
     known = need_locations(find_locations(clips, locations, None)).cities or {}
     if missing := [clip for clip in clips if clip not in known]:
@@ -148,15 +148,14 @@ def _with_cities(
             f"cities={cities}: no city of {len(missing)} clips of the feature store, for instance {missing[0]!r}; "
             "locations must list the training clips too"
         )
-    tasks, remarks = {}, list(made.remarks)
+    by_city, remarks = {}, list(made.remarks)
     for city in chosen:
         try:
-            tasks[city] = without_city(task, known, city)
+            by_city[city] = without_city(data, known, city)
         except UserError as error:
             remarks.append(f"Cannot be left out: {error}.")
-    if not tasks:
+    if not by_city:
         return replace(made, no_cities="; ".join(remarks))
-    check_precision([(recipe.variant, recipe.params) for recipe in recipes.values()], device)
-    rows = held_out(tasks, recipes, {variant.name: variant.answers for variant in found.variants}, device)
-    table = pd.DataFrame(tqdm(rows, total=len(tasks) * len(recipes), desc="held-out cities", unit="training"))
+    check_precision([(training.variant, training.params) for training in trainings.values()], device)
+    table = held_out(by_city, trainings, {variant.name: variant.answers for variant in found.variants}, device)
     return replace(made, cities=table, remarks=tuple(remarks))

@@ -1,4 +1,4 @@
-"""Where clips come from.
+"""Where clips come from: data sets with labels, in several layouts; synthetic scenes; their splits.
 
 A layout is one module of this package with three public names, and nothing else registers it:
 `LAYOUT` (one line for error messages), `matches(path)`, and `read(path, allow_outside=...)`.

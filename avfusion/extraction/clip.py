@@ -1,4 +1,4 @@
-"""One clip's features: what decoding and the embedder make of it.
+"""The features of one clip: its files are decoded, and the embedder turns sound and pictures into features.
 
 T   audio windows, and as many moments of the pictures
 N   distinct frames among those moments
@@ -25,15 +25,20 @@ Frame = NDArray[np.uint8]
 Sound = TypeVar("Sound")
 Pictures = TypeVar("Pictures")
 _Read = TypeVar("_Read")
-# For a clip without sound: windows are counted as if there were sound at this rate (any would do).
+# Hz. For a clip without sound: windows are counted as if there were sound at this rate (any would do).
 _SILENT_RATE = 48_000
 
 
 @dataclass(frozen=True)
 class Taken(Generic[Sound, Pictures]):
-    """What a reader took from a clip; None for a modality that is not there, with a note on why.
+    """What was made of the sound and of the pictures of a clip.
 
-    `positions` are int64 [T]: which of the N distinct pictures stands for each moment.
+    Attributes:
+        sound: what was made of the sound; None if there is none.
+        pictures: what was made of the N distinct frames; None if there are none.
+        positions: int64 [T], which of the N frames stands for each moment; [0] without pictures.
+        note: one line on damage and on what is missing, or "".
+        step: seconds from one moment to the next.
     """
 
     sound: Sound | None
@@ -65,7 +70,7 @@ def clip_features(
         video: the file with the pictures, or None.
         required: what the clip must have to be used.
         limits: what files to refuse.
-        decoding: entered around each piece of decoding, to measure its time.
+        decoding: a context manager that is entered around each piece of decoding, for instance to measure its time.
 
     Returns:
         The features with a note on damage, or the reason why the clip cannot be used; a missing
@@ -143,7 +148,7 @@ def take(
 
 
 def as_part(clip_id: str, taken: Taken[Features, Features]) -> Part:
-    """The part of a clip whose features are there; a frame that stands for several moments was embedded once."""
+    """Features as the part of a clip. A frame that stands for several moments was embedded once, and is repeated."""
     audio = no_features() if taken.sound is None else taken.sound
     video = no_features() if taken.pictures is None else taken.pictures
     repeated = len(taken.positions) != len(video)  # else each stands for one moment, and nothing need be copied
@@ -151,7 +156,7 @@ def as_part(clip_id: str, taken: Taken[Features, Features]) -> Part:
 
 
 def checked(features: NDArray[np.float32]) -> Features:
-    """Features that may enter a store; raises MediaError for others."""
+    """Features [T, D] as float32; MediaError if they are not finite, ValueError (our mistake) for another shape."""
     if features.ndim != 2 or not len(features):
         raise ValueError(f"the embedder gave features of shape {features.shape}; expected [T, D]")
     if not np.isfinite(features).all():
@@ -166,7 +171,7 @@ def _named(path: Path | None) -> Path:
 
 
 def _moments(embedder: "Embedder", reader: VideoReader, limits: Limits) -> int:
-    """T for pictures without sound."""
+    """T of a clip without sound: as many windows as its duration would give, but no more than it has frames."""
     n_samples = round(min(reader.seconds, limits.seconds) * _SILENT_RATE)
     return min(max(1, embedder.n_windows(n_samples, _SILENT_RATE)), reader.n_frames)
 

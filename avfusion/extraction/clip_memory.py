@@ -1,4 +1,4 @@
-"""The memory that one clip may take in a process that decodes and embeds."""
+"""How much memory one clip may take in a worker process, so that a clip that asks for more fails alone."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
 
 class ClipMemory:
-    """The limit of a process beyond what it has once its embedder is loaded.
+    """Limits a process to what it has once its embedder is loaded and the GiB of `avfusion.system.memory` on top.
 
-    What drives a GPU takes address space as it likes. There only the decoding is limited, piece by piece.
+    An embedder on a processor is limited together with the decoding. The driver of a GPU takes address space as it
+    likes, so there only the decoding is limited, piece by piece.
     """
 
     def __init__(self, embedder: "Embedder") -> None:
@@ -24,12 +25,15 @@ class ClipMemory:
 
     @property
     def worn(self) -> bool:
-        """Whether clips that are done have left too little for others."""
+        """Whether past clips keep so much memory that too little is left for others: end the process then."""
         return self._whole and self._limit.worn
 
     @contextmanager
     def around(self, clock: AbstractContextManager[object]) -> Iterator[AbstractContextManager[object]]:
-        """Inside, one clip is worked on; yields what is to be entered around each piece of its decoding."""
+        """A block for work on one clip; yields the context manager to enter around each piece of its decoding.
+
+        `clock` measures decoding, and is entered there too.
+        """
         if self._whole:
             with self._limit:
                 yield clock
@@ -53,7 +57,7 @@ class _LimitedDecoding:
 
 
 def complaint(error: Exception) -> str:
-    """The reason of a clip whose embedder raised."""
+    """Why a clip cannot be used whose embedder raised `error`, in one line."""
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # torch raises RuntimeError
         return too_large()
     return f"the embedder failed: {one_line(error)}"

@@ -1,4 +1,4 @@
-"""Extraction: every clip of a dataset through the embedder, into one feature store."""
+"""Extraction: every clip of a dataset through the embedder into a feature store, from where it was broken off."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ from avfusion.features.layout import STORE, Json
 from avfusion.features.sources import UNKNOWN, Sources, read_sources, replaced
 from avfusion.features.writer import StoreWriter, writing
 
-WEIGHTS_FILES = "weights_files"  # where an embedder found its weights, if it has any
+WEIGHTS_FILES = "weights_files"  # entry of an embedder's provenance: where it found its weights, if it has any
 
 _log = logging.getLogger(__name__)
 
@@ -106,11 +106,7 @@ def _plan(dataset: Dataset, embedder: Json, settings: Settings) -> Json:
 
 
 def _check_media(dataset: Dataset, folder: Path, *, progress: bool) -> None:
-    """Whether a finished store is of the media as they are now.
-
-    Raises:
-        UserError: some were replaced since.
-    """
+    """Raises UserError if media were replaced since the finished store in `folder` was made of them."""
     known = read_sources(folder)
     if not known:
         _log.warning("%s does not tell of what media it was made: whether they changed since is not known", folder)
@@ -139,7 +135,7 @@ def _in_words(dataset: Dataset, changed: Mapping[int, str]) -> str:
 
 
 def _run(dataset: Dataset, storage: PartsStorage, executor: Executor, *, progress: bool) -> None:
-    """Makes the parts that are still missing, and those of media that were replaced since."""
+    """Makes the parts that are missing, and anew those of media that were replaced since."""
     done = storage.done(len(dataset.clips))
     changed = _changed(dataset, {index: storage.sources(index) for index in sorted(done)}, progress)
     if changed:

@@ -1,4 +1,7 @@
-"""Where the parts of an extraction lie until they are packed: in the store's folder, or at an fsspec address."""
+"""Where the parts of an extraction are kept until the store is made of them: a folder, or an fsspec address.
+
+A part is the file of one clip, named after the number of the clip in its dataset.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +22,7 @@ _EXAMPLES = "for instance s3://bucket/folder or file:///shared/folder"
 
 
 class PartsStorage(Protocol):
-    """Holds one part per clip; picklable, and the same for every machine."""
+    """Holds one part per clip. It can be pickled, and means the same on every machine."""
 
     def has(self, index: int) -> bool:
         """Whether clip number `index` has a part."""
@@ -46,7 +49,7 @@ class PartsStorage(Protocol):
         ...
 
     def complaint(self, error: OSError) -> str:
-        """The line for a part that could not be written."""
+        """What to tell people when `write` raised `error`, in one line."""
         ...
 
     def clear(self) -> None:
@@ -56,7 +59,7 @@ class PartsStorage(Protocol):
 
 @dataclass(frozen=True)
 class PartsFolder:
-    """A folder that every worker sees under the same path."""
+    """Parts in a folder that every worker sees under the same path."""
 
     folder: Path
 
@@ -95,7 +98,7 @@ class PartsFolder:
 
 @dataclass(frozen=True)
 class PartsAddress:
-    """An address of fsspec, whose file system must move or put files whole (object stores, shared disks do).
+    """Parts at an address of fsspec, whose file system must move files whole (object stores and shared disks do).
 
     Parts are written to a temporary name and moved: a reader that sees a name sees all of the part.
     """

@@ -33,9 +33,12 @@ _LOOK_EVERY = 0.25  # seconds between two looks at the clocks
 
 
 class Outcome(NamedTuple):
-    """What became of a task: `reason` is "" or why the clip cannot be used.
+    """What became of a task.
 
-    `written` is False if the worker was lost, so that nobody has written the part yet.
+    Attributes:
+        task: the clip.
+        reason: "" or why the clip cannot be used.
+        written: whether its part is stored; not if the worker was lost, so that the caller has to write it.
     """
 
     task: Task
@@ -44,7 +47,7 @@ class Outcome(NamedTuple):
 
 
 class _Worker:
-    """One process, with the task that it has in hand."""
+    """One worker process as its owner sees it, with the task that it works on."""
 
     def __init__(self, settings: Settings) -> None:
         cells = _shared_cells()
@@ -68,7 +71,7 @@ class _Worker:
 
 
 class WorkerPool:
-    """Runs tasks in processes of this machine. Use it as a context manager."""
+    """Runs tasks in worker processes of this machine; an `Executor`. Use it as a context manager."""
 
     def __init__(self, settings: Settings, count: int) -> None:
         """Starts `count` processes.
@@ -164,7 +167,7 @@ class WorkerPool:
             yield from self._late()
 
     def _late(self) -> Iterator[Outcome]:
-        """Ends the workers whose decoding takes too long."""
+        """Ends the workers whose decoding takes longer than the timeout; their tasks are given up."""
         timeout = self._settings.timeout
         for worker in list(self._workers):
             if worker.task is not None and worker.clock.spent() > timeout and not worker.connection.poll():
@@ -172,7 +175,7 @@ class WorkerPool:
                 yield Outcome(worker.task, f"decoding took more than {timeout:g} s", written=False)
 
     def _end_all(self, waiting: Iterable[Task], reason: str) -> Iterator[Outcome]:
-        """Ends the workers that have a task in hand, and starts others for what may come."""
+        """Gives up all tasks: ends the workers that have one, and starts others for the tasks of later calls."""
         tasks = list(waiting)
         for worker in list(self._workers):
             if worker.task is not None:
@@ -228,7 +231,7 @@ def _shared_cells() -> Any:
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """Numeric libraries that a child loads will use `count` threads: they read this at their start."""
+    """A process started inside uses `count` threads: numeric libraries read these variables when they are loaded."""
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(count)))
     try:

@@ -1,4 +1,4 @@
-"""A clip in two halves: decoding and preparation, which any machine can do, and the network, which may need a GPU.
+"""A clip in two halves, for clusters: decoding and preparation on any machine, the network on one with a GPU.
 
 Together they give what `clip_features` gives in one go, to the bit.
 """
@@ -27,10 +27,13 @@ LONGEST = 30.0
 
 @dataclass(frozen=True)
 class Prepared:
-    """What the network's half needs of a clip.
+    """What the second half needs of a clip.
 
-    `taken.sound` is float32 [n] (mono, at the embedder's rate), `taken.pictures` float32 [N, H, W, 3];
-    `sources` are the media, for the part.
+    Attributes:
+        clip_id: the clip.
+        required: what it must have to be used.
+        taken: its sound, float32 [n] (mono, at the embedder's rate), and its pictures, float32 [N, H, W, 3].
+        sources: the media, for the part.
     """
 
     clip_id: str

@@ -1,6 +1,7 @@
 """A worker process: loads the embedder once, then turns clips into part files.
 
-The driver hears only names and outcomes through the pipe; features go straight to the disk.
+The process that started it sends tasks through a pipe and hears what became of them; features go straight to the
+storage of the parts. A part is the file of one clip: its features, or why it has none.
 """
 
 import time
@@ -26,11 +27,12 @@ if TYPE_CHECKING:
     from avfusion.embedders import Embedder
 
 UNWANTED = "nobody waits for it any more"
+"""Why a clip was given up whose features nobody wants any more."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One clip for a worker."""
+    """One clip for a worker: its number in the dataset, its id, and its files, None for one that it does not have."""
 
     index: int
     clip_id: str
@@ -39,44 +41,43 @@ class Task:
 
 
 class Ready(NamedTuple):
-    """The embedder is loaded."""
+    """A worker's message: the embedder is loaded, and this is its provenance."""
 
     provenance: dict[str, Any]
 
 
 class Done(NamedTuple):
-    """The part of a clip is on the disk."""
+    """A worker's message: the part of a clip is stored; `reason` is "" or why the clip cannot be used."""
 
     reason: str
 
 
 class Stopped(NamedTuple):
-    """The worker cannot go on; `mendable` if the user can do something about it."""
+    """A worker's last message: it cannot go on, and why; `mendable` if the user can do something about it."""
 
     message: str
     mendable: bool
 
 
 class DecodeClock:
-    """Seconds that decoding took of the current clip, readable from another process.
+    """Seconds that the decoding of the current clip has taken, which another process can read.
 
-    Only decoding is timed: a decoder may hang, while an embedder may rightly need an hour for a
-    long clip. `cells` are three shared floats: seconds so far, when the running piece began, and
-    1 where nobody wants the clip any more: then the next piece raises a MediaError.
+    It is a context manager for each piece of decoding. Only decoding is timed: a decoder may hang, while an
+    embedder may rightly need an hour for a long clip.
     """
 
     N_CELLS = 3
 
     def __init__(self, cells: MutableSequence[float]) -> None:
-        """`cells` is shared memory of `N_CELLS` floats."""
+        """`cells` is shared memory of three floats: seconds so far; when the running piece began; 1 after `give_up`."""
         self._cells = cells
 
     def reset(self) -> None:
-        """Begins a new clip."""
+        """Starts at 0 s, for a new clip."""
         self._cells[0] = self._cells[1] = self._cells[2] = 0.0
 
     def give_up(self) -> None:
-        """Has the process stop at the next piece of its clip."""
+        """Makes the process that decodes raise a MediaError at the next piece of its clip."""
         self._cells[2] = 1.0
 
     def spent(self) -> float:
@@ -124,7 +125,7 @@ def _serve(connection: "Connection[Any, Any]", cells: MutableSequence[float], se
 
 
 def _outcome(embedder: "Embedder", task: Task, settings: Settings, decoding: AbstractContextManager[object]) -> Part:
-    """The part of a clip, whatever the embedder makes of it."""
+    """The part of a clip; where the embedder raises, the part says so."""
     try:
         return extract_clip(embedder, task, settings, decoding)
     except Exception as error:  # one odd clip must not end a run of many hours
@@ -152,5 +153,5 @@ def extract_clip(
 
 
 def given_up(task: Task, reason: str) -> Part:
-    """The part of a clip whose media may be what ends or stops their reader, so that they are not read for it."""
+    """The part of a clip that cannot be used. Its files are not read again: they may have ended a process."""
     return Part(task.clip_id, reason=reason, sources=sources_of(task.audio, task.video, read=False))

@@ -7,11 +7,12 @@ from avfusion.fusion import choose_variants
 from avfusion.fusion.hyperparameters import parse_params
 from avfusion.jobs.extract import DEFAULTS, Extraction, load_data, log_store, summary
 from avfusion.jobs.options import read_truth
-from avfusion.jobs.train import asked_for, check_trainable, comparison, parse_seeds, train_variants
+from avfusion.jobs.train import asked_for, comparison, parse_seeds, train_variants
 from avfusion.system.device import choose_device
 from avfusion.tracking.session import connect
 from avfusion.tracking.work import training_job
 from avfusion.training.experiment import resolve_params
+from avfusion.training.many import check_trainable
 from avfusion.training.precision import check_precision
 from avfusion.training.split_features import SplitFeatures
 

@@ -12,16 +12,17 @@ from avfusion.figures import alpha_curve
 from avfusion.fusion import variants
 from avfusion.fusion.hyperparameters import parse_params
 from avfusion.jobs.features import open_features
-from avfusion.jobs.train import check_trainable, parse_seeds
+from avfusion.jobs.train import parse_seeds
 from avfusion.system.device import choose_device
 from avfusion.tracking.artifacts import log_features, log_figure, log_table
+from avfusion.tracking.lookup import KIND
 from avfusion.tracking.records import log_result, log_scores
 from avfusion.tracking.runs import log_batch, set_tags
 from avfusion.tracking.session import connect, ui_lines
 from avfusion.tracking.work import training_job
 from avfusion.training.alpha_sweep import VALIDATION_COLUMNS, choose_alpha, parse_alphas, sweep_table
 from avfusion.training.experiment import Result, resolve_params
-from avfusion.training.many import Training, train_many
+from avfusion.training.many import Trainer, Training, check_trainable
 from avfusion.training.precision import check_precision
 from avfusion.training.split_features import SplitFeatures
 
@@ -46,19 +47,20 @@ def sweep_job(*, features: str, alphas: str, seeds: str, params: str, workers: s
     target = choose_device(device)
     check_precision([(training.variant, training.params) for training in trainings], target)
     store = open_features(features)
-    check_trainable(SplitFeatures(store), [late])
+    data = SplitFeatures(store)
+    check_trainable(data, [late])
     connect()
     run_tags = {"variant": VARIANT, **tags(store.provenance)}
     asked = {"params": [training.params for training in trainings], "seeds": [training.seed for training in trainings]}
     with training_job("sweep") as job:
         work = job.begin(asked, store, target)
-        with work.runs.open(f"{VARIANT} alpha sweep", {}, {"avfusion.kind": "sweep", **run_tags}) as run:
+        with work.runs.open(f"{VARIANT} alpha sweep", {}, {KIND: "sweep", **run_tags}) as run:
             results = []
-            found = train_many(store.path, trainings, target, int(workers), work.results)
-            for result in tqdm(found, total=len(trainings), desc="alpha sweep", unit="training"):
+            trainer = Trainer(data, target, work.results, int(workers))
+            for result in tqdm(trainer.results(trainings), total=len(trainings), desc="alpha sweep", unit="training"):
                 trained, log = result.trained, partial(log_scores, result, store)
                 name = f"alpha {trained.params['alpha']:.2f} seed {trained.seed}"
-                alpha_tags = {"avfusion.kind": "alpha", **run_tags}
+                alpha_tags = {KIND: "alpha", **run_tags}
                 work.runs.log(name, trained.params, alpha_tags, run.info.run_id, log)
                 results.append(result)
             table = sweep_table(results)

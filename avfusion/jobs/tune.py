@@ -11,18 +11,18 @@ from tqdm import tqdm
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
 from avfusion.features.provenance import note, tags, title
-from avfusion.jobs.companions import Companions
 from avfusion.jobs.features import open_features
 from avfusion.jobs.options import read_truth
 from avfusion.jobs.promotion import promote_best
 from avfusion.jobs.retrain import DEFAULT, TUNED, comparison_lines, retrain
-from avfusion.jobs.train import check_trainable, parse_seeds
+from avfusion.jobs.train import parse_seeds
 from avfusion.system.device import choose_device
 from avfusion.tracking.artifacts import log_table
 from avfusion.tracking.session import connect, ui_lines
 from avfusion.tracking.studies import TrialRuns, close_left, study_run
 from avfusion.tracking.study_records import StudyRecord, log_study
 from avfusion.tracking.work import Work, training_job
+from avfusion.training.many import Trainer, check_trainable
 from avfusion.training.precision import check_precision
 from avfusion.training.selection import Candidate
 from avfusion.training.split_features import SplitFeatures
@@ -66,17 +66,19 @@ def tune_job(
     plans = make_plans(store, variant, _whole("trials", trials), metric, sampler, pruner, space, storage, study)
     plans.sort(key=lambda plan: len(plan.variant.modalities))
     check_precision([(plan.variant, values) for plan in plans for values in plan.space.each("precision")], target)
-    check_trainable(SplitFeatures(store), [plan.variant for plan in plans])
+    data = SplitFeatures(store)
+    check_trainable(data, [plan.variant for plan in plans])
     quiet()
     place = open_storage(plans[0].storage)
     studies = [open_study(plan, place) for plan in plans]
     connect()
     with training_job("tune") as job:
-        lines, companions = ["", title(store.provenance)], Companions()
+        lines = ["", title(store.provenance)]
         asked = {"studies": [plan.name for plan in plans], "storage": plans[0].storage, "seeds": seeds}
         work = job.begin(asked, store, target)
+        trainer = Trainer(data, target, work.results, n_workers)
         tunings = [
-            Tuning(plan, opened, store, target, n_workers, seeds, companions, work)
+            Tuning(plan, opened, store, target, n_workers, seeds, trainer, work)
             for plan, opened in zip(plans, studies, strict=True)
         ]
         for tuning in tunings:
@@ -115,7 +117,7 @@ class Tuning:
     device: torch.device
     n_workers: int
     seeds: list[int]
-    companions: Companions
+    trainer: Trainer
     work: Work
     comparison: pd.DataFrame = field(default_factory=pd.DataFrame)
     """Of `retrain`, after `run`; stays empty unless this process leads the study."""
@@ -188,9 +190,8 @@ class Tuning:
         log_study(record, self.store)
         configurations = {TUNED: best, DEFAULT: dict(plan.space.defaults)}
         self.comparison, self.tuned = retrain(
-            self.store, plan.variant, configurations, self.seeds, self.device, self.n_workers, self.companions,
-            self.work, study=plan.name, study_run=run_id,
-        )  # fmt: skip
+            self.trainer, self.work.runs, plan.variant, configurations, self.seeds, study=plan.name, study_run=run_id
+        )
         log_table(self.comparison, "comparison")
         return self._lines(record)
 

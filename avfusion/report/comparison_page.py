@@ -10,7 +10,7 @@ from avfusion.analysis.pairs import Verdict
 from avfusion.analysis.trained import Robustness
 from avfusion.analysis.variant_answers import SCORES, SideBySide
 from avfusion.figures import forest_plot
-from avfusion.report.comparison_extras import calibration_section, robustness_section
+from avfusion.report.calibration_and_robustness import calibration_section, robustness_section
 from avfusion.report.document import Cell, Document, Picture, Section, Table, blank, label, ours, signed
 
 HEADLINE = {"accuracy": "accuracy", "log_loss": "log loss"}

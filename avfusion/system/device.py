@@ -1,4 +1,4 @@
-"""Where tensors are computed."""
+"""Where tensors are computed: processor or GPU, how many networks fit there, and whether it can do bf16."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Who is at work: a mark of this process that other processes can read, and whether its owner is still there."""
+"""Marks by which processes know each other: one writes its own down, others see whether it is still there."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""Processes beside each other: how they begin, how they end, and that none stays behind."""
+"""Worker processes: how they start, share out work and end, and that none stays behind; how many cores there are."""
 
 import logging
 import multiprocessing

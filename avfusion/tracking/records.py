@@ -2,7 +2,9 @@
 
 import json
 import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import mlflow
@@ -16,9 +18,12 @@ from avfusion.scoring.metrics import confusion, evaluate, per_class
 from avfusion.scoring.tsv import DcaseNames, write_course_tsv, write_dcase_tsv
 from avfusion.system.names import metric_name
 from avfusion.tracking.artifacts import log_features, log_table, save_figure
+from avfusion.tracking.continued import JobRuns
+from avfusion.tracking.lookup import KIND
 from avfusion.tracking.models import log_model
 from avfusion.tracking.runs import log_batch, set_tags
 from avfusion.training.experiment import Result, best_epoch
+from avfusion.training.many import Training
 from avfusion.training.selection import best_seed
 
 CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")
@@ -39,6 +44,41 @@ def log_result(result: Result, store: FeatureStore, *, with_model: bool) -> None
     _log_files(result, store)
     if with_model:
         log_model(result.trained.classifier)
+
+
+def log_variant(
+    runs: JobRuns,
+    name: str,
+    trainings: Sequence[Training],
+    results: Iterable[Result],
+    store: FeatureStore,
+    tags: Mapping[str, str],
+    own_tags: Mapping[str, str],
+) -> tuple[str, list[Result]]:
+    """Log one variant as the run `name`; returns the run's id and the `results`, one for each of `trainings`.
+
+    `trainings` have the same hyperparameters and differ by their seeds. One alone is logged into the variant's own run;
+    several into runs below it, and into the variant's their means and the model of the best. `tags` go to all of these
+    runs, `own_tags` to the variant's. A run that an earlier, broken-off run of this job logged whole stays as it is.
+    `results` may be trained while they are asked for: the run lasts as long as that takes.
+    """
+    params = trainings[0].params
+    if logged := runs.find(name, params):
+        return logged, list(results)
+    done = []
+    with runs.open(name, params, {**tags, **own_tags}) as run:
+        for result in results:
+            if len(trainings) == 1:
+                log_result(result, store, with_model=True)
+            else:
+                log = partial(log_result, result, store, with_model=False)
+                seed_tags = {**tags, KIND: "seed"}
+                runs.log(f"{name} seed {result.trained.seed}", params, seed_tags, run.info.run_id, log)
+            done.append(result)
+        if len(trainings) > 1:
+            log_seeds(done, store)
+            log_best_model(done)
+    return str(run.info.run_id), done
 
 
 def log_scores(result: Result, store: FeatureStore) -> None:

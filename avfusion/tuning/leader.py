@@ -1,4 +1,8 @@
-"""Who finishes a study that several take part in: one process leads, the others lend their workers."""
+"""Who finishes a study that several processes work on: one of them leads, the others only lend their workers.
+
+The leader trains the best configuration again and logs what was found. Its mark and its signs of life are kept with the
+study, so that every machine sees them.
+"""
 
 import time
 from typing import Any
@@ -13,10 +17,10 @@ BEAT = 5.0
 
 
 class Leadership:
-    """This process's part in `study`: it leads if nobody else does, or if who did is gone."""
+    """This process's part in `study`: it leads if no other process does, or if the one that did is gone."""
 
     def __init__(self, study: Study) -> None:
-        """Claim the lead; waits some seconds where a leader on another host may have died."""
+        """Take the lead if it is free. If its leader on another host may be dead, wait 12.5 s for a sign of life."""
         self._study, self._mark = study, own_mark()
         self._beats, self._last = 0, time.monotonic()
         leader = study.user_attrs.get(LEADER)
@@ -26,7 +30,7 @@ class Leadership:
 
     @property
     def leads(self) -> bool:
-        """Whether it is on this process to finish the study."""
+        """Whether this process must finish the study."""
         return self._claimed and self._is_own(self._study.user_attrs.get(LEADER))
 
     def beat(self) -> None:
@@ -36,7 +40,7 @@ class Leadership:
             self._study.set_user_attr(LEADER, {**self._mark, "beats": self._beats})
 
     def release(self) -> None:
-        """Leave, so that whoever comes next leads at once."""
+        """Give the lead up, so that the next process can take it at once."""
         if self.leads:
             self._study.set_user_attr(LEADER, None)
 

@@ -1,4 +1,4 @@
-"""What a tuning study is to be, and from what the user asks for to the studies to make."""
+"""What a study is to be: a plan, made from what the user asks for."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ from avfusion.tuning.storage import resolve_storage
 
 @dataclass(frozen=True)
 class Target:
-    """What a study improves, on the validation split."""
+    """What a study improves, measured on the validation split."""
 
     direction: Literal["minimize", "maximize"]
     by_epoch: str
-    """The field of `avfusion.training.fit.Epoch` that a pruner watches."""
+    """The field of `avfusion.training.fit.Epoch` that a pruner looks at after each epoch."""
     final: str
 
     def at(self, epoch: Epoch) -> float:
@@ -55,12 +55,12 @@ class Plan:
 
     @property
     def seed(self) -> int:
-        """With which all trials train, so that they differ by their hyperparameters only."""
+        """The seed of every trial's training: one for all, so that trials differ by their hyperparameters alone."""
         return derive_seed("trials", self.name)
 
     @property
     def total(self) -> int:
-        """How many trials the study will have: no more than a grid has points, and the defaults."""
+        """How many trials the study will have: `n_trials`, or fewer if a grid has fewer points."""
         if self.sampler != "grid":
             return self.n_trials
         dimensions, first = self.space.searched, self.space.first
@@ -69,7 +69,7 @@ class Plan:
 
     @property
     def identity(self) -> dict[str, str]:
-        """What all that take part in a study must agree on."""
+        """What all processes that work on a study must agree on; kept with the study."""
         return {
             "variant": self.variant.id,
             "features": self.features_digest,
@@ -79,7 +79,7 @@ class Plan:
 
 
 def default_name(variant: str, features_digest: str, metric: str) -> str:
-    """The name of a study that nobody named."""
+    """The name of a study where the user gave none."""
     return f"{variant}-{features_digest[:8]}-{metric}"
 
 

@@ -23,23 +23,23 @@ PATIENCE = 10.0
 
 
 class Listener(Protocol):
-    """Who is told what happens to the trials of this process's workers."""
+    """Is told what happens to the trials of this process's workers."""
 
     def started(self, started: Started) -> str:
-        """A trial begins; returns the name of its run, which is kept with the trial."""
+        """A trial begins; returns the id of its MLflow run, which is kept with the trial."""
 
     def ended(self, ended: Ended) -> None:
-        """A trial came to an end of its own."""
+        """A trial has ended by itself."""
 
     def lost(self, number: int, reason: str) -> None:
-        """A trial was broken off; its values are tried again."""
+        """A trial was broken off, because its worker ended; its values are tried again."""
 
 
 @dataclass
 class _Member:
     worker: Worker
     trial: int | None = None
-    """The number of its trial while it is at one."""
+    """The number of the trial that it is training; None between two."""
 
 
 class Pool:
@@ -58,10 +58,10 @@ class Pool:
         return [member.worker.process.pid or 0 for member in self._members]
 
     def run(self, leadership: Leadership) -> None:
-        """Work until there are enough trials; who leads also waits for those of others, and takes over lost ones.
+        """Work until the study has its trials; the leader also waits for those of others, and repeats lost ones.
 
-        Raises `UserError` if the workers cannot work. When interrupted it stops the workers, who give their trials
-        back.
+        Raises `UserError` if the workers cannot work. When interrupted, it stops the workers, and the values of their
+        trials are queued again.
         """
         try:
             while True:
@@ -82,7 +82,7 @@ class Pool:
         self._members.append(_Member(Worker(self._context, work, self._plan, self._device)))
 
     def _listen(self, timeout: float) -> None:
-        """Hear what workers have to say for up to `timeout` seconds, and notice those that have ended."""
+        """Take messages of workers for up to `timeout` seconds, and notice workers that have ended."""
         ready = wait([member.worker.connection for member in self._members], timeout)
         for member in [member for member in self._members if member.worker.connection in ready]:
             try:

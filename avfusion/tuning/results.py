@@ -19,7 +19,7 @@ EVALUATOR = FanovaImportanceEvaluator(seed=0)
 
 
 def best_params(plan: Plan, study: Study) -> tuple[int, dict[str, Value]]:
-    """Number and hyperparameters of the best trial, of equals the first; `UserError` if no trial was completed."""
+    """Number and hyperparameters of the best trial (of equal ones the first). `UserError` if no trial was completed."""
     complete = study.get_trials(states=(TrialState.COMPLETE,))
     if not complete:
         reasons = {str(trial.user_attrs[FAILURE]) for trial in study.trials if FAILURE in trial.user_attrs}
@@ -29,7 +29,7 @@ def best_params(plan: Plan, study: Study) -> tuple[int, dict[str, Value]]:
 
 
 def outcome(trial: FrozenTrial) -> str:
-    """`complete`, `pruned`, `failed` (by itself), `broken off`, or what it is about to be: `waiting`, `running`."""
+    """`complete`, `pruned`, `failed` (its training), `broken off` (its worker), or `waiting` or `running`."""
     if trial.state == TrialState.FAIL and not done(trial):
         return "broken off"
     return {TrialState.FAIL: "failed"}.get(trial.state, trial.state.name.lower())

@@ -29,7 +29,7 @@ MOST_RETRIES = 3
 
 
 class NamedSeeds(BaseSampler):
-    """A sampler whose draws are fixed by the names of study and trial.
+    """A sampler whose draws depend on the name of the study and the number of the trial alone.
 
     Each trial gets a sampler of its own, seeded by the study's name and the trial's number, which no other trial has:
     so no two workers, on one machine or several, now or after an interruption, draw from the same seed; and with one

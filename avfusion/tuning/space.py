@@ -58,7 +58,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Choices:
-    """A few values, in no order that a search relies on."""
+    """A few values, whose order says nothing."""
 
     values: tuple[Value, ...]
 
@@ -120,7 +120,7 @@ class Space:
 
     @property
     def settings(self) -> dict[str, str]:
-        """What becomes of each hyperparameter, in words: the values that are searched, or its value."""
+        """Each hyperparameter in words: the values that are searched, or the one that it has."""
         return {name: str({**self.fixed, **self.searched}[name]) for name in self.defaults}
 
     def complete(self, point: Mapping[str, Value]) -> dict[str, Value]:
@@ -128,7 +128,7 @@ class Space:
         return {name: {**self.fixed, **point}[name] for name in self.defaults}
 
     def each(self, name: str) -> list[dict[str, Value]]:
-        """The defaults with every value that `name`, no range, can take."""
+        """The defaults once for each value that `name` can take; `name` must not be searched over a range."""
         dimension = self.searched.get(name)
         values = dimension.grid if dimension else (self.fixed[name],)
         return [{**self.defaults, name: value} for value in values]

@@ -1,4 +1,4 @@
-"""What a study is, and how far it has come. Its trials are counted so that their total is right, whoever was killed.
+"""Opening a study, and how far it has come: trials are counted so that the total is right, whoever was killed.
 
 A trial counts while it waits or runs, and when it is done: complete, pruned, or failed by itself (its training
 diverged). One that was broken off does not count; its values wait as another trial.
@@ -86,7 +86,7 @@ def _queue_grid(plan: Plan, study: Study) -> None:
 
 
 def done(trial: FrozenTrial) -> bool:
-    """Whether `trial` came to an end of its own."""
+    """Whether `trial` has ended by itself: complete, pruned, or because its training failed."""
     return trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or (
         trial.state == TrialState.FAIL and FAILURE in trial.user_attrs
     )
@@ -99,19 +99,19 @@ def counted(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def may_start(plan: Plan, study: Study) -> bool:
-    """Whether a free worker has something to do."""
+    """Whether there is a trial for a worker that is free."""
     trials = study.get_trials(deepcopy=False)
     waiting = any(trial.state == TrialState.WAITING for trial in trials)
     return len(counted(trials)) < plan.total or (waiting and n_done(study) < plan.total)
 
 
 def is_surplus(plan: Plan, study: Study, number: int) -> bool:
-    """Whether trial `number` was begun by one worker while another began the last: the lower numbers are enough."""
+    """Whether trial `number` is one too many: two workers began the last trial at once, and the lower number counts."""
     return sum(trial.number < number for trial in counted(study.get_trials(deepcopy=False))) >= plan.total
 
 
 def n_done(study: Study) -> int:
-    """How many trials of `study` have come to an end of their own."""
+    """How many trials of `study` have ended by themselves (see `done`)."""
     return sum(map(done, study.get_trials(deepcopy=False)))
 
 

@@ -35,7 +35,7 @@ from avfusion.tuning.study import FAILURE, METRICS, RUN, WORKER, is_surplus, may
 
 @dataclass(frozen=True)
 class Started:
-    """A trial begins with all these hyperparameters; the worker waits for the name of its run, or ""."""
+    """A trial begins, with these values of all hyperparameters; its worker waits for the id of its MLflow run."""
 
     number: int
     params: Mapping[str, Value]
@@ -43,7 +43,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Ended:
-    """A trial came to an end of its own."""
+    """A trial has ended by itself."""
 
     number: int
     outcome: str
@@ -58,13 +58,13 @@ class Ended:
 
 @dataclass(frozen=True)
 class Refused:
-    """The worker cannot work at all."""
+    """The worker cannot work at all, for a mistake of the user's."""
 
     reason: str
 
 
 class SurplusError(Exception):
-    """Enough trials have begun."""
+    """The trial is one too many (see `avfusion.tuning.study.is_surplus`)."""
 
 
 @dataclass
@@ -75,11 +75,11 @@ class Objective:
     data: SplitFeatures
     device: torch.device
     connection: Connection | None = None
-    """To whom `Started` and `Ended` are sent; None while nobody listens."""
+    """Where `Started` and `Ended` are sent; None where nobody listens."""
     stopped: list[bool] = field(default_factory=list)
-    """Not empty when the worker shall stop after the epoch."""
+    """Gets an entry when the worker must stop after the epoch."""
     number: int = -1
-    """The trial that was begun last."""
+    """The number of the trial that was begun last."""
     _history: list[Epoch] = field(default_factory=list)
 
     def __call__(self, trial: Trial) -> float:
@@ -126,7 +126,7 @@ class Objective:
             raise TrialPruned
 
     def ended(self, study: Study, trial: FrozenTrial) -> None:
-        """Send what became of `trial`, which the storage has by now."""
+        """Send what became of `trial`, after the storage was told."""
         outcome = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned"}.get(trial.state, "failed")
         reason = trial.user_attrs.get(FAILURE, "")
         if self.connection is None or (outcome == "failed" and not reason):
@@ -138,7 +138,7 @@ class Objective:
 
 
 def validation_metrics(trained: Trained) -> dict[str, float]:
-    """Every metric on the validation split, and what training took."""
+    """Every metric on the validation split, and the epochs and seconds of the training."""
     return {
         **{f"val/{name}": value for name, value in evaluate(trained.validation).items()},
         "best_epoch": trained.best.epoch,
@@ -148,7 +148,7 @@ def validation_metrics(trained: Trained) -> dict[str, float]:
 
 
 def work(connection: Connection, plan: Plan, device: torch.device) -> None:
-    """A process's whole life: trials of `plan` until there are enough, or until SIGTERM; then it ends its epoch."""
+    """What a worker process does: trials of `plan` until there are enough. At SIGTERM it stops after the epoch."""
     stopped: list[bool] = []
     signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
     quiet()
@@ -166,7 +166,7 @@ def work(connection: Connection, plan: Plan, device: torch.device) -> None:
 
 
 def quiet() -> None:
-    """Optuna's own log lines say nothing that MLflow does not show."""
+    """Silence Optuna: its log lines say nothing that MLflow does not show."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=ExperimentalWarning)
 

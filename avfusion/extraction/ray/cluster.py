@@ -1,4 +1,4 @@
-"""The connection to a Ray cluster."""
+"""Joining a Ray cluster, quietly, and leaving it."""
 
 import io
 import logging
@@ -26,17 +26,17 @@ _log = logging.getLogger(__name__)
 
 
 class Size(NamedTuple):
-    """Processors and GPUs of the cluster, busy or not."""
+    """How many processors and GPUs the cluster has, busy or not."""
 
     cpus: int
     gpus: int
 
 
 class _ToLog(io.TextIOBase):
-    """What Ray prints about lost workers, tens of lines at a time, goes to the debug log."""
+    """A stream for what Ray prints about lost workers, tens of lines at a time: the first goes to the debug log."""
 
     def write(self, text: str) -> int:
-        """One line at most."""
+        """Logs the first line of `text`."""
         if text.strip():
             _log.debug("%s", text.strip().splitlines()[0])
         return len(text)

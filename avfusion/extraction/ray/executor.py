@@ -1,9 +1,9 @@
-"""The driver's side of an extraction on a Ray cluster.
+"""An extraction on a Ray cluster, as seen by the process that asked for it.
 
-    clips ----> network                   on processors: an actor reads, prepares and embeds, as a local worker does
-    clips ----> prepare ----> network     with GPUs: any processor prepares, the actor on the GPU embeds
+    clips ----> network                   without GPUs: an actor reads, prepares and embeds, as a local worker does
+    clips ----> prepare ----> network     with GPUs: any processor reads and prepares, an actor on a GPU embeds
 
-Features go from the workers to the parts; the driver hears numbers and reasons.
+Workers write the parts themselves; this process hears the numbers of the clips and why some cannot be used.
 """
 
 import uuid
@@ -36,7 +36,7 @@ _LARGEST_BLOCK = 16  # clips per task; a task of Ray Data costs about 10 ms
 
 
 class _Answer(NamedTuple):
-    """Of a function that ran on the cluster: its value, or the line for the user, or another complaint."""
+    """What came of a function that ran on the cluster: its value, or its UserError's line, or another error's."""
 
     value: Any = None
     mistake: str = ""
@@ -44,7 +44,7 @@ class _Answer(NamedTuple):
 
 
 class RayExecutor:
-    """A connection to a cluster, with the workers of one extraction. Use it as a context manager."""
+    """Runs the tasks of one extraction on a cluster; an `Executor`. Use it as a context manager."""
 
     def __init__(self, settings: Settings) -> None:
         """Connects; raises `UserError` if nobody answers or the cluster has fewer processors than a worker needs."""
@@ -62,7 +62,7 @@ class RayExecutor:
         self._exit.close()
 
     def provenance(self) -> dict[str, Any]:
-        """See `avfusion.extraction.executors.Executor`; a worker like those of `run` loads the embedder."""
+        """See `avfusion.extraction.executors.Executor`; the embedder is loaded where `run` will load it."""
         version, provenance = _ask(partial(_provenance, self._settings.load), **self._network())
         if version != __version__:
             raise UserError(f"the cluster has avfusion {version}, this machine {__version__}; install the same")
@@ -71,7 +71,7 @@ class RayExecutor:
     def run(self, tasks: Iterable[Task], storage: PartsStorage) -> Iterator[Outcome]:
         """See `avfusion.extraction.executors.Executor`.
 
-        A clip of which Ray Data brings no outcome is handed over again, as long as others get on.
+        Ray Data loses clips whose worker or node ends. They are handed over again, as long as others come to an end.
         """
         work = self._work(storage)
         waiting = {task.index: task for task in tasks}
@@ -96,7 +96,7 @@ class RayExecutor:
         return Work(uuid.uuid4().hex, self._settings, storage, ledger)
 
     def _wave(self, tasks: list[Task], work: Work) -> Iterator[dict[str, Any]]:
-        """What became of these clips: rows of `stages.SCHEMA`."""
+        """Hands these clips to Ray Data; yields a row of `stages.SCHEMA` for each that came to an end."""
         n_workers = min(self._settings.workers or len(tasks), self._room(), len(tasks))
         on_gpus = self._size.gpus > 0
         # Prepared clips are large, so each is a block of its own, and repeats of its task give one block again.
@@ -119,11 +119,11 @@ class RayExecutor:
                 yield from table.select(["number", "state", "reason"]).to_pylist()
 
     def _room(self) -> int:
-        """How many workers the cluster has room for."""
+        """How many networks the cluster has room for: one per GPU, or as many as its processors carry."""
         return self._size.gpus or self._size.cpus // self._settings.threads
 
     def _network(self) -> dict[str, Any]:
-        """What a process that runs the network takes: a GPU where there are any, else processors."""
+        """Ray's options for a process that runs the network: a GPU where there are any, else processors."""
         taken = {"num_cpus": 0, "num_gpus": 1} if self._size.gpus else {"num_cpus": self._settings.threads}
         return taken | self._environment()
 
@@ -156,7 +156,7 @@ def _provenance(load: Callable[[], Any]) -> tuple[str, dict[str, Any]]:
 
 
 def _ask(function: Callable[[], Any], **options: Any) -> Any:
-    """What `function` returns on the cluster; UserError and RuntimeError in one line, as from a local worker."""
+    """What `function` returns on the cluster; its errors come as UserError or RuntimeError of one line."""
     answer: _Answer = ray.get(ray.remote(_answer).options(**options).remote(function))
     if answer.mistake:
         raise UserError(answer.mistake)

@@ -1,14 +1,15 @@
-"""Which clips have ended their worker: an actor that remembers what every worker has begun.
+"""An actor that counts how often each clip was begun, to find the clips that end their worker.
 
 Ray repeats the work of a worker that dies, for ever. A clip whose decoder crashes, or that needs more memory than
-there is, would so end every worker in turn; whoever begins it asks here first.
+there is, would end one worker after the other. So every worker asks here before it begins a clip, and gives up one that
+was begun too often.
 """
 
 import ray
 
 
 class Ledger:
-    """Attempts by clip number; an actor, which lives as long as the extraction."""
+    """The nodes on which each clip was begun, by its number; lives as long as the extraction."""
 
     def __init__(self) -> None:
         self._begun: dict[int, list[str]] = {}
@@ -27,5 +28,5 @@ class Ledger:
         return lost
 
     def end(self, index: int) -> None:
-        """Notes that a clip was worked on without harm."""
+        """Notes that a worker came to the end of a clip: its attempts are forgotten."""
         self._begun.pop(index, None)

@@ -1,7 +1,7 @@
-"""What runs on the cluster: decoding and preparation on CPUs, and the network, which writes the parts.
+"""What Ray runs on a cluster: `prepare` decodes and prepares clips, `Network` embeds them and writes the parts.
 
-Blocks of rows go from stage to stage, as Arrow tables with the columns of `SCHEMA`: clips in, and out what became of
-them. One clip's failure is its own: whatever a clip raises becomes its reason.
+Both take an Arrow table with the columns of `SCHEMA`, a row per clip, and return one that says what became of them.
+A clip that raises does not disturb others: its row says why it cannot be used.
 """
 
 import pickle
@@ -41,11 +41,14 @@ SCHEMA = pa.schema(
     ]
 )
 WAITING, DONE, STOPPED = "waiting", "done", "stopped"
-"""States: nothing lasting was done; the part is written; the worker cannot go on, nor could any other."""
+"""States of a row: the clip waits for the next stage; its part is stored; no worker can go on, as `reason` says."""
 
 
 class Row(NamedTuple):
-    """One clip between two stages; `audio` and `video` are paths or None, `prepared` is a pickled `Prepared` or b""."""
+    """One clip between two stages: a row of `SCHEMA`.
+
+    `audio` and `video` are paths or None; `prepared` is a pickled `Prepared`, or b"" where there is none.
+    """
 
     number: int
     clip_id: str
@@ -77,7 +80,7 @@ class Work:
 
 
 class Worker:
-    """One process's embedder, with what guards it."""
+    """The embedder of one process, guarded against clips that hang, crash or take too much memory."""
 
     def __init__(self, work: Work) -> None:
         self.work = work
@@ -90,7 +93,11 @@ class Worker:
             self.trouble = str(error) if isinstance(error, UserError) else f"the embedder: {one_line(error)}"
 
     def take(self, row: Row, attempt: Callable[[Task, Any], Part | Row]) -> Row:
-        """What `attempt` makes of the row, with what it enters to decode: another row, or a part, which is written."""
+        """Works on the clip of a row that waits; returns the row with its new state.
+
+        `attempt` gets the task, and the context manager to enter around each piece of decoding. It returns a part,
+        which is stored, or a row for the next stage.
+        """
         if row.state != WAITING:
             return row
         if self.trouble:
@@ -120,11 +127,15 @@ class Worker:
             return given_up(row.task, complaint(error))
 
     def features(self, task: Task, decoding: Any) -> Part:
-        """The whole way of a clip, in this process."""
+        """Reads and embeds a clip."""
         return extract_clip(self.embedder, task, self.work.settings, decoding)
 
     def prepare(self, row: Row, task: Task, decoding: Any) -> Part | Row:
-        """The way to the network; a clip that it cannot take this way stays as it is."""
+        """Reads a clip and prepares it for the network: a row with it, or a part if it cannot be used.
+
+        The row of a clip that is too long to be prepared at once, and of an embedder that cannot be split, stays as it
+        is: `Network` does all of it.
+        """
         if not isinstance(self.embedder, SplitEmbedder):
             return row
         made = prepare_clip(
@@ -152,13 +163,13 @@ class Worker:
 
 
 class Network:
-    """The actor: loads the embedder once, and turns rows, prepared or not, into parts."""
+    """The last stage, a Ray actor: loads the embedder once, and stores the parts of clips, prepared or not."""
 
     def __init__(self, work: Work) -> None:
         self._worker = Worker(work)
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """A table like the given one, with nothing prepared left in it."""
+        """The rows with their last states, and nothing prepared left in them."""
         return as_table([self._worker.take(row, partial(self._embed, row)) for row in as_rows(table)])
 
     def _embed(self, row: Row, task: Task, decoding: Any) -> Part:
@@ -173,7 +184,7 @@ _kept: dict[str, Worker] = {}
 
 
 def prepare(table: pa.Table, work: Work) -> pa.Table:
-    """The task before the actor; its process keeps the embedder for the next one."""
+    """The first stage, a Ray task: rows with prepared clips. Its process keeps the embedder for its next task."""
     if work.key not in _kept:
         _kept.clear()
         _kept[work.key] = Worker(work)
