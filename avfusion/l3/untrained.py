@@ -29,12 +29,12 @@ def untrained_subnetwork(config: L3Config, branch: Branch, seed: int = 0) -> Sub
             kernel = torch.randn(convolution.weight.shape, generator=generator)
             convolution.weight.copy_(kernel * (2.0 / (9 * convolution.in_channels)) ** 0.5)
             convolution.bias.zero_()
-        inputs = _smooth_noise(network.config.in_channels, network.config.input_size, generator)
-        _set_statistics(network, inputs * 80.0 - 80.0 if branch == "audio" else inputs)
+        inputs = smooth_noise(network.config.in_channels, network.config.input_size, generator)
+        fit_statistics(network, inputs * 80.0 - 80.0 if branch == "audio" else inputs)
     return network
 
 
-def _smooth_noise(channels: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
+def smooth_noise(channels: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
     """Noise [4, channels, *size] in [0, 1] with detail at every scale, like spectrograms and pictures."""
     noise = torch.zeros(_CALIBRATION_INPUTS, channels, *size)
     for cells in (2, 4, 8, 16, 32):
@@ -43,7 +43,7 @@ def _smooth_noise(channels: int, size: tuple[int, int], generator: torch.Generat
     return torch.sigmoid(1.5 * noise)
 
 
-def _set_statistics(network: Subnetwork, inputs: Tensor) -> None:
+def fit_statistics(network: nn.Module, inputs: Tensor) -> None:
     """Give every BatchNorm the mean and variance that `inputs` cause at its place."""
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     usual = [norm.momentum for norm in norms]
