@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from avfusion.analysis.intervals import Estimate, class_weights, draw_locations, estimate
+from avfusion.analysis.pairs import mcnemar_p_value
 from avfusion.analysis.resampling import Locations
 
 LAYOUT = Path(__file__).with_name("tau_test_locations.json")
@@ -134,6 +135,13 @@ def run(
     }
 
 
+def mcnemar_alarms(comparisons: int, seed: int) -> float:
+    """How often McNemar's test, which takes clips for independent, tells two models apart that are equally good."""
+    locations, generator = tau_locations(), np.random.default_rng(seed)
+    values = [simulate(locations, SCENARIOS[0], generator)["accuracy"] for _ in range(comparisons)]
+    return float(np.mean([mcnemar_p_value(int((each < 0).sum()), int((each > 0).sum())) < 0.05 for each in values]))
+
+
 def main() -> None:
     """Print the rates of all scenarios; an error if an interval holds less or a verdict errs more than it promises."""
     parser = argparse.ArgumentParser(description="Simulated comparisons at TAU's cluster layout.")
@@ -141,6 +149,10 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=999)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
+    assert tau_locations().locations_per_stratum.tolist() == [8, 15, 16, 14, 11, 12, 9, 14, 12, 15]
+    alarms = mcnemar_alarms(given.comparisons, given.seed)
+    print(f"no difference, McNemar's test: {alarms:.4f} verdicts")
+    assert alarms > 0.2, "McNemar's test errs less than it should where clips of a location are alike"
     for scenario in SCENARIOS:
         true = truths(tau_locations(), scenario)
         print(f"{scenario.name}: {given.comparisons} comparisons")
