@@ -119,6 +119,7 @@ def _quiet() -> None:
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     warnings.filterwarnings("ignore", category=UserWarning, module=r"mlflow\.")
+    logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)  # it tells of each model that its example fits
     handler = logging.StreamHandler()
     handler.setFormatter(_Shown("%(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])

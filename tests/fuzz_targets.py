@@ -337,7 +337,7 @@ def write_results(folder: Path) -> list[Path]:
     predictions = Predictions.from_scores(["a", "b", "c"], ("airport", "bus", "park"), labels, scores)
     history = [Epoch("all", 1, 0.1, 1.0, 0.5, 1.0, 0.5, best=True, seconds=1.0)]
     params = classifier.description.params
-    trained = Trained(variant, params, 0, history, classifier, predictions, 1.0, 0)
+    trained = Trained(variant, params, 0, history, classifier, predictions, 1.0, 0, {})
     StoredResults(folder).keep(Result(trained, predictions, None))
     (place,) = folder.iterdir()
     return [place / "result.json", place / "val.npz", place / "test.npz"]

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure
+from mlflow.entities import Metric
 
+from avfusion.features import FeatureStore
 from avfusion.tracking import records
-from avfusion.training.classifier import SceneClassifier
+from avfusion.tracking.runs import Scored
+from avfusion.training.experiment import Result
 from avfusion.training.many import Trainer
 
 
@@ -27,11 +30,15 @@ def log_no_models(patch: pytest.MonkeyPatch) -> dict[str, list[str]]:
     """Runs have no model; returns the companions, by variant, that the last model of each would have had."""
     logged: dict[str, list[str]] = {}
 
-    def log(classifier: SceneClassifier) -> str:
-        logged[classifier.description.variant] = sorted(classifier.companions)
-        return ""
+    class NoModel(Scored):
+        def metric(self, name: str, value: float, timestamp: int) -> Metric:
+            return Metric(name, value, timestamp, 0)
 
-    patch.setattr(records, "log_model", log)
+    def log(result: Result, store: FeatureStore) -> Scored:
+        logged[result.trained.variant.id] = sorted(result.trained.classifier.companions)
+        return NoModel("", {})
+
+    patch.setattr(records, "_log_model", log)
     return logged
 
 

@@ -106,7 +106,7 @@ def test_a_folder_of_pairs_with_timelines(fusion: Run, clips: Path, tmp_path: Pa
     assert len(table) == 8 and (table["scene"] == truth).mean() >= 0.75
     assert set(table["modalities"]) == {"audio+video"} and set(table["note"]) == {""}
     np.testing.assert_allclose(table[["probability/loud", "probability/quiet"]].sum(axis=1), 1)
-    assert re.search(r"8 clips in .* s, .* clips/s; failed_clips=0", lines[-1])
+    assert re.search(r"8 clips in .* s, .* clips/s; failed_clips=0", "\n".join(lines))
     assert "the model was made with: synthetic scenes" in "\n".join(lines)
     made = pd.read_csv(tmp_path / "timelines/3.csv")
     leading = ["second", "scene", "probability", "audio_share", "video_share"]

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from avfusion.errors import UserError
 from avfusion.system.secrets import masked, refuse_secret
-from avfusion.tracking.session import connect, ui_lines
+from avfusion.tracking.session import connect
+from avfusion.tracking.ui import runs_page, ui_lines
 from avfusion.tuning.storage import open_storage, resolve_storage
 from entrypoints.command import command
 from tests.postgres import postgres_server
@@ -87,11 +88,13 @@ def test_a_tracking_address_with_a_password(monkeypatch: pytest.MonkeyPatch) -> 
     try:
         with pytest.raises(UserError, match=r"http://ada:\*\*\*@127.0.0.1:1 does not answer .*refused"):
             connect()
-        assert ui_lines("1") == [
+        assert ui_lines(runs_page("1")) == [
             "open     http://ada:***@127.0.0.1:1/#/experiments/1/runs?workflowType=machine_learning"
         ]
         mlflow.set_tracking_uri("postgresql://ada:s3cr3t@h/d")
-        assert ui_lines("1")[0] == 'mlflow ui --backend-store-uri "$MLFLOW_TRACKING_URI" --port 5000'
+        assert (
+            ui_lines(runs_page("1"))[0] == 'look     mlflow ui --backend-store-uri "$MLFLOW_TRACKING_URI" --port 5000'
+        )
     finally:
         mlflow.set_tracking_uri(before)
 

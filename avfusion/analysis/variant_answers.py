@@ -16,7 +16,7 @@ from avfusion.analysis.locations import ClipLocations
 from avfusion.analysis.resampling import Locations
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
-from avfusion.features.provenance import note
+from avfusion.features.provenance import note, tags
 from avfusion.scoring.metrics import evaluate
 from avfusion.scoring.predictions import Predictions
 
@@ -98,6 +98,11 @@ class SideBySide:
     def note(self) -> str | None:
         """What no figure must leave out, as "synthetic scenes"; None for nothing, or if it is not known."""
         return note(self.features["provenance"]) if self.features else None
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Run tags that say what the features are; empty for files."""
+        return tags(self.features["provenance"]) if self.features else {}
 
     @cached_property
     def locations(self) -> Locations:

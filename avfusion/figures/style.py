@@ -5,9 +5,11 @@ import textwrap
 import warnings
 from typing import Any
 
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
@@ -32,6 +34,13 @@ MUTED_COLOUR = "#767676"
 # For many lines the same palette, and markers, so that they differ twice.
 LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#767676")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "p", "h")
+
+
+def series_colour(number: int) -> str:
+    """One of twenty colours, for what has a number: ten full ones, then the same ones pale (Tableau's palette)."""
+    tone, pale = number % 10, number // 10 % 2
+    return to_hex(colormaps["tab20"](2 * tone + pale))
+
 
 LONGEST_NAME = 24
 """Characters of a class name that an axis shows."""

@@ -12,14 +12,16 @@ from avfusion.analysis.sources import compared_experiment, compared_folder, comp
 from avfusion.analysis.trained import candidates_of, robustness_of
 from avfusion.analysis.variant_answers import SideBySide
 from avfusion.errors import UserError
+from avfusion.jobs.pages import log_page
 from avfusion.jobs.promotion import check_promotable, promote_best
 from avfusion.report.comparison_page import HEADLINE, build_page, verdicts_in_words
-from avfusion.report.writing import PICTURES, write_report
+from avfusion.report.writing import write_report
 from avfusion.system.device import choose_device
 from avfusion.system.names import metric_name
 from avfusion.tracking.artifacts import log_table
-from avfusion.tracking.runs import job_run, log_asked, log_batch, log_file, log_folder
-from avfusion.tracking.session import connect, ui_lines
+from avfusion.tracking.runs import job_run, log_asked, log_batch
+from avfusion.tracking.session import connect
+from avfusion.tracking.views import PAGES, view_lines
 
 OUTPUT = Path("runs/compare")
 """Folder of the page unless another is named."""
@@ -81,19 +83,16 @@ def compare_job(
     with job_run("compare") as run:
         # Under other names than those of the options: `mlflow run` has logged these, quoted for the shell.
         asked = {**given, "locations": locations, "shifts": shifts, "cities": cities, "promote": promote}
-        counts = {"clips": len(found.first), "independent_locations": len(found.locations)}
         log_asked(asked)
-        log_batch(counts, _metrics(tables))
+        log_batch({"independent_locations": len(found.locations)}, _metrics(tables))
         for name, table in {**tables, **more}.items():
             if table is not None:
                 log_table(table, name)
-        log_file(page)
-        log_file(text)
-        log_folder(folder / PICTURES, PICTURES)
+        log_page("compare", found, page, text)
         promoted = promote_best(candidates) if candidates else []
-        ui = ui_lines(run.info.experiment_id)
-    files = [f"page     {page.resolve()}", f"         {text.resolve()}", *(f"compare  {line}" for line in ui)]
-    return [*_lines(found, tables), "", *files, *promoted]
+        ui = view_lines(run.info.experiment_id, PAGES)
+    files = [f"page     {page.resolve()}", f"         {text.resolve()}"]
+    return [*_lines(found, tables), "", *files, *promoted, *ui]
 
 
 def _check_one_source(given: Mapping[str, object]) -> None:

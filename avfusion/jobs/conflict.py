@@ -29,8 +29,11 @@ from avfusion.report.writing import write_tables
 from avfusion.scoring.metrics import confusion
 from avfusion.scoring.predictions import Predictions
 from avfusion.tracking.artifacts import log_table
-from avfusion.tracking.runs import job_run, log_asked, log_batch, log_folder
+from avfusion.tracking.lookup import SIDE_BY_SIDE
+from avfusion.tracking.notes import note_page
+from avfusion.tracking.runs import job_run, log_asked, log_batch, log_folder, set_tags
 from avfusion.tracking.session import connect
+from avfusion.tracking.views import PAGES, view_lines
 
 TOP = 3
 """Classes of most conflict whose errors are shown in the terminal."""
@@ -55,17 +58,20 @@ def conflict_job(*, audio: str, video: str, fused: str | None, output: Path | No
     measured = scores(models)
     tables = {"accuracy": measured.rename(_in_words).reset_index(), **_tables(models, trained_on)}
     figures = _figures(models, note(trained_on["provenance"]) if trained_on else None)
-    with job_run("conflict"), tempfile.TemporaryDirectory() as temporary:
+    with job_run("conflict") as run, tempfile.TemporaryDirectory() as temporary:
         folder = output or Path(temporary)
         write_tables(tables, figures, folder)
         log_asked(given)
+        set_tags({SIDE_BY_SIDE: ", ".join(one.origin for one in found)})
         log_batch({}, _metrics(measured, tables))
         for name, table in tables.items():
             log_table(table, name)
         log_folder(folder, "conflict")
+        note_page("conflict", "conflict/cells.png", {one.name: one.run_id for one in found})
+        ui = view_lines(run.info.experiment_id, PAGES)
     where = "MLflow, run conflict" if output is None else str(folder.resolve())
     origins = ", ".join(f"{one.name} = {one.origin}" for one in found)
-    return [*_lines(tables, origins), f"files    {where}"]
+    return [*_lines(tables, origins), f"files    {where}", *ui]
 
 
 def _tables(models: Mapping[str, Predictions], features: Mapping[str, Any] | None) -> dict[str, pd.DataFrame]:

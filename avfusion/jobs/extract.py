@@ -1,6 +1,7 @@
 """The job `extract`: clips to a feature store."""
 
 import hashlib
+import shlex
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,8 +15,12 @@ from avfusion.features import FeatureStore
 from avfusion.features.provenance import tags, title
 from avfusion.jobs import RUNS
 from avfusion.tracking.artifacts import log_features
+from avfusion.tracking.descriptions import describe_store
+from avfusion.tracking.lookup import FEATURES_MADE
+from avfusion.tracking.notes import NOTE
 from avfusion.tracking.runs import job_run, log_batch, log_file, set_tags
 from avfusion.tracking.session import connect
+from avfusion.tracking.ui import run_page, ui_lines
 
 DEMO_SEED = 2026
 """Seed of the demo's scenes: not one that the recipes were designed with (the number of places was set after it)."""
@@ -129,10 +134,11 @@ def extract_job(
     )
     dataset = load_data(data, allow_outside)
     connect()
-    with job_run("extract"):
+    with job_run("extract") as run:
         store = extraction.run(dataset)
         log_store(store)
-    return [*summary(store), f"next     python -m entrypoints.train --features {store.path}"]
+        ui = ui_lines(run_page(run.info.experiment_id, run.info.run_id))
+    return [*summary(store), f"next     python -m entrypoints.train --features {shlex.quote(str(store.path))}", *ui]
 
 
 def load_data(data: Path | None, allow_outside: bool) -> Dataset:
@@ -147,7 +153,8 @@ def load_data(data: Path | None, allow_outside: bool) -> Dataset:
 def log_store(store: FeatureStore) -> None:
     """What was extracted and what failed, into the active run."""
     log_batch({}, {"clips": len(store.clips), "failed_clips": len(store.failures)})
-    set_tags({**tags(store.provenance), "failed_clips": str(len(store.failures))})
+    made = {FEATURES_MADE: store.digest, "failed_clips": str(len(store.failures))}
+    set_tags({**tags(store.provenance), **made, NOTE: describe_store(store)})
     log_features(store)
     if len(store.failures):
         log_file(store.path / "failures.csv")

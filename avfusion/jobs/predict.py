@@ -27,6 +27,7 @@ from avfusion.system.work_folder import WorkFolder
 from avfusion.tracking.models import fetch_model
 from avfusion.tracking.runs import job_run, log_batch, log_file
 from avfusion.tracking.session import connect
+from avfusion.tracking.ui import run_page, ui_lines
 from avfusion.training.classifier import SceneClassifier
 
 OUTPUT = Path("runs/predict")
@@ -83,14 +84,15 @@ def predict_job(
             threads=1 if len(queries) > 1 else available_cores(),
             timeout=timeout,
         )
-        with extractor, job_run("predict"):
+        with extractor, job_run("predict") as run:
             prediction = Prediction(classifier, queries, output or OUTPUT, math.inf if timeline is None else timeline)
             seconds = prediction.run(extractor)
             table = prediction.table()
             _log_run(table, prediction, model, seconds)
             if not (table["scene"] != "").any():
                 raise UserError(_all_failed(table))
-    return [*_lines(table, prediction), _rate(table, seconds)]
+            ui = ui_lines(run_page(run.info.experiment_id, run.info.run_id))
+    return [*_lines(table, prediction), _rate(table, seconds), *ui]
 
 
 def _log_run(table: pd.DataFrame, prediction: "Prediction", model: str, seconds: float) -> None:

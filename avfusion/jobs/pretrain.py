@@ -20,7 +20,8 @@ from avfusion.system.device import choose_device
 from avfusion.system.files import write_atomically
 from avfusion.tracking.artifacts import log_figure
 from avfusion.tracking.runs import commit, job_run, log_batch, log_file
-from avfusion.tracking.session import connect, ui_lines
+from avfusion.tracking.session import connect
+from avfusion.tracking.ui import run_page, ui_lines
 
 SCENES = {"seed": 1001, "locations": 96, "test_locations": 4, "segments": 3}
 """The synthetic scenes of `data=none`: another seed, and so other locations, than the demo's."""
@@ -72,7 +73,7 @@ def pretrain_job(
             f"{len(learner.train_clips)} clips to learn from, {len(learner.held_out_clips)} held out",
             f"weights  {weights}",
             f"next     python -m entrypoints.extract --embedder {preset} --weights {weights}",
-            "compare  " + ui_lines(job.info.experiment_id)[0],
+            *ui_lines(run_page(job.info.experiment_id, job.info.run_id)),
         ]
 
 

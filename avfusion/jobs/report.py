@@ -3,15 +3,17 @@
 from pathlib import Path
 
 from avfusion.errors import UserError
+from avfusion.jobs.pages import log_page
 from avfusion.report.claims import JUDGES
 from avfusion.report.contents import build_document
 from avfusion.report.document import signed
 from avfusion.report.gathering import material_of_experiment, material_of_folder
 from avfusion.report.material import Material
 from avfusion.report.published import CLAIMS, SCORES
-from avfusion.report.writing import PICTURES, write_report
-from avfusion.tracking.runs import job_run, log_asked, log_file, log_folder
+from avfusion.report.writing import write_report
+from avfusion.tracking.runs import job_run, log_asked
 from avfusion.tracking.session import connect
+from avfusion.tracking.views import PAGES, view_lines
 
 OUTPUT = Path("runs/report")
 """Folder of the report unless another is named."""
@@ -37,12 +39,12 @@ def report_job(*, experiment: str | None, predictions: Path | None, output: Path
     connect()
     material = material_of_folder(predictions) if predictions else material_of_experiment(str(experiment))
     page, text = write_report(build_document(material), folder)
-    with job_run("report"):
+    with job_run("report") as run:
         log_asked({"experiment": experiment, "predictions": predictions})
-        log_file(page)
-        log_file(text)
-        log_folder(folder / PICTURES, PICTURES)
-    return [*_scores(material), "", *_claims(material), "", f"report   {page.resolve()}", f"         {text.resolve()}"]
+        log_page("report", material, page, text)
+        ui = view_lines(run.info.experiment_id, PAGES)
+    files = [f"report   {page.resolve()}", f"         {text.resolve()}"]
+    return [*_scores(material), "", *_claims(material), "", *files, *ui]
 
 
 def _scores(material: Material) -> list[str]:

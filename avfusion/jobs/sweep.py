@@ -17,7 +17,8 @@ from avfusion.tracking.artifacts import log_features, log_figure, log_table
 from avfusion.tracking.lookup import KIND
 from avfusion.tracking.records import log_result, log_scores
 from avfusion.tracking.runs import log_batch, set_tags
-from avfusion.tracking.session import connect, ui_lines
+from avfusion.tracking.session import connect
+from avfusion.tracking.views import SWEEP, view_lines
 from avfusion.tracking.work import training_job
 from avfusion.training.alpha_sweep import STUDY_ALPHAS, VALIDATION_COLUMNS, choose_alpha, sweep_table
 from avfusion.training.experiment import Result, resolve_params
@@ -79,7 +80,7 @@ def sweep_job(
             table = sweep_table(results)
             best = choose_alpha(table[VALIDATION_COLUMNS])
             _log_sweep(table, best, results, store)
-        return [*_lines(table, best, store), "", *("compare  " + line for line in ui_lines(job.experiment_id))]
+        return [*_lines(table, best, store), "", *view_lines(job.experiment_id, SWEEP)]
 
 
 def _log_sweep(table: pd.DataFrame, best: float, results: list[Result], store: FeatureStore) -> None:

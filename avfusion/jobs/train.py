@@ -8,16 +8,19 @@ import pandas as pd
 import torch
 
 from avfusion.features.provenance import tags, title
+from avfusion.figures.style import series_colour
 from avfusion.fusion import FusionNetwork, choose_variants
+from avfusion.fusion import variants as known_variants
 from avfusion.fusion.hyperparameters import Value
 from avfusion.jobs.features import open_features
 from avfusion.system.device import choose_device
-from avfusion.tracking.lookup import KIND
+from avfusion.tracking.lookup import COLOUR, KIND
 from avfusion.tracking.models import REGISTERED
 from avfusion.tracking.models import register as register_model
 from avfusion.tracking.records import log_summary, log_variant
 from avfusion.tracking.runs import set_tags
-from avfusion.tracking.session import connect, ui_lines
+from avfusion.tracking.session import connect
+from avfusion.tracking.views import VARIANTS, view_lines
 from avfusion.tracking.work import Work, training_job
 from avfusion.training.experiment import resolve_params
 from avfusion.training.many import Trainer, Training, check_trainable
@@ -86,8 +89,7 @@ def comparison(table: pd.DataFrame, data: SplitFeatures, experiment_id: str) -> 
         "",
         table.to_string(index=False, float_format=lambda value: f"{value:.3f}"),
         "",
-        "compare  " + ui_lines(experiment_id)[0],
-        *("         " + line for line in ui_lines(experiment_id)[1:]),
+        *view_lines(experiment_id, VARIANTS),
     ]
 
 
@@ -118,7 +120,8 @@ def train_variants(
         trainings = [Training(variant, values, seed) for seed in seeds]
         results = trainer.with_companions(trainer.results(trainings))
         left = {"left_out_clips": str(n)} if (n := data.left_out(variant.modalities)) else {}
-        common, own = {"variant": variant.id, **tags(store.provenance)}, {KIND: "variant", **left}
+        common = {"variant": variant.id, **tags(store.provenance)}
+        own = {KIND: "variant", COLOUR: series_colour(list(known_variants()).index(variant.id)), **left}
         run_id, done = log_variant(work.runs, variant.id, trainings, results, store, common, own)
         if registered:
             _log.info("%s: registered as models:/%s/%s", variant.id, REGISTERED, register_model(run_id))

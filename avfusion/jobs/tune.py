@@ -16,8 +16,10 @@ from avfusion.jobs.promotion import promote_best
 from avfusion.jobs.retrain import DEFAULT, TUNED, comparison_lines, retrain
 from avfusion.system.device import choose_device
 from avfusion.tracking.artifacts import log_table
-from avfusion.tracking.session import connect, ui_lines
+from avfusion.tracking.notes import write_note
+from avfusion.tracking.session import connect
 from avfusion.tracking.studies import StudyRecord, TrialRuns, close_left, log_study, study_run
+from avfusion.tracking.views import View, trials_view, view_lines
 from avfusion.tracking.work import Work, training_job
 from avfusion.training.many import Trainer, check_trainable
 from avfusion.training.precision import check_precision
@@ -98,7 +100,8 @@ def tune_job(
         if summary.size:
             log_table(summary, "summary")
         promoted = ["", *_promote(tunings)] if promote else []
-        return [*lines, *promoted, "", *("compare  " + line for line in ui_lines(job.experiment_id))]
+        views = [tuning.view for tuning in tunings]
+        return [*lines, *promoted, "", *view_lines(job.experiment_id, *views)]
 
 
 def _promote(tunings: "list[Tuning]") -> list[str]:
@@ -128,6 +131,8 @@ class Tuning:
     """Of `retrain`, after `run`; stays empty unless this process leads the study."""
     tuned: Candidate | None = None
     """The best configuration, likewise."""
+    run_id: str = ""
+    """Of the study, once `run` has begun."""
 
     def run(self) -> list[str]:
         """Work on the study; what to tell people."""
@@ -140,6 +145,7 @@ class Tuning:
                 self.study.user_attrs.get(RUN),
                 join=not leadership.leads,
             ) as run_id:
+                self.run_id = run_id
                 if leadership.leads:
                     self.study.set_user_attr(RUN, run_id)
                 self._search(leadership, TrialRuns(run_id, run_tags))
@@ -148,6 +154,11 @@ class Tuning:
                 return self._finish(run_id)
         finally:
             leadership.release()
+
+    @property
+    def view(self) -> View:
+        """Its trials in the UI."""
+        return trials_view(self.plan.name, self.run_id, list(self.plan.space.searched))
 
     def _search(self, leadership: Leadership, runs: TrialRuns) -> None:
         """All trials that are missing, each in a run of its own."""
@@ -198,7 +209,9 @@ class Tuning:
             self.trainer, self.work.runs, plan.variant, configurations, self.seeds, study=plan.name, study_run=run_id
         )
         log_table(self.comparison, "comparison")
-        return self._lines(record)
+        lines = self._lines(record)
+        write_note("\n".join(["```", *lines, "```"]), self.store, see_also=[self.tuned.run_id])
+        return lines
 
     def _lines(self, record: StudyRecord) -> list[str]:
         plan, trials = self.plan, record.trials

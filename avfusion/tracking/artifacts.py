@@ -1,28 +1,53 @@
-"""Tables, figures and the feature store of the active run."""
+"""Tables, figures and dataset inputs of the active run."""
 
+import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mlflow
 import pandas as pd
 from mlflow.data.dataset_source_registry import resolve_dataset_source
-from mlflow.data.meta_dataset import MetaDataset
+from mlflow.entities import Dataset, DatasetInput, InputTag
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 from avfusion.features import FeatureStore
+from avfusion.tracking.lookup import FEATURES
+from avfusion.training.split_features import TEST, TRAIN, VALIDATION, SplitSummary
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 200
+CONTEXTS = {FEATURES: FEATURES, TRAIN: "training", VALIDATION: "validation", TEST: "test"}
+"""What a dataset input is used for, in MLflow's words where it has some."""
 
 
-def log_features(store: FeatureStore) -> None:
-    """The feature store as the dataset input of the active run."""
-    dataset = MetaDataset(  # type: ignore[abstract]  # MLflow itself makes instances of it
-        resolve_dataset_source(str(store.path.resolve())), name=store.path.name, digest=store.digest[:36]
+def log_features(store: FeatureStore, splits: Mapping[str, SplitSummary] | None = None) -> None:
+    """The feature store as a dataset input of the active run, and each of its `splits` as one more."""
+    run, n_locations = mlflow.active_run(), int(store.clips["location"].nunique())
+    assert run is not None, "features are an input of a run"
+    inputs = [_input(store, FEATURES, SplitSummary(len(store.clips), n_locations, store.digest[:36]))]
+    inputs += [_input(store, split, summary) for split, summary in (splits or {}).items()]
+    mlflow.MlflowClient().log_inputs(run.info.run_id, inputs)
+
+
+def split_input(store: FeatureStore, split: str) -> str:
+    """Name of the dataset input that `split` of a feature store is."""
+    return f"{store.path.name} {split}"
+
+
+def _input(store: FeatureStore, part: str, summary: SplitSummary) -> DatasetInput:
+    source = resolve_dataset_source(str(store.path.resolve()))
+    dataset = Dataset(
+        name=store.path.name if part == FEATURES else split_input(store, part),
+        digest=summary.digest,
+        source_type=source._get_source_type(),
+        source=source.to_json(),
+        profile=json.dumps({"clips": summary.clips, "locations": summary.locations}),
     )
-    mlflow.log_input(dataset, context="training")
+    return DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, CONTEXTS[part])])
 
 
 def log_table(table: pd.DataFrame, name: str) -> None:

@@ -74,13 +74,14 @@ class JobRuns:
 
     def log(
         self, name: str, params: Mapping[str, Value], tags: Mapping[str, str], parent: str, log: Callable[[], None]
-    ) -> None:
-        """Call `log` in a new run under the run `parent`; one that was logged before is put there instead."""
+    ) -> str:
+        """Call `log` in a new run under the run `parent`; one that was logged before is put there instead; its id."""
         if found := self.find(name, params):
             MlflowClient().set_tag(found, PARENT, parent)
-            return
-        with self.open(name, params, tags, parent):
+            return found
+        with self.open(name, params, tags, parent) as run:
             log()
+        return str(run.info.run_id)
 
 
 def has_finished(run_id: str) -> bool:

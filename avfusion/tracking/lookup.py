@@ -10,8 +10,9 @@ from typing import Any
 import mlflow
 import pandas as pd
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import DatasetInput, Run
 from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 from avfusion.errors import UserError
 from avfusion.scoring.predictions import Predictions
@@ -19,6 +20,16 @@ from avfusion.scoring.tsv import read_course_tsv
 from avfusion.system.secrets import masked
 
 KIND, PARENT = "avfusion.kind", "mlflow.parentRunId"
+
+FEATURES = "features"
+"""Context of the dataset input that is the whole feature store."""
+
+COLOUR = "mlflow.runColor"
+"""Tag: in which colour the UI draws a run."""
+
+SEEDS, SIDE_BY_SIDE, FEATURES_MADE = "seeds", "side_by_side", "features_made"
+"""Tags: the seeds that a variant's run is about; the names of the variants that a job compares or reports; the digest
+of the feature store that a job extracted."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +153,10 @@ def _download(run: LoggedRun, artifact: str, folder: str) -> Path:
         ) from error
 
 
+def _context(entry: DatasetInput) -> str | None:
+    return next((str(tag.value) for tag in entry.tags if tag.key == MLFLOW_DATASET_CONTEXT), None)
+
+
 def _logged(run: Run) -> LoggedRun:
     inputs = run.inputs.dataset_inputs if run.inputs else []
     return LoggedRun(
@@ -152,5 +167,5 @@ def _logged(run: Run) -> LoggedRun:
         parent=run.data.tags.get(PARENT),
         tags=dict(run.data.tags),
         params=dict(run.data.params),
-        features=next((entry.dataset.digest for entry in inputs), None),
+        features=next((entry.dataset.digest for entry in inputs if _context(entry) == FEATURES), None),
     )

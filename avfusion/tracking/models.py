@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import mlflow
+import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
@@ -37,8 +38,8 @@ REQUIREMENTS = (
 """What a served model imports; given to MLflow because finding it out takes MLflow seconds for each model."""
 
 
-def log_model(classifier: SceneClassifier) -> str:
-    """Log `classifier` under the active run as the pyfunc model `model`; returns its URI.
+def log_model(classifier: SceneClassifier, example: pd.DataFrame | None = None) -> str:
+    """Log `classifier` under the active run as the pyfunc model `model`, with an `example` of a request; its URI.
 
     It carries the classifier's companions, this package, and the embedder's weights where the package has them not.
     """
@@ -53,6 +54,7 @@ def log_model(classifier: SceneClassifier) -> str:
             code_paths=[str(PACKAGE)],
             pip_requirements=[f"{name}=={version(name).split('+')[0]}" for name in REQUIREMENTS],
             signature=_signature(classifier.description.classes),
+            input_example=example,
         )
     mlflow.set_tag(COMPANIONS, ",".join(classifier.companions) or "none")
     return str(info.model_uri)

@@ -11,20 +11,23 @@ import mlflow
 import pandas as pd
 from mlflow import MlflowClient
 
-from avfusion.features import FeatureStore
+from avfusion.features import MODALITIES, FeatureStore
 from avfusion.features.provenance import embedder_in_words, note, title
 from avfusion.figures import confusion_heatmap, loss_curves
-from avfusion.scoring.metrics import confusion, evaluate, per_class
+from avfusion.scoring.metrics import confusion, per_class
 from avfusion.scoring.tsv import DcaseNames, write_course_tsv, write_dcase_tsv
 from avfusion.system.names import metric_name
-from avfusion.tracking.artifacts import log_features, log_table, save_figure
+from avfusion.tracking.artifacts import log_features, log_table, save_figure, split_input
 from avfusion.tracking.continued import JobRuns
-from avfusion.tracking.lookup import KIND
+from avfusion.tracking.descriptions import describe_result, describe_seeds, describe_store, markdown_table
+from avfusion.tracking.lookup import KIND, SEEDS
 from avfusion.tracking.models import log_model
-from avfusion.tracking.runs import log_batch, set_tags
-from avfusion.training.experiment import Result, best_epoch
+from avfusion.tracking.notes import NOTE, write_note
+from avfusion.tracking.runs import Scored, log_batch, set_tags, tie_metrics
+from avfusion.training.experiment import Result, Trained, best_epoch
 from avfusion.training.many import Training
 from avfusion.training.selection import best_seed
+from avfusion.training.split_features import TEST
 
 CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")
 DCASE_NAMES_OF: dict[tuple[str, ...], DcaseNames] = {
@@ -33,17 +36,18 @@ DCASE_NAMES_OF: dict[tuple[str, ...], DcaseNames] = {
     ("audio", "video"): "filename_audio_video",
 }
 """Modalities of a variant -> the column that names files in its 1-s predictions."""
+EXAMPLE_FRAMES = 10
+"""Of a model's example, where the model takes any number: a whole clip would be a megabyte of text."""
 
 
 def log_result(result: Result, store: FeatureStore, *, with_model: bool) -> None:
     """Everything of `result` into the active run; its model too if `with_model`."""
-    log_scores(result, store)
-    log_features(store)
-    set_tags({"mlflow.note.content": description(result, store)})
+    log_features(store, result.trained.splits)
+    scored = _log_model(result, store) if with_model else None
+    log_scores(result, store, scored)
     log_table(per_class(result.test).round(4).reset_index(), "per_class")
     _log_files(result, store)
-    if with_model:
-        log_model(result.trained.classifier)
+    write_note(describe_result(result, store), store)
 
 
 def log_variant(
@@ -65,36 +69,30 @@ def log_variant(
     params = trainings[0].params
     if logged := runs.find(name, params):
         return logged, list(results)
-    done = []
-    with runs.open(name, params, {**tags, **own_tags}) as run:
+    done, run_ids = list[Result](), list[str]()
+    seeds = {SEEDS: ",".join(str(training.seed) for training in trainings)}
+    with runs.open(name, params, {**tags, **own_tags, **seeds}) as run:
         for result in results:
             if len(trainings) == 1:
                 log_result(result, store, with_model=True)
             else:
                 log = partial(log_result, result, store, with_model=False)
                 seed_tags = {**tags, KIND: "seed"}
-                runs.log(f"{name} seed {result.trained.seed}", params, seed_tags, run.info.run_id, log)
+                run_ids.append(runs.log(f"{name} seed {result.trained.seed}", params, seed_tags, run.info.run_id, log))
             done.append(result)
         if len(trainings) > 1:
             log_seeds(done, store)
-            log_best_model(done)
+            _log_best_model(done, run_ids, store)
+            write_note(describe_seeds(done, store), store)
     return str(run.info.run_id), done
 
 
-def log_scores(result: Result, store: FeatureStore) -> None:
-    """The numbers of `result` into the active run: parameters, curves, final metrics, metrics per class."""
-    trained, table = result.trained, per_class(result.test)
-    history = {
-        f"{stage}/{name}".lstrip("/"): [float(getattr(epoch, name)) for epoch in epochs]
-        for stage, epochs in trained.stages.items()
-        for name in CURVES
-    }
-    class_metrics = {
-        f"test/{column}/{metric_name(str(scene))}": float(value)
-        for column in ("precision", "recall", "f1")
-        for scene, value in table[column].items()
-    }
-    parameters = sum(p.numel() for p in trained.classifier.network.parameters())
+def log_scores(result: Result, store: FeatureStore, scored: Scored | None = None) -> None:
+    """The numbers of `result` into the active run: parameters, curves, final metrics, metrics per class.
+
+    The final metrics are tied to the model and the datasets of `scored`.
+    """
+    trained = result.trained
     log_batch(
         {
             "variant": trained.variant.id,
@@ -102,32 +100,30 @@ def log_scores(result: Result, store: FeatureStore) -> None:
             **trained.params,
             "embedder": embedder_in_words(store.provenance),
         },
-        {**result.metrics, **class_metrics, "parameters": parameters, "recut_clips": trained.recut_clips},
-        history,
+        _final_metrics(result),
+        _history(trained),
+        scored=scored,
     )
 
 
-def description(result: Result, store: FeatureStore) -> str:
-    """What a run is and came to, as Markdown for its page."""
-    trained = result.trained
-    scores = evaluate(result.test)
-    lines = [
-        f"**{trained.variant.title}**: test accuracy {scores['accuracy']:.3f}, log loss {scores['log_loss']:.3f} "
-        f"on {title(store.provenance)}, seed {trained.seed}. Definition: {trained.variant.source}.",
-        "",
-        "| clips | accuracy | log loss | macro-F1 |",
-        "|---|---|---|---|",
-    ]
-    for name, split in (("test", result.test), ("validation", trained.validation), ("test, 1 s", result.test_seconds)):
-        if split is not None:
-            scores = evaluate(split)
-            cells = (f"{scores[metric]:.3f}" for metric in ("accuracy", "log_loss", "macro_f1"))
-            lines.append(f"| {name} ({len(split)}) | {' | '.join(cells)} |")
-    chosen = f"Epoch {trained.best.epoch} of {len(list(trained.stages.values())[-1])}, chosen on validation."
-    recut = (
-        f" {trained.recut_clips} clips were cut or continued to the commonest length." if trained.recut_clips else ""
-    )
-    return "\n".join([*lines, "", chosen + recut])
+def _history(trained: Trained) -> dict[str, list[float]]:
+    """Every curve of a training, by its name: the values of its epochs."""
+    return {
+        f"{stage}/{name}".lstrip("/"): [float(getattr(epoch, name)) for epoch in epochs]
+        for stage, epochs in trained.stages.items()
+        for name in CURVES
+    }
+
+
+def _final_metrics(result: Result) -> dict[str, float]:
+    trained, table = result.trained, per_class(result.test)
+    of_classes = {
+        f"test/{column}/{metric_name(str(scene))}": float(value)
+        for column in ("precision", "recall", "f1")
+        for scene, value in table[column].items()
+    }
+    n_parameters = sum(p.numel() for p in trained.classifier.network.parameters())
+    return {**result.metrics, **of_classes, "parameters": n_parameters, "recut_clips": trained.recut_clips}
 
 
 def log_seeds(results: list[Result], store: FeatureStore) -> None:
@@ -140,15 +136,38 @@ def log_seeds(results: list[Result], store: FeatureStore) -> None:
     log_batch(
         {"variant": trained.variant.id, "seeds": ",".join(map(str, seeds)), **trained.params}, {**means, **spreads}
     )
-    log_features(store)
+    log_features(store, trained.splits)
     log_table(metrics.assign(seed=seeds), "seeds")
 
 
-def log_best_model(results: list[Result]) -> None:
-    """Of several seeds of one variant, the model with the lowest validation loss, into their common run."""
+def _log_best_model(results: list[Result], run_ids: list[str], store: FeatureStore) -> None:
+    """Of several seeds of one variant, the model with the lowest validation loss and its curves, into their run.
+
+    Its scores are in the run of its seed, one of `run_ids`: those of the common run are means.
+    """
     best = best_seed(results)
-    log_model(best.trained.classifier)
+    scored = _log_model(best, store)
+    run_id = next(run_id for run_id, result in zip(run_ids, results, strict=True) if result is best)
+    tie_metrics(run_id, _final_metrics(best), scored)
     set_tags({"model_seed": str(best.trained.seed)})
+    log_batch({}, {}, _history(best.trained))
+
+
+def _log_model(result: Result, store: FeatureStore) -> Scored:
+    """The model of `result`, with a validation clip as its example; what its metrics are tied to."""
+    model_id = log_model(result.trained.classifier, _example(result, store)).rpartition("/")[2]
+    digests = {split: (split_input(store, split), summary.digest) for split, summary in result.trained.splits.items()}
+    return Scored(model_id, {**digests, "test_1s": digests[TEST]})
+
+
+def _example(result: Result, store: FeatureStore) -> pd.DataFrame:
+    """A request of one row that the model answers: the frames of a validation clip, few where it takes any length."""
+    variant, shape = result.trained.variant, result.trained.classifier.description.shape
+    row = store.clips["id"].tolist().index(result.trained.validation.ids[0])
+    n_frames = EXAMPLE_FRAMES if variant.any_length else shape.n_frames
+    listened = [modality for modality in MODALITIES if modality in variant.modalities]
+    frames = {m: store.frames(m, row)[:n_frames].astype(float).round(4).tolist() for m in listened}
+    return pd.DataFrame([frames])
 
 
 def log_summary(table: pd.DataFrame, store: FeatureStore) -> None:
@@ -159,18 +178,9 @@ def log_summary(table: pd.DataFrame, store: FeatureStore) -> None:
     log_table(table, "summary")
     client = MlflowClient()
     name = client.get_run(run.info.run_id).info.run_name  # the active run still has the name it was made with
-    note = f"**Latest comparison** on {title(store.provenance)} (run `{name}`)\n\n{markdown(table)}\n"
-    client.set_tag(run.info.run_id, "mlflow.note.content", note)
-    client.set_experiment_tag(run.info.experiment_id, "mlflow.note.content", note)
-
-
-def markdown(table: pd.DataFrame) -> str:
-    """A table as Markdown, numbers with three decimals."""
-    lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
-    for row in table.itertuples(index=False):
-        cells = [f"{value:.3f}" if isinstance(value, float) else str(value) for value in row]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    text = f"**Latest comparison** on {title(store.provenance)} (run `{name}`)\n\n{markdown_table(table)}\n"
+    client.set_experiment_tag(run.info.experiment_id, NOTE, text)
+    write_note(f"{text}\n{describe_store(store)}", store)
 
 
 def _log_files(result: Result, store: FeatureStore) -> None:

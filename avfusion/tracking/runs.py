@@ -9,6 +9,8 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import mlflow
@@ -142,23 +144,46 @@ def _running(experiments: list[str], tags: Mapping[str, str]) -> list[Run]:
     return found
 
 
+@dataclass(frozen=True)
+class Scored:
+    """The logged model that final metrics are about, and the dataset inputs that it was scored on."""
+
+    model_id: str
+    datasets: Mapping[str, tuple[str, str]]
+    """First part of a metric's name, as `test` of `test/accuracy` -> name and digest of the input."""
+
+    def metric(self, name: str, value: float, timestamp: int) -> Metric:
+        """A metric that is tied to the model, and to the dataset if its name says which."""
+        dataset, digest = self.datasets.get(name.partition("/")[0], (None, None))
+        return Metric(name, value, timestamp, 0, model_id=self.model_id, dataset_name=dataset, dataset_digest=digest)
+
+
 def log_batch(
     params: Mapping[str, object],
     metrics: Mapping[str, float],
     history: Mapping[str, list[float]] | None = None,
     *,
     first_step: int = 1,
+    scored: Scored | None = None,
 ) -> None:
     """Parameters, final metrics, and metrics per step (from `first_step`) into the active run, in few calls."""
     run_id = _active().info.run_id
     now = int(time.time() * 1000)
-    entries = [Metric(name, value, now, 0) for name, value in metrics.items()]
+    final = scored.metric if scored else partial(Metric, step=0)
+    entries = [final(name, value, timestamp=now) for name, value in metrics.items()]
     for name, values in (history or {}).items():
         entries += [Metric(name, value, now, step) for step, value in enumerate(values, first_step)]
     client = MlflowClient()
     client.log_batch(run_id, params=[Param(name, masked(str(value))) for name, value in params.items()])
     for start in range(0, len(entries), BATCH):
         client.log_batch(run_id, metrics=entries[start : start + BATCH])
+
+
+def tie_metrics(run_id: str, metrics: Mapping[str, float], scored: Scored) -> None:
+    """Tie final `metrics` that a run has already to a model and its datasets: with their time they stay one point."""
+    client = MlflowClient()
+    logged = client.get_metric_history(run_id, next(iter(metrics)))[-1].timestamp
+    client.log_batch(run_id, metrics=[scored.metric(name, value, logged) for name, value in metrics.items()])
 
 
 def log_asked(options: Mapping[str, object]) -> None:

@@ -1,4 +1,4 @@
-"""Connecting to MLflow: where runs go, whether it answers, and how to look at them."""
+"""Connecting to MLflow: where runs go, and whether it answers."""
 
 import os
 import re
@@ -34,6 +34,8 @@ DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 """What a tracking store's address may begin with, beside http and https; a driver may follow after a plus sign."""
 
 ELSEWHERE = "mend that, or set MLFLOW_TRACKING_URI to another address, as sqlite:////FOLDER/mlflow.db"
+
+NO_ANSWER = (URLError, HTTPException, OSError, ValueError)
 
 SCHEMA = re.compile(r"out-of-date database schema \(found version (\w+), but expected (\w+)\)")
 
@@ -120,13 +122,29 @@ def _usable(uri: str) -> Iterator[None]:
         raise UserError(f"the tracking store {masked(uri)} cannot be used ({reason}); {ELSEWHERE}") from error
 
 
+def ui_version() -> str:
+    """Version of the MLflow whose UI shows the tracking store: the server's, else this Python's; "" if unknown."""
+    uri = mlflow.get_tracking_uri()
+    if not uri.startswith(("http://", "https://")):
+        return str(mlflow.__version__)
+    try:
+        return _asked(uri, "version")
+    except NO_ANSWER:
+        return ""
+
+
+def _asked(uri: str, name: str) -> str:
+    """What a tracking server says of its `health` or `version`, which it tells without a password."""
+    parts = urlsplit(uri)
+    address = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=f"{parts.path.rstrip('/')}/{name}")
+    with urlopen(address.geturl(), timeout=SERVER_TIMEOUT) as answer:
+        return str(answer.read(100).decode(errors="replace"))
+
+
 def _check_server(uri: str) -> None:
     try:
-        parts = urlsplit(uri)
-        address = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=f"{parts.path.rstrip('/')}/health")
-        with urlopen(address.geturl(), timeout=SERVER_TIMEOUT):  # which asks nobody for a password
-            pass
-    except (URLError, HTTPException, OSError, ValueError) as error:
+        _asked(uri, "health")
+    except NO_ANSWER as error:
         reason = getattr(error, "reason", error)
         raise UserError(
             f"the tracking server at {masked(uri)} does not answer ({reason}); start it with `mlflow server`, "
@@ -144,14 +162,3 @@ def _creation_lock(uri: str) -> FileLock:
 def _file(uri: str) -> Path:
     """The file of an sqlite address."""
     return Path(uri.removeprefix("sqlite:///").partition("?")[0])
-
-
-def ui_lines(experiment_id: str) -> list[str]:
-    """What to type and which address to open to see the runs of `experiment_id`."""
-    uri = mlflow.get_tracking_uri()
-    if masked(uri) != uri:  # the shell fills it in
-        uri = masked(uri) if uri.startswith(("http://", "https://")) else '"$MLFLOW_TRACKING_URI"'
-    page = f"#/experiments/{experiment_id}/runs?workflowType=machine_learning"
-    if uri.startswith(("http://", "https://")):
-        return [f"open     {uri.rstrip('/')}/{page}"]
-    return [f"mlflow ui --backend-store-uri {uri} --port 5000", f"open     http://127.0.0.1:5000/{page}"]

@@ -20,8 +20,10 @@ from avfusion.figures import (
     optimisation_history,
     parallel_coordinates,
 )
+from avfusion.figures.style import FIRST_COLOUR, MUTED_COLOUR
 from avfusion.fusion.hyperparameters import Value
 from avfusion.tracking.artifacts import log_features, log_figure, log_table
+from avfusion.tracking.lookup import COLOUR
 from avfusion.tracking.records import CURVES
 from avfusion.tracking.runs import BATCH, REASON, ending, experiment_run, log_batch, opener, set_tags
 from avfusion.training.fit import Epoch
@@ -183,7 +185,8 @@ def _figures(record: StudyRecord, remark: str | None) -> Iterator[tuple[str, Fig
 def _close(run_id: str, outcome: str, params: Mapping[str, object], points: list[Metric], reason: str) -> None:
     client = MlflowClient()
     parameters = [Param(name, str(value)) for name, value in params.items()]
-    tags = [RunTag(OUTCOME, outcome), *([RunTag(REASON, reason)] if reason else [])]
+    colour = FIRST_COLOUR if outcome == "complete" else MUTED_COLOUR
+    tags = [RunTag(OUTCOME, outcome), RunTag(COLOUR, colour), *([RunTag(REASON, reason)] if reason else [])]
     room = BATCH - len(parameters) - len(tags)
     client.log_batch(run_id, metrics=points[:room], params=parameters, tags=tags)
     for start in range(room, len(points), BATCH):  # hundreds of epochs in several stages

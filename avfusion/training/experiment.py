@@ -15,7 +15,7 @@ from avfusion.scoring.seconds import per_second
 from avfusion.system.seeds import derive_seed
 from avfusion.training.classifier import Description, SceneClassifier
 from avfusion.training.fit import RECIPE, Epoch, Examples, fit_stages
-from avfusion.training.split_features import TEST, TRAIN, VALIDATION, SplitFeatures
+from avfusion.training.split_features import TEST, TRAIN, VALIDATION, SplitFeatures, SplitSummary
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Trained:
     seconds: float
     recut_clips: int
     """Training and validation clips that were cut or padded to the commonest length."""
+    splits: dict[str, SplitSummary]
+    """What `train`, `val` and `test` had."""
 
     @property
     def stages(self) -> dict[str, list[Epoch]]:
@@ -148,6 +150,7 @@ def train(
         validation=_predictions(data, VALIDATION, classifier),
         seconds=time.perf_counter() - started,
         recut_clips=recut_training + recut_validation,
+        splits={split: data.summary(split) for split in (TRAIN, VALIDATION, TEST)},
     )
 
 

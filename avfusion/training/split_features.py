@@ -4,8 +4,9 @@ Every variant and seed sees the same splits, so that results are compared on the
 Shapes: N clips of the store, n of a split, T frames, Da and Dv feature dimensions (D for either), C classes.
 """
 
+import hashlib
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -24,6 +25,16 @@ from avfusion.training.fit import Examples
 from avfusion.training.standardization import ClipStatistics, Standardize, global_mean_std
 
 TRAIN, VALIDATION, TEST = "train", "val", "test"
+
+
+@dataclass(frozen=True)
+class SplitSummary:
+    """What a split has, in short."""
+
+    clips: int
+    locations: int
+    digest: str
+    """SHA-256 of the store's digest and the clips' ids, its first 36 hexadecimal digits."""
 
 
 class SplitFeatures:
@@ -104,6 +115,12 @@ class SplitFeatures:
     def ids(self, split: str) -> tuple[str, ...]:
         """Clip ids of `split`, in the order of `rows`."""
         return tuple(self.store.clips["id"].iloc[self.rows(split)])
+
+    def summary(self, split: str) -> SplitSummary:
+        """How many clips and locations `split` has, and which clips they are."""
+        clips = self.store.clips.iloc[self.rows(split)]
+        digest = hashlib.sha256("\n".join([self.store.digest, *clips["id"]]).encode()).hexdigest()
+        return SplitSummary(len(clips), clips["location"].nunique(), digest[:36])
 
     @cached_property
     def n_frames(self) -> int:

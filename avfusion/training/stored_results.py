@@ -22,6 +22,7 @@ from avfusion.system.files import TEMPORARY_SUFFIX, read_object
 from avfusion.training.classifier import SceneClassifier
 from avfusion.training.experiment import Result, Trained
 from avfusion.training.fit import Epoch
+from avfusion.training.split_features import SplitSummary
 
 RESULT, CLASSIFIER = "result.json", "classifier"
 
@@ -91,6 +92,7 @@ def _save(result: Result, folder: Path) -> None:
         "seed": trained.seed,
         "seconds": trained.seconds,
         "recut_clips": trained.recut_clips,
+        "splits": {split: asdict(summary) for split, summary in trained.splits.items()},
         "answers": list(_answers(result)),
         "history": [asdict(epoch) for epoch in trained.history],
     }
@@ -113,6 +115,7 @@ def _load(folder: Path) -> Result:
         validation=answers["val"],
         seconds=fields["seconds"],
         recut_clips=fields["recut_clips"],
+        splits={split: SplitSummary(**summary) for split, summary in fields["splits"].items()},
     )
     return Result(trained, answers["test"], answers.get("test_1s"))
 

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from avfusion.errors import UserError
 from avfusion.fusion.hyperparameters import Value
 from avfusion.tuning.plans import Plan
-from avfusion.tuning.study import FAILURE, METRICS, RUN, done
+from avfusion.tuning.study import FAILURE, METRICS, RUN, done, trial_metrics
 
 COMPLETE = "complete"
 EVALUATOR = FanovaImportanceEvaluator(seed=0)
@@ -80,7 +80,7 @@ def run_outcomes(plan: Plan, study: Study) -> dict[int, tuple[str, dict[str, Val
         trial.number: (
             outcome(trial),
             plan.space.complete(trial.params) if names <= set(trial.params) else {},
-            trial.user_attrs.get(METRICS, {}),
+            trial_metrics(trial),
         )
         for trial in study.get_trials(deepcopy=False)
         if trial.state.is_finished()

@@ -52,6 +52,15 @@ def open_study(plan: Plan, storage: BaseStorage) -> Study:
     return study
 
 
+def trial_metrics(trial: FrozenTrial) -> dict[str, float]:
+    """What a trial came to: all metrics of its chosen epoch on validation, and `objective`, what the study improves.
+
+    A pruned trial has the objective alone, after its last epoch; a failed one has nothing.
+    """
+    value = {} if trial.value is None else {"objective": trial.value}
+    return {**trial.user_attrs.get(METRICS, {}), **value}
+
+
 def _check(plan: Plan, study: Study) -> None:
     found = study.user_attrs.get(IDENTITY, {})
     for key, wanted in plan.identity.items():

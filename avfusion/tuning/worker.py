@@ -30,7 +30,7 @@ from avfusion.training.split_features import SplitFeatures
 from avfusion.tuning.plans import TARGETS, Plan
 from avfusion.tuning.sampling import retry
 from avfusion.tuning.storage import open_storage
-from avfusion.tuning.study import FAILURE, METRICS, RUN, WORKER, is_surplus, may_start, open_study
+from avfusion.tuning.study import FAILURE, METRICS, RUN, WORKER, is_surplus, may_start, open_study, trial_metrics
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,8 @@ class Ended:
     number: int
     outcome: str
     """`complete`, `pruned` or `failed`."""
-    value: float | None
     metrics: Mapping[str, float]
-    """Of the chosen epoch, on validation; empty if not complete."""
+    """See `trial_metrics`."""
     history: list[Epoch]
     reason: str = ""
     """Why it failed."""
@@ -131,10 +130,8 @@ class Objective:
         reason = trial.user_attrs.get(FAILURE, "")
         if self.connection is None or (outcome == "failed" and not reason):
             return
-        metrics = trial.user_attrs.get(METRICS, {})
-        value = trial.value if trial.state == TrialState.COMPLETE else None
         with suppress(OSError):  # the parent is gone; the storage knows the trial
-            self.connection.send(Ended(trial.number, outcome, value, metrics, list(self._history), reason))
+            self.connection.send(Ended(trial.number, outcome, trial_metrics(trial), list(self._history), reason))
 
 
 def validation_metrics(trained: Trained) -> dict[str, float]:

@@ -1,0 +1,78 @@
+"""What runs are and came to, in Markdown for their notes."""
+
+import pandas as pd
+
+from avfusion.features import FeatureStore
+from avfusion.features.provenance import title
+from avfusion.scoring.metrics import evaluate
+from avfusion.system.names import markdown
+from avfusion.training.experiment import Result
+from avfusion.training.selection import best_seed
+from avfusion.training.split_features import TEST, VALIDATION
+
+
+def describe_result(result: Result, store: FeatureStore) -> str:
+    """What a run is and came to, as Markdown for its page."""
+    trained = result.trained
+    scores = evaluate(result.test)
+    lines = [
+        f"**{trained.variant.title}**: test accuracy {scores['accuracy']:.3f}, log loss {scores['log_loss']:.3f} "
+        f"on {title(store.provenance)}, seed {trained.seed}. Definition: {trained.variant.source}.",
+        "",
+        "| clips | accuracy | log loss | macro-F1 |",
+        "|---|---|---|---|",
+    ]
+    for name, split in (("test", result.test), ("validation", trained.validation), ("test, 1 s", result.test_seconds)):
+        if split is not None:
+            scores = evaluate(split)
+            cells = (f"{scores[metric]:.3f}" for metric in ("accuracy", "log_loss", "macro_f1"))
+            lines.append(f"| {name} ({len(split)}) | {' | '.join(cells)} |")
+    chosen = f"Epoch {trained.best.epoch} of {len(list(trained.stages.values())[-1])}, chosen on validation."
+    recut = (
+        f" {trained.recut_clips} clips were cut or continued to the commonest length." if trained.recut_clips else ""
+    )
+    return "\n".join([*lines, "", chosen + recut])
+
+
+def describe_seeds(results: list[Result], store: FeatureStore) -> str:
+    """What the run of several seeds is and came to, as Markdown for its page."""
+    metrics = pd.DataFrame([result.metrics for result in results])
+    mean, spread = metrics.mean(), metrics.std(ddof=1)
+    seeds = ", ".join(str(result.trained.seed) for result in results)
+    variant = results[0].trained.variant
+    lines = [
+        f"**{variant.title}**: means over seeds {seeds} (standard deviation) on {title(store.provenance)}. "
+        f"Definition: {variant.source}.",
+        *("", "| clips | accuracy | log loss | macro-F1 |", "|---|---|---|---|"),
+    ]
+    for split, name in ((TEST, "test"), (VALIDATION, "validation")):
+        scores = [f"{split}/{score}" for score in ("accuracy", "log_loss", "macro_f1")]
+        lines.append(f"| {name} | {' | '.join(f'{mean[score]:.3f} ({spread[score]:.3f})' for score in scores)} |")
+    best = best_seed(results).trained.seed
+    return "\n".join([*lines, "", f"The model and the curves are those of seed {best}, the best on validation."])
+
+
+def describe_store(store: FeatureStore) -> str:
+    """What a feature store is made of, as Markdown."""
+    clips, source = store.clips, store.provenance["dataset"]
+    counts = clips.groupby("label").agg(clips=("id", "size"), locations=("location", "nunique"))
+    lines = [
+        f"**{markdown(title(store.provenance))}**: {len(clips)} clips at {clips['location'].nunique()} locations, "
+        f"{len(store.failures)} more could not be used.",
+        "",
+        *("| class | clips | locations |", "|---|---|---|"),
+        *(f"| {markdown(str(name))} | {n} | {places} |" for name, n, places in counts.itertuples()),
+        "",
+        f"Digest of the features {store.digest}, of the clip list {source.get('digest', 'unknown')}; "
+        f"kept in {markdown(str(store.path.resolve()))}.",
+    ]
+    return "\n".join(lines)
+
+
+def markdown_table(table: pd.DataFrame) -> str:
+    """A table as Markdown, numbers with three decimals."""
+    lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
+    for row in table.itertuples(index=False):
+        cells = [f"{value:.3f}" if isinstance(value, float) else str(value) for value in row]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
