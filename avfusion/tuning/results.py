@@ -36,7 +36,7 @@ def outcome(trial: FrozenTrial) -> str:
 
 
 def trials_table(plan: Plan, study: Study) -> pd.DataFrame:
-    """One row per trial that trained, if only in part: trial, outcome, value, searched hyperparameters, validation metrics."""
+    """Of each trial that trained, if only in part: trial, outcome, value, what was searched, validation metrics."""
     rows = []
     for trial in study.get_trials(deepcopy=False):
         if trial.state == TrialState.WAITING or SURPLUS in trial.user_attrs:
