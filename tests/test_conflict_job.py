@@ -100,7 +100,7 @@ def test_without_an_output_only_mlflow_keeps_it(
     draw_nothing(monkeypatch)
     lines = run_job("conflict", audio=files["audio"], video=files["video"], fused="none", output="none")
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
-    assert "Rescues" not in "\n".join(lines) and "files    MLflow, run conflict" in lines
+    assert "rescues" not in "\n".join(lines) and "files    MLflow, run conflict" in lines
     assert "conflict/cells.csv" in artifact_names(last_run(), "conflict")
 
 
