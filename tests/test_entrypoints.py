@@ -35,10 +35,10 @@ def test_missing_data_names_the_absolute_path() -> None:
     assert f"data not found: {Path.cwd() / 'no/such/folder'}" in line
 
 
-def test_a_manifest_without_a_needed_column(tmp_path: Path) -> None:
-    manifest = tmp_path / "manifest.csv"
-    manifest.write_text("clip,scene\na.mp4,park\n")
-    line = mistake(call("extract", "--data", str(manifest)))
+def test_a_list_without_a_needed_column(tmp_path: Path) -> None:
+    clips = tmp_path / "clips.csv"
+    clips.write_text("clip,scene\na.mp4,park\n")
+    line = mistake(call("extract", "--data", str(clips)))
     assert "label" in line and "scene" in line
 
 
