@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from avfusion.errors import UserError
 from avfusion.scoring.predictions import Predictions
-from avfusion.scoring.tsv import COURSE_COLUMNS, read_course_tsv, read_header
+from avfusion.scoring.table import read_header
+from avfusion.scoring.tsv import COURSE_COLUMNS, read_course_tsv
 
 VALIDATION = "val"
 """Folder beside those of the test clips' answers, laid out alike, for answers on validation clips; no model."""
