@@ -144,10 +144,12 @@ def test_a_filter_and_ids_choose_runs(store: Path, tmp_path: Path) -> None:
 
 
 def test_files_with_a_list_of_locations(store: Path, tmp_path: Path) -> None:
+    """The name of one of the files is in Latin-1, no UTF-8."""
     known = finished_runs(find_experiment(EXPERIMENT)[0], "variant")
     leaves = {run.variant: seed_runs(run)[0] for run in known}
     for name, leaf in leaves.items():
         write_course_tsv(tmp_path / "files" / f"{name}.tsv", read_predictions(leaf, "test"))
+    (tmp_path / "files" / "baseline.tsv").rename(tmp_path / "files" / "r\udce9ference.tsv")
     listed = read_predictions(leaves["late"], "test").ids
     (tmp_path / "list.csv").write_text("file,location\n" + "".join(f"{clip}-a.wav,{clip[:-2]}\n" for clip in listed))
     lines, run = job(
@@ -157,7 +159,7 @@ def test_files_with_a_list_of_locations(store: Path, tmp_path: Path) -> None:
     page = (tmp_path / "page" / "report.html").read_text()
     assert "Prediction files hold no model; compare runs instead" in page
     assert "No validation answers are known" in page
-    assert lines
+    assert "r\\xe9ference" in page and "r\\xe9ference" in "\n".join(lines)
 
 
 def test_a_city_that_holds_everything_cannot_be_left_out(store: Path) -> None:
