@@ -28,7 +28,7 @@ from avfusion.tracking.models import check_model
 from avfusion.tracking.session import EXPERIMENT as DEFAULT
 from avfusion.training.experiment import resolve_params
 from tests.edge import run_job
-from tests.stand_ins import draw_nothing
+from tests.stand_ins import draw_nothing, train_here
 from tests.stores import make_store
 
 EXPERIMENT = "compared"
@@ -46,6 +46,7 @@ def store(tracking_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         patch.setenv("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
         patch.delenv("MLFLOW_EXPERIMENT_ID", raising=False)
         draw_nothing(patch)
+        train_here(patch)
         trainings = (("late", "0", ",alpha=0.2"), ("audio_only,late", "0", ""), ("baseline", "0,1", ""))
         for names, seeds, more in trainings:
             run_job(
