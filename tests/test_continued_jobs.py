@@ -207,7 +207,9 @@ def test_a_full_disk_where_artifacts_go_is_one_line(trainings: Trainings, monkey
 
     with monkeypatch.context() as context:
         context.setattr("mlflow.log_artifacts", full)
-        line = mistake(call("train", *COMMAND))
+        failed = call("train", *COMMAND)
+    line = failed.stderr.strip().splitlines()[-1]
+    assert failed.exit_code == 2 and line.startswith("error: ") and "Traceback" not in failed.stderr
     assert "failed ([Errno 28] No space left on device: 'config.json'); mend that" in line
     assert "what was trained so far (1) is kept in " in line
     assert [run.info.status for run in runs("variant") + runs("job")] == ["FAILED", "FAILED"]
