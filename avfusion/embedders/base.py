@@ -9,7 +9,7 @@ n samples of sound, H x W pixels of a picture, T windows of sound, N frames, D v
 modality its own).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
@@ -123,22 +123,15 @@ class PortableEmbedder(_Named, Protocol):
 Made = TypeVar("Made", covariant=True)
 
 
-class Loader(Protocol[Made]):
-    """Builds an embedder; raises UserError for choices that it does not know."""
-
-    def __call__(self, *, weights: str | None, precision: str, device: str, **options: Any) -> Made:
-        """An embedder with these weights, number format and device; the options are those of its `Offer`, all given.
-
-        Weights are None for its own, `untrained` for seeded random ones, or paths with commas. A family's loader is
-        given `model` too, the part of the name behind the colon.
-        """
-        ...
-
-
 class Offer(NamedTuple, Generic[Made]):
-    """How an embedder is loaded, and its own options with their defaults, which also say their types."""
+    """How an embedder is loaded, and its own options with their defaults, which also say their types.
 
-    load: Loader[Made]
+    `load(weights=..., precision=..., device=..., **options)` builds it, with all of its options given, and raises
+    UserError for choices that it does not know. Weights are None for its own, `untrained` for seeded random ones, or
+    paths with commas. A family's `load` is given `model` too, the part of the name behind the colon.
+    """
+
+    load: Callable[..., Made]
     options: Mapping[str, Option]
 
 
