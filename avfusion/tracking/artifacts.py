@@ -13,6 +13,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 from avfusion.features import FeatureStore
+from avfusion.tracking.failures import storing
 from avfusion.tracking.lookup import FEATURES
 from avfusion.training.split_features import TEST, TRAIN, VALIDATION, SplitSummary
 
@@ -50,6 +51,7 @@ def _input(store: FeatureStore, part: str, summary: SplitSummary) -> DatasetInpu
     return DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, CONTEXTS[part])])
 
 
+@storing()
 def log_table(table: pd.DataFrame, name: str) -> None:
     """A table as the artifact `name`.json of the active run, which the UI compares side by side.
 
@@ -63,6 +65,7 @@ def log_table(table: pd.DataFrame, name: str) -> None:
         mlflow.log_table(table, file)
 
 
+@storing()
 def log_figure(figure: "Figure", name: str) -> None:
     """A figure as the artifact figures/`name`.png of the active run."""
     with tempfile.TemporaryDirectory() as folder:

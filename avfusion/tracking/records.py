@@ -20,6 +20,7 @@ from avfusion.system.names import metric_name
 from avfusion.tracking.artifacts import log_features, log_table, save_figure, split_input
 from avfusion.tracking.continued import JobRuns
 from avfusion.tracking.descriptions import describe_result, describe_seeds, describe_store, markdown_table
+from avfusion.tracking.failures import storing
 from avfusion.tracking.lookup import KIND, SEEDS
 from avfusion.tracking.models import log_model
 from avfusion.tracking.notes import NOTE, write_note
@@ -183,6 +184,7 @@ def log_summary(table: pd.DataFrame, store: FeatureStore) -> None:
     write_note(f"{text}\n{describe_store(store)}", store)
 
 
+@storing()
 def _log_files(result: Result, store: FeatureStore) -> None:
     trained = result.trained
     title = f"{trained.variant.title}, test clips"
