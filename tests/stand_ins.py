@@ -12,7 +12,7 @@ from mlflow.entities import Metric
 
 from avfusion.features import FeatureStore
 from avfusion.tracking import records
-from avfusion.tracking.runs import Scored
+from avfusion.tracking.runs import ScoredModel
 from avfusion.training.experiment import Result
 from avfusion.training.many import Trainer
 
@@ -30,11 +30,11 @@ def log_no_models(patch: pytest.MonkeyPatch) -> dict[str, list[str]]:
     """Runs have no model; returns the companions, by variant, that the last model of each would have had."""
     logged: dict[str, list[str]] = {}
 
-    class NoModel(Scored):
+    class NoModel(ScoredModel):
         def metric(self, name: str, value: float, timestamp: int) -> Metric:
             return Metric(name, value, timestamp, 0)
 
-    def log(result: Result, store: FeatureStore) -> Scored:
+    def log(result: Result, store: FeatureStore) -> ScoredModel:
         logged[result.trained.variant.id] = sorted(result.trained.classifier.companions)
         return NoModel("", {})
 

@@ -14,11 +14,13 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from avfusion.errors import UserError
+from avfusion.features import FeatureStore
 from avfusion.fusion.late import LateFusion
 from avfusion.fusion.lstm import LSTM
 from avfusion.scoring.metrics import evaluate
 from avfusion.scoring.tsv import read_course_tsv
 from avfusion.training.alpha_sweep import STUDY_ALPHAS, VALIDATION_COLUMNS, choose_alpha
+from avfusion.training.split_features import SplitFeatures
 from tests.edge import run_job
 from tests.processors import without_bf16
 from tests.stores import CLASSES, make_store
@@ -161,10 +163,37 @@ def test_the_summary_names_variants_scores_and_the_ui(trained: Trained) -> None:
     assert experiment is not None and "| late |" in experiment.tags["mlflow.note.content"]
 
 
+def test_the_splits_are_dataset_inputs_of_their_own(trained: Trained) -> None:
+    store, _, (_, late) = trained
+    inputs = {entry.tags[0].value: entry.dataset for entry in late.inputs.dataset_inputs}
+    assert list(inputs) == ["features", "training", "validation", "test"]
+    counts = {context: json.loads(dataset.profile) for context, dataset in inputs.items()}
+    data = SplitFeatures(FeatureStore.open(store))
+    for context, split in (("training", "train"), ("validation", "val"), ("test", "test")):
+        clips = data.store.clips.iloc[data.rows(split)]
+        assert counts[context] == {"clips": len(clips), "locations": clips["location"].nunique()}
+    assert counts["features"]["clips"] == len(data.store.clips) == sum(counts[c]["clips"] for c in list(inputs)[1:])
+    assert len({dataset.digest for dataset in inputs.values()}) == 4
+
+
+def test_scores_are_tied_to_the_model_and_the_clips_that_they_are_of(trained: Trained) -> None:
+    _, _, (_, late) = trained
+    digests = {entry.dataset.name: entry.dataset.digest for entry in late.inputs.dataset_inputs}
+    (model,) = MlflowClient().search_logged_models([late.info.experiment_id], f"source_run_id = '{late.info.run_id}'")
+    tied = {metric.key: metric for metric in model.metrics}
+    for name, split in (("test/accuracy", "test"), ("test_1s/log_loss", "test"), ("val/log_loss", "val")):
+        assert tied[name].value == late.data.metrics[name]
+        assert tied[name].dataset_name == f"store {split}" and tied[name].dataset_digest == digests[f"store {split}"]
+
+
+def test_the_models_example_is_answered(trained: Trained) -> None:
+    for run in trained[2]:
+        model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
+        assert model.predict(model.input_example)["scene"][0] in CLASSES
+
+
 def test_the_logged_model_answers_like_the_run(trained: Trained) -> None:
     store, _, (audio_only, late) = trained
-    from avfusion.features import FeatureStore
-
     features = FeatureStore.open(store)
     predictions = read_course_tsv(artifact(late, "predictions/test.tsv"))
     rows = [features.clips["id"].tolist().index(name) for name in predictions.ids]
@@ -208,6 +237,23 @@ def test_several_seeds_are_nested_and_averaged(tracking_uri: str, tmp_path: Path
     values = [run.data.metrics["test/log_loss"] for run in seeds]
     assert parent.data.metrics["test/log_loss"] == pytest.approx(np.mean(values))
     assert parent.data.metrics["test/log_loss_std"] == pytest.approx(np.std(values, ddof=1))
+    assert parent.data.tags["seeds"] == "3,4"
+    best = min(seeds, key=lambda run: run.data.metrics["val/log_loss"])
+    assert parent.data.tags["model_seed"] == best.data.params["seed"]
+    query = f"source_run_id = '{parent.info.run_id}'"
+    (model,) = MlflowClient().search_logged_models([parent.info.experiment_id], query)
+    tied = {metric.key: (metric.value, metric.run_id) for metric in model.metrics}
+    assert tied["test/log_loss"] == (best.data.metrics["test/log_loss"], best.info.run_id)
+    client = MlflowClient()
+    for name, points in (("test/log_loss", 1), ("val_loss", 3)):  # that they were tied adds no point
+        assert len(client.get_metric_history(best.info.run_id, name)) == points
+    curves = [client.get_metric_history(run.info.run_id, "val_loss") for run in (parent, best)]
+    assert [point.value for point in curves[0]] == [point.value for point in curves[1]]
+    note = parent.data.tags["mlflow.note.content"]
+    for run in seeds:
+        address = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}?workflowType=machine_learning"
+        assert f"[early seed {run.data.params['seed']}]({address})".replace("_", r"\_", 0) in note
+        assert "Part of [early](#/experiments/" in run.data.tags["mlflow.note.content"]
 
 
 def test_a_sweep_trains_each_alpha_and_chooses_on_validation(tracking_uri: str, tmp_path: Path) -> None:

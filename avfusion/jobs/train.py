@@ -13,6 +13,7 @@ from avfusion.fusion import FusionNetwork, choose_variants
 from avfusion.fusion import variants as known_variants
 from avfusion.fusion.hyperparameters import Value
 from avfusion.jobs.features import open_features
+from avfusion.jobs.summary import in_order, summary_lines, trained_with
 from avfusion.system.device import choose_device
 from avfusion.tracking.lookup import COLOUR, KIND
 from avfusion.tracking.models import REGISTERED
@@ -75,19 +76,20 @@ def train_job(
         set_tags({"failed_clips": str(n_failed)})
         work = job.begin(asked_for(chosen, resolved, seeds), data.store, target)
         table = train_variants(data, chosen, resolved, seeds, target, work, registered=register)
-        lines = comparison(table, data, job.experiment_id)
+        lines = comparison(table, data, seeds, job.experiment_id)
         return [f"features {data.store.path}; {len(data.store.clips)} clips, failed_clips={n_failed}", *lines]
 
 
-def comparison(table: pd.DataFrame, data: SplitFeatures, experiment_id: str) -> list[str]:
+def comparison(table: pd.DataFrame, data: SplitFeatures, seeds: tuple[int, ...], experiment_id: str) -> list[str]:
     """Log the summary `table` of a job, and return it as lines with the way to the MLflow UI."""
     log_summary(table, data.store)
     counts = ", ".join(f"{len(data.rows(split))} {split}" for split in (TRAIN, VALIDATION, TEST))
     return [
         "",
-        f"{title(data.store.provenance)}; clips: {counts}; scores are of the test clips",
+        f"{title(data.store.provenance)}; clips: {counts}",
+        f"scores are of the test clips, {trained_with(seeds)}; * is the best on validation, by log loss",
         "",
-        table.to_string(index=False, float_format=lambda value: f"{value:.3f}"),
+        *summary_lines(table),
         "",
         *view_lines(experiment_id, VARIANTS),
     ]
@@ -110,7 +112,7 @@ def train_variants(
     *,
     registered: bool = False,
 ) -> pd.DataFrame:
-    """Train and log every variant with every seed; a summary row for each variant (means over seeds).
+    """Train and log every variant with every seed; the summary (see `in_order`), means over seeds.
 
     Unimodal variants come first: they go along with the models of the fusions as companions, seed by seed. What `work`
     has already is not done again.
@@ -127,4 +129,4 @@ def train_variants(
             _log.info("%s: registered as models:/%s/%s", variant.id, REGISTERED, register_model(run_id))
         metrics = pd.DataFrame([result.metrics for result in done])
         rows.append({"variant": variant.id, **{name: metrics[metric].mean() for name, metric in HEADLINE.items()}})
-    return pd.DataFrame(rows)
+    return in_order(rows)

@@ -24,7 +24,7 @@ from avfusion.tracking.failures import storing
 from avfusion.tracking.lookup import KIND, SEEDS
 from avfusion.tracking.models import log_model
 from avfusion.tracking.notes import NOTE, write_note
-from avfusion.tracking.runs import Scored, log_batch, set_tags, tie_metrics
+from avfusion.tracking.runs import ScoredModel, log_batch, set_tags, tie_metrics
 from avfusion.training.experiment import Result, Trained, best_epoch
 from avfusion.training.many import Training
 from avfusion.training.selection import best_seed
@@ -88,7 +88,7 @@ def log_variant(
     return str(run.info.run_id), done
 
 
-def log_scores(result: Result, store: FeatureStore, scored: Scored | None = None) -> None:
+def log_scores(result: Result, store: FeatureStore, scored: ScoredModel | None = None) -> None:
     """The numbers of `result` into the active run: parameters, curves, final metrics, metrics per class.
 
     The final metrics are tied to the model and the datasets of `scored`.
@@ -154,11 +154,11 @@ def _log_best_model(results: list[Result], run_ids: list[str], store: FeatureSto
     log_batch({}, {}, _history(best.trained))
 
 
-def _log_model(result: Result, store: FeatureStore) -> Scored:
+def _log_model(result: Result, store: FeatureStore) -> ScoredModel:
     """The model of `result`, with a validation clip as its example; what its metrics are tied to."""
     model_id = log_model(result.trained.classifier, _example(result, store)).rpartition("/")[2]
     digests = {split: (split_input(store, split), summary.digest) for split, summary in result.trained.splits.items()}
-    return Scored(model_id, {**digests, "test_1s": digests[TEST]})
+    return ScoredModel(model_id, {**digests, "test_1s": digests[TEST]})
 
 
 def _example(result: Result, store: FeatureStore) -> pd.DataFrame:

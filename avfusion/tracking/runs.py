@@ -146,7 +146,7 @@ def _running(experiments: list[str], tags: Mapping[str, str]) -> list[Run]:
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredModel:
     """The logged model that final metrics are about, and the dataset inputs that it was scored on."""
 
     model_id: str
@@ -165,7 +165,7 @@ def log_batch(
     history: Mapping[str, list[float]] | None = None,
     *,
     first_step: int = 1,
-    scored: Scored | None = None,
+    scored: ScoredModel | None = None,
 ) -> None:
     """Parameters, final metrics, and metrics per step (from `first_step`) into the active run, in few calls.
 
@@ -183,7 +183,7 @@ def log_batch(
         client.log_batch(run_id, metrics=entries[start : start + BATCH])
 
 
-def tie_metrics(run_id: str, metrics: Mapping[str, float], scored: Scored) -> None:
+def tie_metrics(run_id: str, metrics: Mapping[str, float], scored: ScoredModel) -> None:
     """Tie final `metrics` that a run has already to a model and its datasets: with their time they stay one point."""
     client = MlflowClient()
     logged = client.get_metric_history(run_id, next(iter(metrics)))[-1].timestamp
