@@ -17,6 +17,7 @@ from mlflow.entities import Run
 from avfusion.tracking.session import EXPERIMENT, connect
 from avfusion.tracking.ui import run_page
 from tests.edge import run_job
+from tests.stand_ins import train_here
 from tests.stores import make_store
 
 browsers = pytest.importorskip("tests.browser", reason="selenium is not installed")
@@ -74,6 +75,7 @@ def seen(tracking_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     lines = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        train_here(patch)
         patch.setenv("MLFLOW_EXPERIMENT_NAME", NAME)
         connect()
         run_job("train", variants="baseline", seeds="0,1", params=FAST, **on)
@@ -99,7 +101,11 @@ return order.length == arguments[0] && order;
 """
 """The table of runs: for each row, in order, its cells by column; once there are so many."""
 
-COLUMNS = "return [...document.querySelectorAll('.ag-header-cell')].map(cell => cell.getAttribute('col-id'))"
+COLUMNS = """
+const cells = [...document.querySelectorAll('.ag-header-cell')];
+const left = cell => cell.getBoundingClientRect().left;
+return cells.sort((a, b) => left(a) - left(b)).map(cell => cell.getAttribute('col-id') ?? '');
+"""
 
 
 @pytest.mark.parametrize(
@@ -138,8 +144,8 @@ def test_the_printed_address_opens_a_view_with_the_stores_values(
     seen.open(seen.page(job))
     rows = seen.browser.wait(CELLS, len(runs))
     seen.browser.picture(f"view-{job}")
-    shown = [column for column in seen.browser.js(COLUMNS) if column and column.partition(".")[0] in KINDS]
-    assert [column.replace("`", "") for column in shown if column != "attributes.`Run Name`"] == columns
+    shown = [column for column in seen.browser.js(COLUMNS) if column.partition(".")[0] in KINDS]
+    assert [column.replace("`", "") for column in shown] == columns
     names = [row["attributes.`Run Name`"] for row in rows]
     assert sorted(names) == runs
     for name, row in zip(names, rows, strict=True):

@@ -236,7 +236,6 @@ def test_several_seeds_are_nested_and_averaged(
     tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draw_nothing(monkeypatch)
-    log_no_models(monkeypatch)
     make_store(tmp_path / "store", seed=2)
     run_job("train", features=str(tmp_path / "store"), variants="early", seeds="3,4", params=FAST, device="cpu")
     (parent,), seeds = runs("variant", tmp_path / "store"), runs("seed", tmp_path / "store")
