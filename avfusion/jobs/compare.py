@@ -13,12 +13,13 @@ from avfusion.analysis.trained import candidates_of, robustness_of
 from avfusion.analysis.variant_answers import SideBySide
 from avfusion.errors import UserError
 from avfusion.jobs.promotion import check_promotable, promote_best
+from avfusion.report.cautions import THESE_ONLY, cautions
 from avfusion.report.comparison_page import HEADLINE, build_page, verdicts_in_words
 from avfusion.report.writing import PICTURES, write_report
 from avfusion.system.device import choose_device
 from avfusion.system.names import metric_name
 from avfusion.tracking.artifacts import log_table
-from avfusion.tracking.runs import job_run, log_asked, log_batch, log_file, log_folder
+from avfusion.tracking.runs import job_run, log_asked, log_batch, log_file, log_folder, set_tags
 from avfusion.tracking.session import connect, ui_lines
 
 OUTPUT = Path("runs/compare")
@@ -90,6 +91,9 @@ def compare_job(
         log_file(page)
         log_file(text)
         log_folder(folder / PICTURES, PICTURES)
+        once = bool((tables["pairs"]["seeds"] == 1).any())
+        about = THESE_ONLY if once else "variants"
+        set_tags({"mlflow.note.content": _note(found, tables), "verdicts_about": about})
         promoted = promote_best(candidates) if candidates else []
         ui = ui_lines(run.info.experiment_id)
     files = [f"page     {page.resolve()}", f"         {text.resolve()}", *(f"compare  {line}" for line in ui)]
@@ -126,17 +130,25 @@ def _metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
     return {f"{score}/{metric_name(variant)}": float(value) for score, variant, value in [*scores, *calibration]}
 
 
+def _note(found: SideBySide, tables: Mapping[str, pd.DataFrame]) -> str:
+    """The verdicts and what they are about, as Markdown for the run's page."""
+    verdicts = verdicts_in_words(tables["pairs"])
+    said = [f"- {name}: {text}" for name, texts in verdicts.items() for text in texts]
+    return "\n".join([*said, "", *cautions(found)])
+
+
 def _lines(found: SideBySide, tables: Mapping[str, pd.DataFrame]) -> list[str]:
     """Scores with intervals, verdicts, calibration; what is invariant is said by the page."""
     counts = f"{len(found.first)} test clips at {len(found.locations)} locations"
     lines = ["", f"{counts}; 95 % intervals over locations", ""]
     for variant in found.variants:
         rows = tables["scores"][tables["scores"]["variant"] == variant.name].set_index("score")
-        numbers = rows[["value", "jackknife_low", "jackknife_high"]].astype(float).T.to_dict("list")
+        numbers = rows[["value", "low", "high"]].astype(float).T.to_dict("list")
         parts = ("{} {:.3f} [{:.3f}, {:.3f}]".format(title, *numbers[score]) for score, title in HEADLINE.items())
         lines.append(f"{variant.name:18} {'  '.join(parts)}")
     verdicts = verdicts_in_words(tables["pairs"])
     lines += ["", *(f"{name.capitalize()}: {text}." for name, texts in verdicts.items() for text in texts)]
+    lines += ["", *cautions(found)]
     calibration = tables["calibration"].drop(columns=["log_loss"])
     columns = calibration.columns[calibration.notna().any()]
     lines += ["", calibration[columns].to_string(index=False, float_format=lambda value: f"{value:.3f}")]
