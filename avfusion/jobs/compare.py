@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from avfusion.analysis.calibration import calibration_table
@@ -130,6 +131,11 @@ def _metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
     return {f"{score}/{metric_name(variant)}": float(value) for score, variant, value in [*scores, *calibration]}
 
 
+def _with_interval(row: pd.Series) -> str:
+    known = np.isfinite(row["high"] - row["low"])
+    return f"{row['value']:.3f} " + (f"[{row['low']:.3f}, {row['high']:.3f}]" if known else "[not known]")
+
+
 def _note(found: SideBySide, tables: Mapping[str, pd.DataFrame]) -> str:
     """The verdicts and what they are about, as Markdown for the run's page."""
     verdicts = verdicts_in_words(tables["pairs"])
@@ -140,11 +146,10 @@ def _note(found: SideBySide, tables: Mapping[str, pd.DataFrame]) -> str:
 def _lines(found: SideBySide, tables: Mapping[str, pd.DataFrame]) -> list[str]:
     """Scores with intervals, verdicts, calibration; what is invariant is said by the page."""
     counts = f"{len(found.first)} test clips at {len(found.locations)} locations"
-    lines = ["", f"{counts}; 95 % intervals over locations", ""]
+    lines = ["", f"{counts}; 95 % intervals", ""]
     for variant in found.variants:
         rows = tables["scores"][tables["scores"]["variant"] == variant.name].set_index("score")
-        numbers = rows[["value", "low", "high"]].astype(float).T.to_dict("list")
-        parts = ("{} {:.3f} [{:.3f}, {:.3f}]".format(title, *numbers[score]) for score, title in HEADLINE.items())
+        parts = (f"{title} {_with_interval(rows.loc[score])}" for score, title in HEADLINE.items())
         lines.append(f"{variant.name:18} {'  '.join(parts)}")
     verdicts = verdicts_in_words(tables["pairs"])
     lines += ["", *(f"{name.capitalize()}: {text}." for name, texts in verdicts.items() for text in texts)]
