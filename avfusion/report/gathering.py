@@ -15,6 +15,7 @@ from avfusion.errors import UserError
 from avfusion.features import FeatureStore
 from avfusion.report import published
 from avfusion.report.material import STUDY_MODELS, Material, Sweep, SweepValidation, in_order, over_same_clips
+from avfusion.system.names import escaped
 from avfusion.tracking.lookup import (
     VALIDATION_RIGHT,
     LoggedRun,
@@ -46,7 +47,7 @@ def material_of_folder(folder: Path) -> Material:
     models, remarks = over_same_clips(in_order(list(found.values())))
     return Material(
         variants=tuple(models),
-        source=f"the prediction files in {folder.resolve().name}",
+        source=f"the prediction files in {escaped(folder.resolve().name)}",
         clip_locations=find_locations(models[0].answers.ids, None, None),
         remarks=tuple(remarks),
     )

@@ -19,6 +19,7 @@ from avfusion.scoring.tsv import DcaseNames, write_course_tsv, write_dcase_tsv
 from avfusion.system.names import metric_name
 from avfusion.tracking.artifacts import log_features, log_table, save_figure
 from avfusion.tracking.continued import JobRuns
+from avfusion.tracking.failures import storing
 from avfusion.tracking.lookup import KIND
 from avfusion.tracking.models import log_model
 from avfusion.tracking.runs import log_batch, set_tags
@@ -173,6 +174,7 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+@storing()
 def _log_files(result: Result, store: FeatureStore) -> None:
     trained = result.trained
     title = f"{trained.variant.title}, test clips"
