@@ -41,9 +41,11 @@ def test_with_one_seed_a_verdict_is_about_these_two_networks_only() -> None:
     good, bad, several = variant("late", 1, 6.0), variant("early", 1, 0.0), variant("baseline", 3, 0.0)
     found = side_by_side(good, bad)
     assert THESE_ONLY in scope(found) and scope(found).startswith("Every variant was trained with one seed")
-    (said,) = verdicts_in_words(pair_table(found.variants, found.locations))["accuracy"]
-    assert said.startswith("late is better than early by") and said.endswith(f"), {THESE_ONLY}")
-    mixed = side_by_side(good, several)
+    (said,) = verdicts_in_words(pair_table(found.variants, found.locations))[f"accuracy ({THESE_ONLY})"]
+    assert said.startswith("late is better than early by")
+    mixed = side_by_side(good, several, variant("two_stage", 2, 0.0))
+    first, second, _ = verdicts_in_words(pair_table(mixed.variants, mixed.locations))["accuracy"]
+    assert first.endswith(f"), {THESE_ONLY}") and second.endswith(f"), {THESE_ONLY}")
     assert scope(mixed).startswith("late was trained with one seed: a verdict on it is about these two")
     assert scope(side_by_side(good, bad, several)).startswith("late and early were trained with one seed: a verdict on")
 

@@ -64,18 +64,23 @@ def build_page(found: SideBySide, tables: Tables, robustness: Robustness) -> Doc
 
 
 def verdicts_in_words(pairs: pd.DataFrame) -> dict[str, list[str]]:
-    """For each headline score, by its name: what is said of each pair, first of those that can be told apart."""
-    return {name: _verdicts(_of_score(pairs, score)) for score, name in HEADLINE.items()}
+    """For each headline score, by its name: what is said of each pair, first of those that can be told apart.
+
+    That a verdict is about two trained networks only is said once, with the name, where it is so of every pair.
+    """
+    once = bool((pairs["seeds"] == 1).all())
+    which = f" ({THESE_ONLY})" if once else ""
+    return {f"{name}{which}": _verdicts(_of_score(pairs, score), each=not once) for score, name in HEADLINE.items()}
 
 
-def _verdicts(pairs: list[dict[Hashable, Any]]) -> list[str]:
+def _verdicts(pairs: list[dict[Hashable, Any]], *, each: bool) -> list[str]:
     told, untold = [], []
     for row in pairs:
         if row["verdict"] == Verdict.OPEN:
             untold.append(f"{row['first']} and {row['second']}")
             continue
         near, far = sorted((abs(row["low"]), abs(row["high"])))
-        only = f", {THESE_ONLY}" if row["seeds"] == 1 else ""
+        only = f", {THESE_ONLY}" if each and row["seeds"] == 1 else ""
         told.append(
             f"{row['first']} is {row['verdict']} than {row['second']} by {abs(row['difference']):.3f} "
             f"({near:.3f} to {far:.3f}){only}"
