@@ -10,7 +10,7 @@ from avfusion.analysis.locations import locations_of_names
 from avfusion.analysis.pairs import pair_table
 from avfusion.analysis.variant_answers import SideBySide, VariantAnswers
 from avfusion.fusion import variants
-from avfusion.report.cautions import THESE_ONLY, cautions, rests_on, scope, settled_by
+from avfusion.report.cautions import MEASURED, THESE_ONLY, cautions, few_locations, rests_on, scope, settled_by
 from avfusion.report.comparison_page import verdicts_in_words
 from avfusion.scoring.predictions import Predictions
 from avfusion.training.experiment import resolve_params
@@ -79,3 +79,14 @@ def test_files_are_settled_by_runs() -> None:
 @pytest.mark.parametrize(("n_seeds", "said"), [(1, "these trained networks only; retrain=0,1"), (3, "means over them")])
 def test_tables_of_scores_say_how_many_seeds_they_rest_on(n_seeds: int, said: str) -> None:
     assert rests_on(n_seeds, "retrain").startswith(f"{n_seeds}: ") and said in rests_on(n_seeds, "retrain")
+
+
+def test_few_locations_of_a_class_make_weak_verdicts_and_the_page_says_how_weak() -> None:
+    enough = side_by_side(variant("late", 1, n_locations=5), variant("early", 1, n_locations=5))
+    assert few_locations(enough) == []
+    weak = side_by_side(variant("late", 1, n_locations=3), variant("early", 1, n_locations=3))
+    (said,) = few_locations(weak)
+    assert said.startswith("Fewer than 5 test locations of airport 3, bus 3: verdicts are weak.")
+    told, false = MEASURED[3]
+    assert f"told in {told} of 100" in said and f"{false} of 100 verdicts on equal models are false" in said
+    assert said in cautions(weak)

@@ -314,7 +314,7 @@ def simulated(comparisons: int, gain: float, seed: int, draws: int = 0) -> tuple
 
     At 60 locations of three classes, six clips each, two models are right where normal scores are above 0: half of a
     score's variance belongs to the location, and `gain` is what the second model's mean has more. The long simulation,
-    at the layout of TAU's test clips, is `benchmarks/comparison.py`.
+    at the layout of TAU's test clips, is `benchmarks/comparison/intervals.py`.
     """
     generator = np.random.default_rng(seed)
     members = np.repeat(np.arange(60), 6)

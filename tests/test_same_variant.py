@@ -1,6 +1,6 @@
 """A variant against itself: with several seeds a side at most 7 verdicts in a hundred, with one seed many.
 
-The long simulations are benchmarks/comparison_processes.py and benchmarks/comparison_networks.py.
+The long simulations are in benchmarks/comparison/.
 """
 
 import numpy as np

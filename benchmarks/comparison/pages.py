@@ -1,14 +1,14 @@
 """How often does a whole page of `compare` call any pair, where all variants are equally good?
 
-    python -m benchmarks.comparison_pages          about five minutes
+    python -m benchmarks.comparison.pages          about five minutes
 
-Pages of two and of five variants with all four scores, at the layouts of TAU's and of the demo's test clips (answers are
-simulated as in `benchmarks.comparison`). Holm's correction over all pairs and scores, as `compare` makes it, stands
-beside the correction over the pairs of each score alone.
+Pages of two and of five variants with all four scores, at the layouts of TAU's and of the demo's test clips; answers
+are simulated as in `benchmarks.comparison.intervals`. Holm's correction over all pairs and scores, as `compare` makes
+it, stands beside the correction over the pairs of each score alone.
 """
 
 import argparse
-from itertools import combinations
+from itertools import chain, combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,8 @@ from scipy.stats import norm
 from avfusion.analysis.intervals import class_weights, draw_locations, estimate
 from avfusion.analysis.pairs import holm
 from avfusion.analysis.resampling import Locations
-from benchmarks.comparison import ACCURACIES, SCORES, SHARPNESS, VARIANCES
-from benchmarks.comparison_processes import LAYOUTS
+from benchmarks.comparison.intervals import ACCURACIES, SCORES, SHARPNESS, VARIANCES
+from benchmarks.comparison.processes import LAYOUTS
 from benchmarks.side_by_side import machine, print_table
 
 
@@ -34,7 +34,7 @@ def simulate(locations: Locations, n_variants: int, generator: np.random.Generat
 
 
 def called(locations: Locations, n_variants: int, pages: int, draws: int) -> tuple[float, float]:
-    """Of a hundred pages, how many call any pair: corrected over all pairs and scores, and over the pairs of a score."""
+    """Of a hundred pages how many call a pair: corrected over all pairs and scores, and over the pairs of a score."""
     generator, over_all, over_pairs = np.random.default_rng(0), 0, 0
     for number in range(pages):
         values, drawn = simulate(locations, n_variants, generator), draw_locations(locations, draws, number)
@@ -46,7 +46,7 @@ def called(locations: Locations, n_variants: int, pages: int, draws: int) -> tup
             for score in SCORES
             for weights in [class_weights(locations, equal=score.startswith("class_"))]
         ]
-        over_all += min(holm(sum(p_values, []))) < 0.05
+        over_all += min(holm([*chain.from_iterable(p_values)])) < 0.05
         over_pairs += min(min(holm(of_score)) for of_score in p_values) < 0.05
     return 100 * over_all / pages, 100 * over_pairs / pages
 

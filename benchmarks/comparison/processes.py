@@ -1,11 +1,11 @@
 """Which interval errs least? False verdicts of several methods where two models are equally good, in many ways.
 
-    python -m benchmarks.comparison_processes                     every layout and process, a quarter of an hour
-    python -m benchmarks.comparison_processes --layouts tau,demo --comparisons 200
+    python -m benchmarks.comparison.processes                     every layout and process, a quarter of an hour
+    python -m benchmarks.comparison.processes --layouts tau,demo --comparisons 200
 
 Layouts are test lists: how many clips were recorded at each location of each class. Processes are ways in which two
-models of equal true scores differ (answers are simulated as in `benchmarks.comparison`). Every verdict is false: the
-table gives how many of a hundred comparisons get one, and how long the interval is beside the jackknife's.
+models of equal true scores differ; answers are simulated as in `benchmarks.comparison.intervals`. Every verdict is
+false: the table gives how many of a hundred comparisons get one, and how long the interval is beside the jackknife's.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from scipy.stats import t as student
 from avfusion.analysis import intervals
 from avfusion.analysis.intervals import class_weights, draw_locations, estimate
 from avfusion.analysis.resampling import Locations
-from benchmarks.comparison import ACCURACIES, SHARPNESS, VARIANCES, tau_locations
+from benchmarks.comparison.intervals import ACCURACIES, SHARPNESS, VARIANCES, tau_locations
 from benchmarks.side_by_side import machine, print_table
 
 Values = NDArray[np.float64]
@@ -56,7 +56,7 @@ LAYOUTS: dict[str, Callable[[], Locations]] = {
 
 @dataclass(frozen=True)
 class Process:
-    """How two equally good models differ: variances of the parts of a score (see `benchmarks.comparison`)."""
+    """How two equally good models differ: variances of the parts of a score (see `intervals`)."""
 
     model_location: float
     model_clip: float

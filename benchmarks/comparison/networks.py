@@ -1,7 +1,7 @@
 """How often is a variant called better than itself? Real networks, trained with many seeds, on the demo's features.
 
     python -m entrypoints.extract --output /tmp/demo-features
-    python -m benchmarks.comparison_networks --features /tmp/demo-features     about ten minutes
+    python -m benchmarks.comparison.networks --features /tmp/demo-features     about ten minutes
 
 Each variant is trained with --networks seeds. Then two sides are drawn from its networks, none of them in both, with 1,
 3 or 5 networks a side, and compared as `compare` would; every verdict is false, for both sides are the same variant.

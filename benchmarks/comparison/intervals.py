@@ -1,6 +1,6 @@
 """Are the intervals and verdicts of `compare` right? 2,000 simulated comparisons at the cluster layout of TAU's test.
 
-    python -m benchmarks.comparison            three scenarios, about three minutes
+    python -m benchmarks.comparison.intervals            three scenarios, about three minutes
 
 Two models answer the 3,645 test clips of fold 1, at 126 locations of 10 classes. Each answer hangs on a normal score
 

@@ -1,11 +1,11 @@
 """How much do few locations tell? Verdicts by the number of locations of each class, as `compare` gives them.
 
-    python -m benchmarks.comparison_few          about three minutes
+    python -m benchmarks.comparison.few          about three minutes
 
 Ten classes with 1 to 12 locations of 10 clips each. Three things are counted of a hundred comparisons: how often two
 models are told apart whose true scores differ by GAIN; how often two equal ones are; and how often two are that differ
 only by collapses of one of them at 6 % of the locations, which the other makes up for elsewhere (see
-`benchmarks.comparison_processes`).
+`benchmarks.comparison.processes`).
 """
 
 import argparse
@@ -13,9 +13,9 @@ import argparse
 import numpy as np
 
 from avfusion.analysis.intervals import class_weights, draw_locations, estimate
-from benchmarks.comparison import Scenario, simulate
-from benchmarks.comparison_processes import PROCESSES, layout
-from benchmarks.comparison_processes import simulate as simulate_process
+from benchmarks.comparison.intervals import Scenario, simulate
+from benchmarks.comparison.processes import PROCESSES, layout
+from benchmarks.comparison.processes import simulate as simulate_process
 from benchmarks.side_by_side import machine, print_table
 
 COUNTS = (1, 2, 3, 4, 5, 8, 12)
