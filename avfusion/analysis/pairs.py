@@ -19,7 +19,7 @@ Two sets of answers over twelve clips, recorded at four locations of each class:
 >>> pairs = pair_table([sure, guessing], locations)
 >>> pairs.loc[pairs["score"] == "accuracy", ["first", "second", "difference", "p_holm", "verdict"]].round(3)
   first    second  difference  p_holm verdict
-0  sure  guessing       0.583   0.005  better
+0  sure  guessing       0.583   0.012  better
 """
 
 from collections.abc import Sequence

@@ -137,9 +137,8 @@ def _metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
     return {f"{score}/{metric_name(variant)}": float(value) for score, variant, value in [*scores, *calibration]}
 
 
-def _with_interval(row: pd.Series) -> str:
-    known = np.isfinite(row["high"] - row["low"])
-    return f"{row['value']:.3f} " + (f"[{row['low']:.3f}, {row['high']:.3f}]" if known else "[not known]")
+def _with_interval(value: float, low: float, high: float) -> str:
+    return f"{value:.3f} " + (f"[{low:.3f}, {high:.3f}]" if np.isfinite(high - low) else "[not known]")
 
 
 def _note(found: SideBySide, tables: Mapping[str, pd.DataFrame]) -> str:
@@ -155,7 +154,8 @@ def _lines(found: SideBySide, tables: Mapping[str, pd.DataFrame]) -> list[str]:
     lines = ["", f"{counts}; 95 % intervals", ""]
     for variant in found.variants:
         rows = tables["scores"][tables["scores"]["variant"] == variant.name].set_index("score")
-        parts = (f"{title} {_with_interval(rows.loc[score])}" for score, title in HEADLINE.items())
+        known = rows[["value", "low", "high"]].astype(float).T.to_dict("list")
+        parts = (f"{title} {_with_interval(*known[score])}" for score, title in HEADLINE.items())
         lines.append(f"{variant.name:18} {'  '.join(parts)}")
     verdicts = verdicts_in_words(tables["pairs"])
     lines += ["", *(f"{name.capitalize()}: {text}." for name, texts in verdicts.items() for text in texts)]

@@ -41,8 +41,9 @@ def accuracies(material: Material) -> pd.DataFrame:
 
 def gain(first: str, second: str, material: Material) -> Gain:
     """Accuracy of the model `first` minus that of the model `second`."""
-    pairs = material.pairs[material.pairs["score"] == "accuracy"].set_index(["first", "second"])
-    row, sign = (pairs.loc[first, second], 1) if (first, second) in pairs.index else (pairs.loc[second, first], -1)
+    rows = material.pairs[material.pairs["score"] == "accuracy"].to_dict("records")
+    row = next(row for row in rows if {row["first"], row["second"]} == {first, second})
+    sign = 1 if row["first"] == first else -1
     low, high = sorted((sign * row["low"], sign * row["high"]))
     return Gain(sign * row["difference"], low, high, row["p_value"], row["p_holm"])
 

@@ -141,8 +141,8 @@ def overview_section(material: Material) -> Section:
     metrics = ("accuracy", "log_loss", "macro_f1", "class_accuracy", "class_log_loss")
     found = accuracies(material)
     rows = tuple(
-        (label(model.title), *(ours(model.metrics[name]) for name in metrics), ours(_interval(found.loc[model.name])))
-        for model in material.variants
+        (label(model.title), *(ours(model.metrics[name]) for name in metrics), ours(_interval(low, high)))
+        for model, low, high in zip(material.variants, found["low"], found["high"], strict=True)
     )
     columns = ("model", "accuracy", "log loss", "macro F1", "class-averaged accuracy", "class-averaged log loss",
                "accuracy, 95 % interval")  # fmt: skip
@@ -166,8 +166,7 @@ def overview_section(material: Material) -> Section:
     )
 
 
-def _interval(found: pd.Series) -> str:
-    low, high = float(found["low"]), float(found["high"])
+def _interval(low: float, high: float) -> str:
     return f"{low:.3f} to {high:.3f}" if np.isfinite(high - low) else "not known"
 
 

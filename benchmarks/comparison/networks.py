@@ -72,7 +72,7 @@ def false_verdicts(
 
 def rows_of(name: str, answers: VariantAnswers, locations: Locations, pairs: int, draws: int) -> list[Sequence[str]]:
     """The rows of the table for one variant: a score, a number of networks a side, and the two shares."""
-    rows = []
+    rows: list[Sequence[str]] = []
     for score, sides in product(SCORES, SIDES):
         told, students = false_verdicts(answers.values(score), locations, sides, pairs, draws)
         spread = f"{np.std(answers.values(score).mean(axis=1), ddof=1):.4f}"

@@ -97,9 +97,8 @@ def simulate(locations: Locations, process: Process, generator: np.random.Genera
 
 
 def _tail(degrees: float, size: int, generator: np.random.Generator) -> Values:
-    if np.isinf(degrees):
-        return generator.normal(size=size)
-    return generator.standard_t(degrees, size=size) / np.sqrt(degrees / (degrees - 2))
+    drawn: Values = generator.normal(size=size)
+    return drawn if np.isinf(degrees) else generator.standard_t(degrees, size) / np.sqrt(degrees / (degrees - 2))
 
 
 def _loss(scores: Values) -> Values:
@@ -205,7 +204,8 @@ def main() -> None:
     parser.add_argument("--comparisons", type=int, default=1000)
     parser.add_argument("--draws", type=int, default=999)
     given = parser.parse_args()
-    rows, head = [], ()
+    rows: list[tuple[str, ...]] = []
+    head: tuple[str, ...] = ()
     for name in given.layouts.split(","):
         for process in given.processes.split(","):
             found = false_verdicts(LAYOUTS[name](), PROCESSES[process], given.comparisons, given.draws)
