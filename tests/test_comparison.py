@@ -220,10 +220,13 @@ def test_the_interval_is_students_or_reaches_as_far_as_the_symmetric_bootstrap()
         assert found.p_value == pytest.approx(2 * stats.t.sf(abs(found.value) / found.error, found.degrees))
 
 
-def test_where_the_bootstrap_reaches_everywhere_nothing_is_said() -> None:
-    locations = Locations.of(["a", "b", "c", "d"], np.array([0, 0, 1, 1], np.int64), 2)
-    found = estimate(np.array([0.1, 0.2, 0.3, 0.4]), locations, np.full(2, 0.5), draws(locations))
+def test_where_each_class_has_one_location_nothing_is_said() -> None:
+    locations, values = alone()
+    found = estimate(values, locations, class_weights(locations, equal=True), draws(locations))
     assert (found.interval, found.p_value) == (NOTHING, 1.0) and np.isfinite(found.error)
+    two = Locations.of(["a", "b", "c", "d"], np.array([0, 0, 1, 1], np.int64), 2)
+    found = estimate(np.array([0.1, 0.2, 0.3, 0.4]), two, np.full(2, 0.5), draws(two))
+    assert np.isfinite(found.interval.low) and found.interval.low < 0.25 < found.interval.high
 
 
 @pytest.mark.parametrize(("n_locations", "p_value"), [(2, 0.5), (5, 0.0625), (6, 0.03125), (12, 2.0**-11)])

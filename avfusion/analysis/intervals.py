@@ -104,7 +104,7 @@ def estimate(
     """The mean of [N] `values` with the class weights [C], its interval and its p-value.
 
     `drawn` [R, G] is of `draw_locations`; without it there is no bootstrap, and the interval is Student's. Of a single
-    location nothing can be said but the mean.
+    location nothing can be said but the mean, nor where most replicates have no error: where classes have one location.
     """
     sums = locations.sums(values)
     value = float(_means(locations.sizes.sum(axis=0)[None], sums.sum(axis=0)[None], weights)[0])
@@ -119,7 +119,10 @@ def estimate(
         return _without_spread(value, degrees, len(locations))
     if drawn is not None:
         ratios = np.abs(bootstrap_statistics(value, sums, locations, weights, drawn, seeds))
-        degrees = _at_most(degrees, float(np.quantile(ratios, CONFIDENCE, method="inverted_cdf")))
+        known = ratios[~np.isnan(ratios)]
+        if len(known) < len(ratios) / 2:
+            return Estimate(value, error, 0.0, NOTHING, 1.0)
+        degrees = _at_most(degrees, float(np.quantile(known, CONFIDENCE, method="inverted_cdf")))
     reach = error * float(stdtrit(degrees, (1 + CONFIDENCE) / 2)) if degrees else np.inf
     p_value = 2 * float(stdtr(degrees, -abs(value) / error)) if degrees else 1.0
     return Estimate(value, error, degrees, Interval(value - reach, value + reach), p_value)
@@ -201,6 +204,7 @@ def bootstrap_statistics(
 ) -> NDArray[np.float64]:
     """[R] (mean of a replicate - `value`) / its standard error, for the `sums` [G, C] of values at the locations.
 
+    NaN for a replicate without any error, as one that drew the same location over and over.
     Seeds are too few to be drawn with replacement: a replicate's means over seeds are normal with the variances of
     `seeds`, and its variances are those times chi-square by degrees of freedom.
     """
@@ -210,9 +214,8 @@ def bootstrap_statistics(
         generator, size = np.random.default_rng(len(drawn)), (len(drawn), len(seeds.variances))
         differences = differences + generator.normal(size=size) @ np.sqrt(seeds.variances)
         errors = np.sqrt(errors**2 + generator.chisquare(seeds.degrees, size) @ (seeds.variances / seeds.degrees))
-    rounding = ROUNDING * max(1.0, float(np.abs(sums).max()))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        statistics: NDArray[np.float64] = np.where(np.abs(differences) <= rounding, 0.0, differences / errors)
+    errors = np.where(errors > ROUNDING * max(1.0, float(np.abs(sums).max())), errors, np.nan)
+    statistics: NDArray[np.float64] = differences / errors
     return statistics
 
 

@@ -135,6 +135,7 @@ def methods(
         return {}
     statistic, reach = found.value / found.error, float(student.ppf(0.975, found.degrees))
     replicates = intervals.bootstrap_statistics(found.value, sums, locations, weights, drawn)
+    replicates = replicates[~np.isnan(replicates)] if np.isnan(replicates).mean() <= 0.5 else np.full(1, np.inf)
     low, high = np.quantile(replicates, [0.025, 0.975], method="inverted_cdf")
     symmetric = float(np.quantile(np.abs(replicates), 0.95, method="inverted_cdf"))
     ends = {
