@@ -30,8 +30,9 @@ READING = (
     "four scores of this page: with no true difference anywhere, at most one page in twenty calls any. Otherwise these "
     "clips cannot tell: that is no proof that the two are equal. An interval is that of one pair and one score alone, "
     "so it may leave out zero where the verdict is cannot tell.",
-    "What remains: no method knows of what no test clip shows. Where one model fails at rare locations that happen not "
-    "to be among these, or at one or two of them, verdicts err more often (TAU's test list: see benchmarks/README.md).",
+    "What remains: no method knows of what no test clip shows. Where one of two equal models collapses at rare "
+    "locations and makes up for it elsewhere, of 100 comparisons up to 6 get a false verdict with TAU's test list, up "
+    "to 8 with eight locations in each class, and up to 17 with three (simulated, see benchmarks/README.md).",
     "McNemar's test stands beside because it is customary. It takes every clip for independent; with clips of one "
     "location alike, its p-values are far too small.",
 )
