@@ -84,6 +84,18 @@ def test_companions_answer_where_a_modality_is_missing(tmp_path: Path) -> None:
     assert answer(fusion, make_features(6, 6)).modalities == ("audio", "video")
 
 
+def test_diagnostics_are_those_of_the_model_and_unknown_where_a_companion_answers() -> None:
+    fusion, features = with_companions("evidential"), make_features(6, 6)
+    found = answer(fusion, features)
+    assert list(found.diagnostics) == list(fusion.network.diagnosed)
+    with torch.no_grad():
+        expected = fusion.diagnostics(*(torch.tensor(features[m])[None] for m in ("audio", "video")))
+    assert found.diagnostics == {name: pytest.approx(float(value)) for name, value in expected.items()}
+    alone = answer(fusion, features | {"audio": np.zeros((0, 0), np.float32)})
+    assert alone.diagnostics == dict.fromkeys(found.diagnostics)
+    assert answer(with_companions("late"), features).diagnostics == {}
+
+
 def test_without_a_companion_it_says_so() -> None:
     message = "late needs pictures, and this model has no companion for sound alone; .* variants=audio_only,late"
     with pytest.raises(UserError, match=message):

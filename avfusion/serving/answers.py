@@ -34,6 +34,8 @@ class Answer:
     """[C], in the order of the classes; they sum to 1."""
     modalities: tuple[str, ...]
     """What the answer rests on."""
+    diagnostics: Mapping[str, float | None]
+    """What else the model says of the clip (see `FusionNetwork.diagnosed`); None where a companion answers."""
 
     @property
     def class_columns(self) -> dict[str, float]:
@@ -73,7 +75,10 @@ def responsible(classifier: SceneClassifier, having: tuple[str, ...]) -> SceneCl
 def answer(classifier: SceneClassifier, features: Features) -> Answer:
     """The scene of a clip by `classifier`, or by its companion; `UserError` as of `responsible` and `scores`."""
     chosen = responsible(classifier, present(features))
-    probabilities, decisions = scores(chosen, batch(chosen, features))
+    clip = batch(chosen, features)
+    probabilities, decisions = scores(chosen, clip)
+    with torch.no_grad():
+        diagnostics = {name: float(value) for name, value in chosen.diagnostics(clip["audio"], clip["video"]).items()}
     classes, best = chosen.description.classes, int(decisions[0])
     return Answer(
         scene=classes[best],
@@ -81,6 +86,7 @@ def answer(classifier: SceneClassifier, features: Features) -> Answer:
         classes=classes,
         probabilities=probabilities[0],
         modalities=chosen.network.modalities,
+        diagnostics=diagnostics if chosen is classifier else dict.fromkeys(classifier.network.diagnosed),
     )
 
 

@@ -52,22 +52,22 @@ def log_model(classifier: SceneClassifier) -> str:
             artifacts={CLASSIFIER: str(folder)},
             code_paths=[str(PACKAGE)],
             pip_requirements=[f"{name}=={version(name).split('+')[0]}" for name in REQUIREMENTS],
-            signature=_signature(classifier.description.classes),
+            signature=_signature(classifier),
         )
     mlflow.set_tag(COMPANIONS, ",".join(classifier.companions) or "none")
     return str(info.model_uri)
 
 
-def _signature(classes: tuple[str, ...]) -> ModelSignature:
+def _signature(classifier: SceneClassifier) -> ModelSignature:
     """Optional columns: MLflow cannot mix tensors with columns, and a clip may come with one modality only."""
     frames = Array(Array(DataType.double))
     arrays = [ColSpec(frames, name, required=False) for name in ("audio", "video")]
     inputs = Schema([ColSpec(DataType.string, "clip", required=False), *arrays])
     texts = {"scene": DataType.string, "probability": DataType.double, "modalities": DataType.string}
     outputs = [ColSpec(kind, name) for name, kind in {**texts, "note": DataType.string}.items()]
-    return ModelSignature(
-        inputs, Schema([*outputs, *(ColSpec(DataType.double, class_column(name)) for name in classes)])
-    )
+    scores = [ColSpec(DataType.double, class_column(name)) for name in classifier.description.classes]
+    diagnostics = [ColSpec(DataType.double, name, required=False) for name in classifier.network.diagnosed]
+    return ModelSignature(inputs, Schema([*outputs, *scores, *diagnostics]))
 
 
 def register(run_id: str) -> str:

@@ -67,6 +67,10 @@ class SceneClassifier(nn.Module):
         """Log-probabilities [B, C] and decided classes [B] of features as the embedder gives them."""
         return self.network.answers(*self._prepared(audio, video))
 
+    def diagnostics(self, audio: Tensor, video: Tensor) -> dict[str, Tensor]:
+        """What else the variant says of each clip, [B] by name (see `FusionNetwork.diagnosed`)."""
+        return self.network.diagnostics(*self._prepared(audio, video))
+
     def _prepared(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
         """Standardised, cut as it was for training, and of the length that the variant needs."""
         first = self.description.features.get("parameters", {}).get(FIRST_FRAMES)
