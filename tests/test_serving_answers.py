@@ -1,5 +1,6 @@
 """From features to scenes: companions, timelines, shares; blank sound and pictures."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -271,3 +272,17 @@ def test_an_answer_is_of_finite_numbers() -> None:
         answer(damaged, make_features(5, 5))
     with pytest.raises(UserError, match="audio_only has no answer"):
         make_timeline(damaged, make_features(5, 5), 0.5)
+
+
+def test_a_fusion_trained_for_it_answers_by_itself_with_the_other_modality_at_its_mean(tmp_path: Path) -> None:
+    fusion, features = with_companions("early"), make_features(6, 6)
+    fusion.description = replace(fusion.description, answers_alone=("audio",))
+    fusion.save(tmp_path)
+    fusion = SceneClassifier.load(tmp_path)
+    lacking = features | {"video": np.zeros((0, 0), np.float32)}
+    at_mean = features | {"video": np.full((6, DIM), 2, np.float32)}
+    found = answer(fusion, lacking)
+    assert found.modalities == ("audio",)
+    np.testing.assert_array_equal(found.probabilities, answer(fusion, at_mean).probabilities)
+    assert responsible(fusion, ("video",)) is fusion.companions["video_only"]
+    assert np.isnan(make_timeline(fusion, lacking, 0.25).shares["video"]).all()

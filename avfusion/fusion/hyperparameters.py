@@ -14,12 +14,15 @@ Value = float | int | bool | str
 
 @dataclass(frozen=True)
 class Real:
-    """A real number in [low, high]; a search draws from `search` (a pair), on a log scale if `log`."""
+    """A real number in [low, high].
+
+    A search draws from `search`: two ends of a range, on a log scale if `log`, or more numbers to choose among.
+    """
 
     default: float
     low: float
     high: float
-    search: tuple[float, float]
+    search: tuple[float, ...]
     log: bool = False
 
     @property

@@ -54,10 +54,12 @@ def present(features: Features) -> tuple[str, ...]:
 
 
 def responsible(classifier: SceneClassifier, having: tuple[str, ...]) -> SceneClassifier:
-    """`classifier` if a clip has all that it listens to, else the companion that can do with what the clip has.
+    """`classifier` if a clip has all that it listens to or it does without, else the companion for what the clip has.
 
     Raises `UserError`, saying what is missing, if there is none.
     """
+    if set(having) & set(classifier.description.answers_alone):
+        return classifier
     for candidate in (classifier, *classifier.companions.values()):
         if set(candidate.network.modalities) <= set(having):
             return candidate
@@ -85,26 +87,22 @@ def answer(classifier: SceneClassifier, features: Features) -> Answer:
         probability=float(probabilities[0, best]),
         classes=classes,
         probabilities=probabilities[0],
-        modalities=chosen.network.modalities,
+        modalities=tuple(name for name in present(features) if name in chosen.network.modalities),
         diagnostics=diagnostics if chosen is classifier else dict.fromkeys(classifier.network.diagnosed),
     )
 
 
 def batch(classifier: SceneClassifier, features: Features) -> dict[str, Tensor]:
-    """The features as a batch of one clip, both [1, T, D]: zeros for what `classifier` does not listen to.
+    """The features as a batch of one clip, both [1, T, D]: the training mean for what is not there, or not heard.
 
     The sound decides T; pictures are cut, or continued with the last one.
     """
-    shape = classifier.description.shape
-    dims = {"audio": shape.audio_dim, "video": shape.video_dim}
-    heard = classifier.network.modalities
+    heard = [name for name in present(features) if name in classifier.network.modalities]
     n_frames = len(features[heard[0]])
     tensors: dict[str, Tensor] = {}
     for name in MODALITIES:
-        if name in heard:
-            tensors[name] = to_length(torch.tensor(features[name]), n_frames)[None]
-        else:
-            tensors[name] = torch.zeros(1, n_frames, dims[name])
+        frames = torch.tensor(features[name]) if name in heard else classifier.mean_frame(name)[None]
+        tensors[name] = to_length(frames, n_frames)[None]
     return tensors
 
 

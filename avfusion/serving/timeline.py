@@ -67,7 +67,7 @@ def make_timeline(classifier: SceneClassifier, features: Features, step: float) 
     having = present(features)
     chosen = responsible(classifier, having)
     whole = batch(chosen, features)
-    replaced = {name: {**whole, name: _mean(chosen, name, whole[name])} for name in having}
+    replaced = {name: {**whole, name: chosen.mean_frame(name).expand_as(whole[name])} for name in having}
     begins = np.floor(np.arange(whole["audio"].shape[1]) * step + 1e-6).astype(np.int64)
     seconds, lengths = np.unique(begins, return_counts=True)
     starts = np.cumsum(lengths) - lengths
@@ -78,12 +78,6 @@ def make_timeline(classifier: SceneClassifier, features: Features, step: float) 
         without, _ = _by_second(chosen, changed, starts, lengths)
         shares[name] = probabilities[rows, decisions] - without[rows, decisions]
     return Timeline(chosen.description.classes, seconds, probabilities, decisions, shares)
-
-
-def _mean(classifier: SceneClassifier, modality: str, features: Tensor) -> Tensor:
-    """The mean of all frames of the training clips in place of each frame."""
-    standardize = classifier.standardize_audio if modality == "audio" else classifier.standardize_video
-    return standardize.mean.expand_as(features)
 
 
 def _by_second(

@@ -30,6 +30,8 @@ REGISTERED, CHAMPION = "avfusion", "champion"
 """Name in the registry, and the alias of the best: models:/avfusion@champion."""
 COMPANIONS = "companions"
 """Tag of a run: which companions its model carries, or `none`."""
+ANSWERS_ALONE = "answers_alone"
+"""Tag of a run: from which modalities alone its model answers by itself, or `none`."""
 RUN_ID = re.compile("[0-9a-f]{32}")
 REQUIREMENTS = (
     "av", "filelock", "h5py", "matplotlib", "mlflow", "numpy", "pandas", "safetensors", "scipy", "torch", "tqdm",
@@ -55,6 +57,7 @@ def log_model(classifier: SceneClassifier) -> str:
             signature=_signature(classifier),
         )
     mlflow.set_tag(COMPANIONS, ",".join(classifier.companions) or "none")
+    mlflow.set_tag(ANSWERS_ALONE, ",".join(classifier.description.answers_alone) or "none")
     return str(info.model_uri)
 
 
@@ -120,6 +123,8 @@ def _description(run: Run) -> str:
     incomplete = f"for a clip that lacks a modality, the companions answer: {companions.replace(',', ', ')}"
     if companions == "none":
         incomplete = f"no companion: a clip needs {' and '.join(variant.modalities)}"
+    if (alone := run.data.tags.get(ANSWERS_ALONE, "none")) != "none":
+        incomplete += f"; from {alone.replace(',', ' or ')} alone it answers by itself"
     limits = [
         *([f"made with {warning}" for warning in [note(provenance)] if warning]),
         f"always answers one of its {len(classes)} classes: {markdown(', '.join(classes))}",

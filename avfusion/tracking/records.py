@@ -27,7 +27,6 @@ from avfusion.training.experiment import Result, best_epoch
 from avfusion.training.many import Training
 from avfusion.training.selection import best_seed
 
-CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")
 DCASE_NAMES_OF: dict[tuple[str, ...], DcaseNames] = {
     ("audio",): "filename_audio",
     ("video",): "filename_video",
@@ -87,12 +86,10 @@ def log_variant(
 def log_scores(result: Result, store: FeatureStore) -> None:
     """The numbers of `result` into the active run: parameters, curves, final metrics, metrics per class."""
     trained, table = result.trained, per_class(result.test)
-    history = {
-        f"{stage}/{name}".lstrip("/"): [float(getattr(epoch, name)) for epoch in epochs]
-        for stage, epochs in trained.stages.items()
-        for name in CURVES
-        if getattr(epochs[0], name) is not None  # the accuracy of clips that were mixed
-    }
+    history: dict[str, list[float]] = {}
+    for epoch in trained.history:
+        for name, value in epoch.points.items():
+            history.setdefault(name, []).append(value)
     class_metrics = {
         f"test/{column}/{metric_name(str(scene))}": float(value)
         for column in ("precision", "recall", "f1")

@@ -2,23 +2,22 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from avfusion.errors import UserError
 from avfusion.fusion import FusionNetwork, build, variants
 from avfusion.fusion.hyperparameters import Hyperparameter, Value, check_known, resolve, with_default
 from avfusion.scoring.metrics import evaluate
 from avfusion.scoring.predictions import Predictions
-from avfusion.scoring.seconds import per_second
 from avfusion.system.seeds import derive_seed
+from avfusion.training.answering import diagnostics, examples, predictions, predictions_by_second
 from avfusion.training.classifier import Description, SceneClassifier
-from avfusion.training.fit import Epoch, Examples, fit_stages
+from avfusion.training.fit import Epoch, fit_stages
 from avfusion.training.recipe import RECIPE
 from avfusion.training.split_features import TEST, TRAIN, VALIDATION, SplitFeatures
 
@@ -154,7 +153,7 @@ def train(
     data = data.needing(variant.modalities)
     data.check_trainable()
     (training, recut_training), (validation, recut_validation) = (
-        _examples(data, variant, split) for split in (TRAIN, VALIDATION)
+        examples(data, variant, split) for split in (TRAIN, VALIDATION)
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed("init", variant.id, seed))
@@ -171,7 +170,7 @@ def train(
         seed=seed,
         history=history,
         classifier=classifier,
-        validation=_predictions(data, VALIDATION, classifier),
+        validation=predictions(data, VALIDATION, classifier),
         seconds=time.perf_counter() - started,
         recut_clips=recut_training + recut_validation,
     )
@@ -180,53 +179,10 @@ def train(
 def score_test(data: SplitFeatures, trained: Trained) -> Result:
     """`trained` with its answers for the test clips; to be called once, after every choice is made."""
     data = data.needing(trained.variant.modalities)
-    seconds = _seconds(data, TEST, trained.classifier) if trained.variant.any_length else None
-    return Result(
-        trained, _predictions(data, TEST, trained.classifier), seconds, _diagnostics(data, TEST, trained.classifier)
-    )
-
-
-def _examples(data: SplitFeatures, variant: type[FusionNetwork], split: str) -> tuple[Examples, int]:
-    return (data.pooled(split), 0) if variant.pools_time else data.sequences(split, padded=variant.masks_padding)
-
-
-@torch.no_grad()
-def _predictions(data: SplitFeatures, split: str, classifier: SceneClassifier) -> Predictions:
-    """The classifier's answers for `split`, clip lengths as they are wherever the variant takes any length."""
-    network = classifier.network.eval()
-    answers = [network.answers(audio, video) for audio, video in _batches(data, split, network)]
-    return data.predictions(data.rows(split), answers)
-
-
-@torch.no_grad()
-def _diagnostics(data: SplitFeatures, split: str, classifier: SceneClassifier) -> dict[str, NDArray[np.float64]]:
-    """What else the classifier says of the clips of `split`, in order."""
-    network = classifier.network.eval()
-    if not network.diagnosed:
-        return {}
-    found = [network.diagnostics(audio, video) for audio, video in _batches(data, split, network)]
-    return {name: torch.cat([batch[name] for batch in found]).double().numpy() for name in network.diagnosed}
-
-
-@torch.no_grad()
-def _seconds(data: SplitFeatures, split: str, classifier: SceneClassifier) -> Predictions:
-    """The classifier's answers to single frames, ten of each clip of `split`."""
-    network, rows = classifier.network.eval(), data.rows(split)
-    frames = [data.second_frames(int(row)) for row in rows]  # each a pair [10, 1, D]
-    answers = [network.answers(audio, video)[0] for audio, video in frames]
-    log_probabilities = torch.stack(answers).double().numpy()
-    return per_second(data.ids(split), data.classes, data.labels[rows], log_probabilities)
-
-
-def _batches(
-    data: SplitFeatures, split: str, network: FusionNetwork, size: int = 256
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Standardised audio and video [b, T, D] of the clips of `split`, in order."""
-    if network.any_length and not network.pools_time:
-        yield from (data.clip(int(row)) for row in data.rows(split))
-    else:
-        examples, _ = _examples(data, type(network), split)
-        yield from zip(torch.split(examples.audio, size), torch.split(examples.video, size), strict=True)
+    classifier, seconds = trained.classifier, None
+    if trained.variant.any_length:
+        seconds = predictions_by_second(data, TEST, classifier)
+    return Result(trained, predictions(data, TEST, classifier), seconds, diagnostics(data, TEST, classifier))
 
 
 def _classifier(data: SplitFeatures, params: dict[str, Value], network: FusionNetwork) -> SceneClassifier:

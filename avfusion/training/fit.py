@@ -23,6 +23,8 @@ from avfusion.training.augmentation import Augmentation, Batch
 from avfusion.training.balance import Balance
 from avfusion.training.recipe import make_scheduler
 
+CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -62,6 +64,12 @@ class Epoch:
     best: bool
     """Whether its validation loss is the lowest so far."""
     seconds: float
+
+    @property
+    def points(self) -> dict[str, float]:
+        """Of each curve over the epochs its point here, by name: `val_loss`, or `audio/val_loss` in the stage audio."""
+        values = {name: getattr(self, name) for name in CURVES}
+        return {f"{self.stage}/{name}".lstrip("/"): float(value) for name, value in values.items() if value is not None}
 
 
 def fit_stages(

@@ -21,12 +21,12 @@ RECIPE: Mapping[str, Hyperparameter] = {
     "patience": Whole(7, low=1, high=100_000),
     "precision": Choice("float32", ("float32", "bf16")),
     "scheduler": Choice("plateau", SCHEDULERS, search=SCHEDULERS),
-    "label_smoothing": Real(0.0, low=0.0, high=0.99, search=(0.0, 0.2)),
-    "mixup": Real(0.0, low=0.0, high=100.0, search=(0.0, 0.5)),
-    "modality_dropout": Real(0.0, low=0.0, high=1.0, search=(0.0, 0.3)),
-    "balance": Real(0.0, low=0.0, high=100.0, search=(0.0, 0.8)),
+    "label_smoothing": Real(0.0, low=0.0, high=0.99, search=(0.0, 0.05, 0.1, 0.2)),
+    "mixup": Real(0.0, low=0.0, high=100.0, search=(0.0, 0.1, 0.2, 0.5)),
+    "modality_dropout": Real(0.0, low=0.0, high=1.0, search=(0.0, 0.1, 0.2, 0.3)),
+    "balance": Real(0.0, low=0.0, high=100.0, search=(0.0, 0.2, 0.4, 0.8)),
 }
-"""The study's values are the defaults; what the study does not have is off.
+"""The study's values are the defaults; what the study does not have is off, and a search may leave it off.
 
 `precision=bf16` lets training multiply matrices in bf16 (torch's autocast). It is meant for hardware that does so
 (NVIDIA GPUs since Ampere, CPUs with AMX), and slow elsewhere. Weights, their updates and all scores on validation and
