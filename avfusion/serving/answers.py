@@ -53,6 +53,11 @@ def present(features: Features) -> tuple[str, ...]:
     return tuple(name for name in MODALITIES if len(features[name]))
 
 
+def basis(classifier: SceneClassifier, features: Features) -> tuple[str, ...]:
+    """The modalities on which an answer of `classifier` itself rests: those that are there and that it listens to."""
+    return tuple(name for name in present(features) if name in classifier.network.modalities)
+
+
 def responsible(classifier: SceneClassifier, having: tuple[str, ...]) -> SceneClassifier:
     """`classifier` if a clip has all that it listens to or it does without, else the companion for what the clip has.
 
@@ -87,7 +92,7 @@ def answer(classifier: SceneClassifier, features: Features) -> Answer:
         probability=float(probabilities[0, best]),
         classes=classes,
         probabilities=probabilities[0],
-        modalities=tuple(name for name in present(features) if name in chosen.network.modalities),
+        modalities=basis(chosen, features),
         diagnostics=diagnostics if chosen is classifier else dict.fromkeys(classifier.network.diagnosed),
     )
 
@@ -97,7 +102,7 @@ def batch(classifier: SceneClassifier, features: Features) -> dict[str, Tensor]:
 
     The sound decides T; pictures are cut, or continued with the last one.
     """
-    heard = [name for name in present(features) if name in classifier.network.modalities]
+    heard = basis(classifier, features)
     n_frames = len(features[heard[0]])
     tensors: dict[str, Tensor] = {}
     for name in MODALITIES:

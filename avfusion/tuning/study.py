@@ -22,8 +22,9 @@ from avfusion.tuning.plans import TARGETS, Plan
 from avfusion.tuning.sampling import NamedSeeds, make_pruner, retried, retry
 
 IDENTITY, SETTINGS = "identity", "settings"
-WORKER, FAILURE, METRICS, RUN = "worker", "failure", "metrics", "mlflow_run"
-"""User attributes: two of the study; four of a trial: its process, why it failed, its final metrics, its MLflow run."""
+WORKER, FAILURE, METRICS, RUN, SURPLUS = "worker", "failure", "metrics", "mlflow_run", "surplus"
+"""User attributes: two of the study; five of a trial: its process, why it failed, its final metrics, its MLflow run,
+and that it was one too many and trained nothing."""
 
 UNMARKED = 60.0
 """Seconds after which a running trial that no process has put its mark on is taken for broken off."""
