@@ -113,7 +113,7 @@ def test_weights_are_found_again_and_none_is_negative() -> None:
     labels = torch.from_numpy((generator.random(40_000)[:, None] > product.cumsum(axis=1)).sum(axis=1).clip(max=3))
     tensors = [torch.from_numpy(one) for one in (first, second, noise)]
     assert best_weights(tensors, labels) == pytest.approx([0.7, 1.4, 0.0], abs=0.03)
-    assert best_weights([tensors[0], -tensors[0]], labels)[1] == 0
+    assert best_weights([tensors[0], -tensors[1]], labels)[1] == 0
 
 
 def test_weights_are_no_worse_than_any_near_them() -> None:

@@ -83,7 +83,7 @@ def test_training_minimises_its_own_loss_and_is_judged_by_cross_entropy() -> Non
     network.train()
     scores, before = network.loss(data.audio, data.video, data.labels, 1)
     (epoch,) = fit(next(iter(network.stages())), data, data, recipe, 0)
-    assert epoch.train_loss == pytest.approx(float(torch.nn.functional.cross_entropy(scores, data.labels)), rel=1e-5)
+    assert epoch.train_loss == pytest.approx(torch.nn.functional.cross_entropy(scores, data.labels).item(), rel=1e-5)
     network.train()
     assert network.loss(data.audio, data.video, data.labels, 1)[1] < before
     other = make(dropout="0")

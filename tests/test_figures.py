@@ -202,7 +202,7 @@ def test_alpha_is_marked_where_validation_is_best() -> None:
 def test_diagnostics_stand_at_their_means_in_the_colour_of_their_modality() -> None:
     axes = diagnostics_by_class(said(2), MEANINGS, "T").axes[0]
     assert [line.get_label() for line in axes.lines] == list(MEANINGS.values())
-    assert [list(line.get_xdata()) for line in axes.lines] == [[0.05, 0.1], [0.1, 0.15], [0.15, 0.2]]
+    assert [np.asarray(line.get_xdata()).tolist() for line in axes.lines] == [[0.05, 0.1], [0.1, 0.15], [0.15, 0.2]]
     assert [line.get_color() for line in axes.lines[1:]] == [AUDIO_COLOUR, VIDEO_COLOUR]
     assert [tick.get_text() for tick in axes.get_yticklabels()] == [shown(name) for name in names(2)]
 

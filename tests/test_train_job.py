@@ -285,7 +285,7 @@ def test_the_study_alphas() -> None:
         ({"features": "missing"}, "feature store not found: /.*missing"),
         ({"variants": "latte"}, "unknown variant 'latte'; choose from: all, audio_only"),
         ({"params": "alpha=1.5"}, r"alpha=1.5: expected a number in \[0, 1\]"),
-        ({"params": "alfa=0.5"}, "unknown hyperparameter 'alfa'; choose from: alpha, batch_size"),
+        ({"params": "alfa=0.5"}, "unknown hyperparameter 'alfa'; choose from: alpha, balance, batch_size"),
         ({"seeds": "0,0"}, "seeds=0,0: expected different whole numbers"),
         ({"device": "tpu"}, "'--device': 'tpu' is not one of 'auto', 'cpu', 'cuda'"),
     ],

@@ -47,7 +47,7 @@ def diagnostics_by_class(
     axes.set_xlim(0, 1)
     axes.grid(axis="both", color="#E4E4E4", linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.set_xlabel("mean of a class's clips, and their middle half", fontsize=TEXT_SIZE)
+    axes.set_xlabel("mean, and the middle half", fontsize=TEXT_SIZE)
     open_frame(axes)
     add_legend(figure, columns=1)
     return figure

@@ -113,7 +113,7 @@ def best_weights(log_probabilities: Sequence[Tensor], labels: Tensor) -> list[fl
         variable = torch.tensor(weights, requires_grad=True)
         value = torch.nn.functional.cross_entropy(torch.einsum("m,mnc->nc", variable, stacked), labels)
         (gradient,) = torch.autograd.grad(value, variable)
-        return float(value), gradient.numpy()
+        return value.item(), gradient.numpy()
 
     start = np.full(len(stacked), 1.0 / len(stacked))
     with torch.enable_grad():
