@@ -20,6 +20,7 @@ from avfusion.scoring.tsv import DcaseNames, write_course_tsv, write_dcase_tsv
 from avfusion.system.names import metric_name
 from avfusion.tracking.artifacts import log_features, log_figure, log_table, save_figure
 from avfusion.tracking.continued import JobRuns
+from avfusion.tracking.failures import storing
 from avfusion.tracking.lookup import KIND
 from avfusion.tracking.models import log_model
 from avfusion.tracking.runs import log_batch, set_tags
@@ -176,6 +177,7 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+@storing()
 def _log_diagnostics(result: Result, store: FeatureStore) -> None:
     """What the variant says of the test clips beside its answers: by clip, by class, and as a figure."""
     variant, table = result.trained.variant, by_class(result.diagnostics, result.test)
@@ -186,6 +188,7 @@ def _log_diagnostics(result: Result, store: FeatureStore) -> None:
     mlflow.log_text(clips.to_csv(index=False), "diagnostics.csv")
 
 
+@storing()
 def _log_files(result: Result, store: FeatureStore) -> None:
     trained = result.trained
     title = f"{trained.variant.title}, test clips"

@@ -93,14 +93,14 @@ def make_plans(
     storage: str | None,
     study: str | None,
 ) -> list[Plan]:
-    """One plan for each variant in `variant` (see `choose_variants`), on the features of `store`.
+    """One plan for each variant in `variant` (see `choose_variants`), on the features of `store`; unimodal ones first.
 
     `space` changes what the variants declare (see `make_space`), `storage` is as `resolve_storage` takes it, `study` a
     name, or None for one that tells what is searched; with several variants each study's name ends in its variant's.
     Raises `UserError` for an unknown name, which lists the choices, and for what `make_space` and `resolve_storage`
     refuse.
     """
-    chosen = choose_variants(variant)
+    chosen = sorted(choose_variants(variant), key=lambda one: len(one.modalities))
     for kind, name, known in (
         ("metric", metric, TARGETS),
         ("sampler", sampler, SAMPLERS),
