@@ -121,15 +121,14 @@ def plain_gated(state: State, audio: Tensor, video: Tensor) -> Tensor:
 
 def plain_low_rank(state: State, audio: Tensor, video: Tensor) -> Tensor:
     """By the full tensor: every product of [a; 1] and [v; 1], weighed by the sum of the factors' outer products."""
-    ones = torch.ones(len(audio), 1)
-    a, v = (
-        torch.cat([layer_normed(state, f"{name}.0", x.mean(1)), ones], 1)
-        for name, x in (("audio", audio), ("video", video))
-    )
-    factors = [torch.cat([state[f"{m}.1.weight"], state[f"{m}.1.bias"][:, None]], 1).view(RANK, -1, x.shape[1])
-               for m, x in (("audio", a), ("video", v))]  # fmt: skip
+    sides, factors = [], []
+    for name, x in (("audio", audio), ("video", video)):
+        embedded = block(state, f"{name}.0", x.mean(1))
+        sides.append(torch.cat([embedded, torch.ones(len(x), 1)], 1))
+        with_bias = torch.cat([state[f"{name}.1.weight"], state[f"{name}.1.bias"][:, None]], 1)
+        factors.append(with_bias.view(RANK, -1, embedded.shape[1] + 1))
     tensor = torch.einsum("rha,rhv->hav", *factors)
-    return linear(state, "output.1", torch.einsum("na,nv,hav->nh", a, v, tensor) + state["bias"])
+    return linear(state, "output", torch.einsum("na,nv,hav->nh", *sides, tensor) + state["bias"])
 
 
 def plain_hybrid(state: State, audio: Tensor, video: Tensor) -> Tensor:
@@ -229,7 +228,7 @@ PLAIN: dict[str, tuple[Callable[..., Tensor], dict[str, str]]] = {
     "two_stage": (plain_two_stage, {}),
     "posthoc_late": (plain_posthoc_late, {"rule": "alpha", "alpha": "0.6"}),
     "gated": (plain_gated, {}),
-    "low_rank": (plain_low_rank, {"rank": str(RANK), "hidden": "5"}),
+    "low_rank": (plain_low_rank, {"rank": str(RANK), "embedding": "5"}),
     "hybrid": (plain_hybrid, {}),
     "cross_attention": (plain_cross_attention, {"tokens": "3", "hidden": "8", "heads": str(HEADS)}),
     "bottleneck": (plain_bottleneck, {"tokens": "3", "hidden": "8", "heads": str(HEADS), "unimodal_layers": "1"}),
@@ -280,7 +279,7 @@ COUNTS = {
     "two_stage": 2 * (n_block(512, 128) + n_frame_classifier()) + n_output(256, 128),
     "posthoc_late": 2 * (n_block(512, 128) + n_output(128, 128)),
     "gated": 2 * (512 * 256 + 256) + (1024 * 256 + 256) + 256 * 10 + 10,
-    "low_rank": 2 * (2 * 512 + 513 * 8 * 128) + 128 + 128 * 10 + 10,
+    "low_rank": 2 * (n_block(512, 128) + 129 * 8 * 128) + 128 + 128 * 10 + 10,
     "hybrid": 2 * (n_block(512, 128, 256) + n_output(128, 128)) + 2 * n_block(512, 128, 256) + n_output(256, 128),
     "cross_attention": 2 * n_attending(512, 128, 2, crossed=True) + 256 * 10 + 10,
     "bottleneck": 2 * (n_attending(512, 128, 2) + 128) + 4 * 128 + 128 * 10 + 10,

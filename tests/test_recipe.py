@@ -117,7 +117,7 @@ def test_with_label_smoothing_losses_are_still_those_of_the_true_classes() -> No
     expected = nn.functional.cross_entropy(network(data.audio, data.video), data.labels)
     recipe = resolve(RECIPE, {"epochs": "1", "batch_size": "64", "label_smoothing": "0.5"})
     (epoch,) = fit(Stage("", network), data, data, recipe, 0)
-    assert epoch.train_loss == pytest.approx(float(expected), rel=1e-5)
+    assert epoch.train_loss == pytest.approx(expected.item(), rel=1e-5)
     assert epoch.train_accuracy is not None
 
 

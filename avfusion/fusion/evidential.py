@@ -28,7 +28,7 @@ class EvidentialFusion(FusionNetwork):
     title = "evidential fusion"
     source = "Han et al., Trusted multi-view classification with dynamic evidential fusion, arXiv 2204.11423"
     order = 16
-    hyperparameters: ClassVar = {**BRANCH, "annealing": Whole(10, low=1, high=100_000, search=(10, 20, 50))}
+    hyperparameters: ClassVar = {**BRANCH, "annealing": Whole(10, low=1, high=100_000, search=(10, 50, 1000))}
     diagnosed: ClassVar = {
         "uncertainty": "uncertainty of both together: 1 knows nothing",
         "uncertainty_audio": "uncertainty of the sound: 1 knows nothing",
