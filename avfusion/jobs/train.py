@@ -14,6 +14,7 @@ from avfusion.fusion import variants as known_variants
 from avfusion.fusion.hyperparameters import Value
 from avfusion.jobs.features import open_features
 from avfusion.jobs.summary import in_order, summary_lines, trained_with
+from avfusion.report.cautions import rests_on
 from avfusion.system.device import choose_device
 from avfusion.tracking.lookup import COLOUR, KIND
 from avfusion.tracking.models import REGISTERED
@@ -82,7 +83,7 @@ def train_job(
 
 def comparison(table: pd.DataFrame, data: SplitFeatures, seeds: tuple[int, ...], experiment_id: str) -> list[str]:
     """Log the summary `table` of a job, and return it as lines with the way to the MLflow UI."""
-    log_summary(table, data.store)
+    log_summary(table, data.store, rests_on(len(seeds)))
     counts = ", ".join(f"{len(data.rows(split))} {split}" for split in (TRAIN, VALIDATION, TEST))
     return [
         "",
@@ -91,6 +92,7 @@ def comparison(table: pd.DataFrame, data: SplitFeatures, seeds: tuple[int, ...],
         "",
         *summary_lines(table),
         "",
+        f"seeds    {rests_on(len(seeds))}",
         *view_lines(experiment_id, VARIANTS),
     ]
 

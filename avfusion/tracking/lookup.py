@@ -31,6 +31,9 @@ SEEDS, SIDE_BY_SIDE, FEATURES_MADE = "seeds", "side_by_side", "features_made"
 """Tags: the seeds that a variant's run is about; the names of the variants that a job compares or reports; the digest
 of the feature store that a job extracted."""
 
+VALIDATION_RIGHT = "validation_right"
+"""Table of a sweep's run: which validation clips each training got right."""
+
 
 @dataclass(frozen=True)
 class LoggedRun:

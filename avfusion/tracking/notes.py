@@ -36,11 +36,11 @@ def write_note(text: str, store: FeatureStore, see_also: Sequence[str] = ()) -> 
     client.set_tag(run.info.run_id, NOTE, "\n\n".join(filter(None, [first, *links, rest])))
 
 
-def note_page(job: str, artifact: str, used: Mapping[str, str | None]) -> None:
+def note_page(job: str, artifact: str, used: Mapping[str, str | None], said: str = "") -> None:
     """Link the active run's page (an artifact of it) and the runs that it `used` with each other.
 
     `used` has the id of each variant's run by the variant's name; None for one that comes from a file. In their notes
-    the page takes the place of an older one of the same `job`.
+    the page takes the place of an older one of the same `job`; its own has what is `said` of them.
     """
     active = mlflow.active_run()
     assert active is not None, "a page is a run's"
@@ -56,7 +56,8 @@ def note_page(job: str, artifact: str, used: Mapping[str, str | None]) -> None:
             kept = [part for part in run.data.tags.get(NOTE, "").split("\n\n") if not part.startswith(mark)]
             note = [*kept[:1], f"{mark}[{own.run_id[:8]}]({page})", *kept[1:]]
             client.set_tag(run_id, NOTE, "\n\n".join(filter(None, note)))
-    client.set_tag(own.run_id, NOTE, f"{', '.join(names)}: [{artifact}]({page})")
+    note = [f"{', '.join(names)}: [{artifact}]({page})", said]
+    client.set_tag(own.run_id, NOTE, "\n\n".join(filter(None, note)))
 
 
 def link(run: Run, name: str | None = None) -> str:

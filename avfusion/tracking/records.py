@@ -13,11 +13,12 @@ from mlflow import MlflowClient
 
 from avfusion.features import MODALITIES, FeatureStore
 from avfusion.features.provenance import embedder_in_words, note, title
-from avfusion.figures import confusion_heatmap, loss_curves
+from avfusion.figures import confusion_heatmap, diagnostics_by_class, loss_curves
+from avfusion.scoring.diagnostics import by_class
 from avfusion.scoring.metrics import confusion, per_class
 from avfusion.scoring.tsv import DcaseNames, write_course_tsv, write_dcase_tsv
 from avfusion.system.names import metric_name
-from avfusion.tracking.artifacts import log_features, log_table, save_figure, split_input
+from avfusion.tracking.artifacts import log_features, log_figure, log_table, save_figure, split_input
 from avfusion.tracking.continued import JobRuns
 from avfusion.tracking.descriptions import describe_result, describe_seeds, describe_store, markdown_table
 from avfusion.tracking.failures import storing
@@ -30,7 +31,6 @@ from avfusion.training.many import Training
 from avfusion.training.selection import best_seed
 from avfusion.training.split_features import TEST
 
-CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")
 DCASE_NAMES_OF: dict[tuple[str, ...], DcaseNames] = {
     ("audio",): "filename_audio",
     ("video",): "filename_video",
@@ -47,6 +47,8 @@ def log_result(result: Result, store: FeatureStore, *, with_model: bool) -> None
     scored = _log_model(result, store) if with_model else None
     log_scores(result, store, scored)
     log_table(per_class(result.test).round(4).reset_index(), "per_class")
+    if result.diagnostics:
+        _log_diagnostics(result, store)
     _log_files(result, store)
     write_note(describe_result(result, store), store)
 
@@ -109,11 +111,11 @@ def log_scores(result: Result, store: FeatureStore, scored: ScoredModel | None =
 
 def _history(trained: Trained) -> dict[str, list[float]]:
     """Every curve of a training, by its name: the values of its epochs."""
-    return {
-        f"{stage}/{name}".lstrip("/"): [float(getattr(epoch, name)) for epoch in epochs]
-        for stage, epochs in trained.stages.items()
-        for name in CURVES
-    }
+    curves: dict[str, list[float]] = {}
+    for epoch in trained.history:
+        for name, value in epoch.points.items():
+            curves.setdefault(name, []).append(value)
+    return curves
 
 
 def _final_metrics(result: Result) -> dict[str, float]:
@@ -123,6 +125,8 @@ def _final_metrics(result: Result) -> dict[str, float]:
         for column in ("precision", "recall", "f1")
         for scene, value in table[column].items()
     }
+    for row in by_class(result.diagnostics, result.test).to_dict("records"):
+        of_classes[f"test/{row['diagnostic']}/{metric_name(row['class'])}"] = row["mean"]
     n_parameters = sum(p.numel() for p in trained.classifier.network.parameters())
     return {**result.metrics, **of_classes, "parameters": n_parameters, "recut_clips": trained.recut_clips}
 
@@ -171,17 +175,28 @@ def _example(result: Result, store: FeatureStore) -> pd.DataFrame:
     return pd.DataFrame([frames])
 
 
-def log_summary(table: pd.DataFrame, store: FeatureStore) -> None:
-    """`table` (one row per variant) into the active job run, and as Markdown into its experiment's description."""
+def log_summary(table: pd.DataFrame, store: FeatureStore, remark: str) -> None:
+    """`table` (one row per variant) into the active job run, and with `remark` into its experiment's description."""
     run = mlflow.active_run()
     assert run is not None, "log_summary needs an active run"
     log_features(store)
     log_table(table, "summary")
     client = MlflowClient()
     name = client.get_run(run.info.run_id).info.run_name  # the active run still has the name it was made with
-    text = f"**Latest comparison** on {title(store.provenance)} (run `{name}`)\n\n{markdown_table(table)}\n"
+    text = f"**Latest comparison** on {title(store.provenance)} (run `{name}`)\n\n{markdown_table(table)}\n\n{remark}\n"
     client.set_experiment_tag(run.info.experiment_id, NOTE, text)
     write_note(f"{text}\n{describe_store(store)}", store)
+
+
+@storing()
+def _log_diagnostics(result: Result, store: FeatureStore) -> None:
+    """What the variant says of the test clips beside its answers: by clip, by class, and as a figure."""
+    variant, table = result.trained.variant, by_class(result.diagnostics, result.test)
+    log_table(table.round(4), "diagnostics")
+    title = f"{variant.title}, test clips"
+    log_figure(diagnostics_by_class(table, variant.diagnosed, title, note=note(store.provenance)), "diagnostics")
+    clips = pd.DataFrame({"clip": result.test.ids, **result.diagnostics})
+    mlflow.log_text(clips.to_csv(index=False), "diagnostics.csv")
 
 
 @storing()
