@@ -20,9 +20,10 @@ from avfusion.l3.loading import LoadedNetworks, load_networks
 from avfusion.l3.pictures import network_pictures
 from avfusion.l3.presets import BRANCHES, SAMPLE_RATE, Branch, L3Config, preset_config
 from avfusion.l3.resample import resampled_length
-from avfusion.l3.runtime import Runner, batched, check_precision, choose_precision, joined
+from avfusion.l3.runtime import Runner, batched, check_precision, choose_precision, fewer_products, joined
 from avfusion.l3.sound import checked_sound, stream_mono_48k
 from avfusion.l3.values import AnyArray
+from avfusion.l3.winograd import VERSION, winograd_layers
 from avfusion.system.device import choose_device
 
 Values = npt.NDArray[np.float32]
@@ -88,6 +89,10 @@ class L3:
     def provenance(self) -> dict[str, Any]:
         """What fixes the embeddings; see `avfusion.embedders.base.Embedder`."""
         computed = {"precision": self.precision, "device": self.device.type, "hop": self.hop, "centred": self.centred}
+        if fewer_products(self.device, self.precision) and any(
+            winograd_layers(self.config.subnetwork(branch)) for branch in BRANCHES
+        ):
+            computed["convolutions"] = VERSION
         return self.loaded.provenance(self.config) | computed
 
     def embed_sound(self, samples: npt.NDArray[np.generic], sample_rate: int) -> Embeddings:

@@ -13,8 +13,8 @@ WEIGHTS = "embedder.safetensors"
 """File beside a classifier that holds its embedder's weights."""
 PACKAGE = Path(__file__).parents[1]
 
-# What may differ without other features: where it computes, and where its weights were found.
-_INDIFFERENT = ("device", "weights_files")
+# What may differ without other features, but for rounding: where and how it computes, and where its weights were found.
+_INDIFFERENT = ("device", "convolutions", "weights_files")
 _UNTRAINED = "untrained"
 
 _log = logging.getLogger(__name__)
