@@ -32,6 +32,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from avfusion.l3.presets import SubnetworkConfig
 
@@ -117,24 +118,22 @@ class WinogradLayer(nn.Module):
 
     def _strips(self, image: Tensor, p: int, q: int) -> Iterator[tuple[int, Tensor]]:
         """(first row of tiles, outputs [4 columns, 4 rows, t, q, O]) of each strip of `image` [H, W, C]."""
-        (_, n_in, n_out), wide = self.weight.shape, _OUT * q + 2
+        width, (_, n_in, n_out) = image.shape[1], self.weight.shape
         t = -(-p // max(1, round(p * q / STRIP)))
-        padded = image.new_zeros(_OUT * t + 2, wide, n_in)
         one, other = (image.new_empty((_IN**2 + 1) * t * q * max(n_in, n_out)) for _ in range(2))
-        columns = _part(one, _IN, t, wide, n_in)  # transformed within columns
+        columns = _part(one, _IN, t, _OUT * q + 2, n_in)  # transformed within columns
         tiles = _part(other, _IN, _IN, t, q, n_in)  # and cut into tiles: [place in the row, point, ...]
         points = _part(one, _IN**2, t * q, n_in)  # transformed within rows, too
         products = _part(other, _IN**2 + 1, t * q, n_out)
         outputs = _part(one, _OUT, _OUT, t, q, n_out)
-        windows = [padded[_OUT * row :][:_IN].flatten(1) for row in range(t)]
-        transformed = [columns[:, row].flatten(1) for row in range(t)]
-        cut = columns.unfold(2, _IN, _OUT).permute(4, 0, 1, 2, 3)
         for start in range(0, p, t):
             first = min(start, p - t)  # the last strip may overlap the one before
-            _copy_rows(image, _OUT * first - 1, padded)
-            for window, column in zip(windows, transformed, strict=True):
-                torch.mm(self.into, window, out=column)
-            tiles.copy_(cut)
+            for row in range(t):
+                window = _rows(image, _OUT * (first + row) - 1).flatten(1)
+                torch.mm(self.into, window, out=columns[:, row, 1 : width + 1].flatten(1))
+            columns[:, :, 0] = 0
+            columns[:, :, width + 1 :] = 0
+            tiles.copy_(columns.unfold(2, _IN, _OUT).permute(4, 0, 1, 2, 3))
             torch.mm(self.into, tiles.flatten(1), out=points.view(_IN, -1))
             torch.bmm(points, self.weight, out=products[:-1])
             products[-1] = self.bias
@@ -156,10 +155,8 @@ def _part(memory: Tensor, *shape: int) -> Tensor:
     return memory[: math.prod(shape)].view(shape)
 
 
-def _copy_rows(image: Tensor, top: int, padded: Tensor) -> None:
-    """Fills `padded`, whose first and last columns are zero, from row `top` on; rows outside of `image` are zero."""
-    height, width, _ = image.shape
-    above, below = max(0, -top), max(0, top + len(padded) - height)
-    padded[:above] = 0
-    padded[len(padded) - below :] = 0
-    padded[above : len(padded) - below, 1 : width + 1] = image[top + above :][: len(padded) - above - below]
+def _rows(image: Tensor, top: int) -> Tensor:
+    """The 6 rows of `image` [H, W, C] from `top` on; those outside of it are zero."""
+    above, below = max(0, -top), max(0, top + _IN - len(image))
+    inside = image[max(0, top) : top + _IN]
+    return functional.pad(inside, (0, 0, 0, 0, above, below)) if above or below else inside
