@@ -1,3 +1,4 @@
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ from avfusion.errors import UserError
 from avfusion.features.writer import writing
 from avfusion.l3.api import load_l3
 from avfusion.l3.folding import FoldedSubnetwork
-from avfusion.l3.presets import BRANCHES, Branch, demo_config, openl3_config
+from avfusion.l3.network import Subnetwork
+from avfusion.l3.presets import BRANCHES, Branch, SubnetworkConfig, demo_config, openl3_config
+from avfusion.l3.runtime import Runner
 from avfusion.l3.untrained import smooth_noise, untrained_subnetwork
 from avfusion.l3.winograd import VERSION, WinogradLayer, matrices, winograd_layers
 
@@ -56,19 +59,36 @@ def test_a_layer_is_its_convolution_and_what_follows(size: tuple[int, int], relu
     assert torch.equal(layer(inputs.contiguous(memory_format=torch.channels_last)), result)
 
 
-def test_bits_depend_on_neither_batch_nor_threads() -> None:
+@pytest.fixture
+def threads() -> Iterator[Callable[[int], None]]:
+    """Sets torch's number of threads, for this test."""
+    count = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(count)
+
+
+def test_a_layers_bits_depend_on_neither_batch_nor_threads(threads: Callable[[int], None]) -> None:
     torch.manual_seed(0)
     layer = WinogradLayer(nn.Conv2d(64, 128, 3, padding=1), relu=True, norm=None, pool=True)
-    inputs = torch.randn(3, 64, 57, 90)
-    threads = torch.get_num_threads()
-    try:
-        results = []
-        for count in (1, 2, 3):
-            torch.set_num_threads(count)
-            results += [layer(inputs), torch.cat([layer(one[None]) for one in inputs])]
-    finally:
-        torch.set_num_threads(threads)
+    inputs, results = torch.randn(3, 64, 57, 90), []
+    for count in (1, 2, 3):
+        threads(count)
+        results += [layer(inputs), torch.cat([layer(one[None]) for one in inputs])]
     assert all(torch.equal(result, results[0]) for result in results)
+
+
+def test_a_networks_bits_depend_on_neither_batch_nor_threads(threads: Callable[[int], None]) -> None:
+    config = SubnetworkConfig(3, (41, 35), (64, 64), (4, 4), relu_first=frozenset({1}))
+    assert winograd_layers(config) == {1}
+    network, inputs, results = Subnetwork(config).eval(), torch.randn(7, 3, 41, 35), []
+    for count in (1, 2, 3):
+        threads(count)
+        runner = Runner(network, torch.device("cpu"), "float32")
+        assert runner.batch_size >= count
+        for size in (1, 3, 7):
+            results.append(np.concatenate(list(runner.stream(torch.split(inputs, size)))))
+        assert torch.get_num_threads() == count
+    assert all(np.array_equal(result, results[0]) for result in results)
 
 
 @pytest.mark.parametrize("branch", BRANCHES)

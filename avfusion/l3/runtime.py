@@ -1,8 +1,11 @@
 """How a subnetwork runs: number format, batches, folded BatchNorm."""
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
 from itertools import islice
+from threading import Barrier
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +16,7 @@ from avfusion.errors import unknown
 from avfusion.l3.folding import FoldedSubnetwork
 from avfusion.l3.network import Subnetwork
 from avfusion.l3.presets import SubnetworkConfig
+from avfusion.l3.winograd import winograd_layers
 from avfusion.system.device import multiplies_bf16, refusing_bf16
 
 PRECISIONS = ("float32", "bf16", "auto")
@@ -43,7 +47,8 @@ def fewer_products(device: torch.device, precision: str) -> bool:
 class Runner:
     """A subnetwork folded for inference, on a device, in a number format.
 
-    `batch_size` is the number of inputs that one call should bring.
+    `batch_size` is the number of inputs that one call should bring: where convolutions are done by
+    `avfusion.l3.winograd`, as many as torch has threads, or else few enough for the caches.
     """
 
     def __init__(self, subnetwork: Subnetwork, device: torch.device, precision: str) -> None:
@@ -51,7 +56,8 @@ class Runner:
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         quick = fewer_products(device, precision)
         self.network = FoldedSubnetwork(subnetwork, dtype, fewer_products=quick).to(device)
-        self.batch_size = _batch_size(subnetwork, device)
+        self._threads = torch.get_num_threads() if quick and winograd_layers(subnetwork.config) else 1
+        self.batch_size = max(self._threads, _batch_size(subnetwork, device))
 
     def stream(self, batches: Iterable[Tensor]) -> Iterator[npt.NDArray[np.float32]]:
         """Embeddings [B, D] of each of the batches [B, C, H, W] (float32, any device), in order.
@@ -71,6 +77,11 @@ class Runner:
         """The embeddings, which a GPU may still be computing."""
         if self.device.type == "cuda" and inputs.device.type == "cpu":
             inputs = inputs.contiguous().pin_memory()
+        if self._threads > 1 and len(inputs) > 1:
+            return torch.cat(list(_pool(self._threads).map(self._embed, torch.split(inputs, 1))))
+        return self._embed(inputs)
+
+    def _embed(self, inputs: Tensor) -> Tensor:
         with torch.inference_mode(), self._exactly():
             embeddings: Tensor = self.network(inputs.to(self.device, non_blocking=True))
         return embeddings
@@ -80,6 +91,16 @@ class Runner:
         if self.device.type != "cuda":
             return nullcontext()
         return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+
+
+@lru_cache(maxsize=1)
+def _pool(count: int) -> ThreadPoolExecutor:
+    """Threads that embed one input each: sharing each of a network's many small steps would gain less."""
+    pool = ThreadPoolExecutor(count, "l3", torch.set_num_threads, (1,))
+    all_there = Barrier(count)
+    list(pool.map(lambda _: all_there.wait(), range(count)))
+    torch.set_num_threads(count)  # else threads that others start later would have the pool's number
+    return pool
 
 
 def _batch_size(subnetwork: Subnetwork, device: torch.device) -> int:
