@@ -4,6 +4,7 @@ Of an experiment, runs on the features of its newest run stand side by side, and
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from avfusion.features import FeatureStore
 from avfusion.fusion import variants
 from avfusion.scoring.folders import VALIDATION, file_of_model, read_folder
 from avfusion.scoring.tsv import read_course_tsv
+from avfusion.system.names import escaped
 from avfusion.tracking.lookup import (
     LoggedRun,
     find_experiment,
@@ -69,7 +71,8 @@ def in_file_or_run(text: str, name: str) -> VariantAnswers:
     path = Path(text)
     if path.is_dir() or path.is_file() or path.suffix in (".tsv", ".csv"):
         path = file_of_model(path) if path.is_dir() else path
-        return VariantAnswers(name, str(path), (read_course_tsv(path, shown=str(path)),))
+        shown = escaped(str(path))
+        return VariantAnswers(name, shown, (read_course_tsv(path, shown=shown),))
     return in_run(find_run(text), name, first_only=True)
 
 
@@ -138,7 +141,7 @@ def compared_experiment(experiment: str, filter_: str | None, locations: Path | 
         raise UserError(
             f"{source} has {len(chosen)} finished run(s) of variants to compare; two are needed: train more"
         )
-    return _runs_side_by_side(chosen, source, locations, remarks)
+    return replace(_runs_side_by_side(chosen, source, locations, remarks), experiment=name)
 
 
 def _runs_side_by_side(

@@ -3,22 +3,24 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from avfusion.analysis.calibration import calibration_table
 from avfusion.analysis.pairs import mcnemar_table, pair_table, score_table
 from avfusion.analysis.robustness import choose_shifts
 from avfusion.analysis.sources import compared_experiment, compared_folder, compared_runs
-from avfusion.analysis.trained import candidates_of, robustness_of
+from avfusion.analysis.trained import Robustness, candidates_of, robustness_of
 from avfusion.analysis.variant_answers import SideBySide
 from avfusion.errors import UserError
 from avfusion.jobs.promotion import check_promotable, promote_best
+from avfusion.report.cautions import THESE_ONLY, cautions
 from avfusion.report.comparison_page import HEADLINE, build_page, verdicts_in_words
 from avfusion.report.writing import PICTURES, write_report
 from avfusion.system.device import choose_device
 from avfusion.system.names import metric_name
 from avfusion.tracking.artifacts import log_table
-from avfusion.tracking.runs import job_run, log_asked, log_batch, log_file, log_folder
+from avfusion.tracking.runs import job_run, log_asked, log_batch, log_file, log_folder, set_tags
 from avfusion.tracking.session import connect, ui_lines
 
 OUTPUT = Path("runs/compare")
@@ -57,12 +59,7 @@ def compare_job(
     chosen = choose_shifts(shifts or ())
     target = choose_device(device)
     given = {"experiment": experiment, "filter": filter, "runs": runs, "predictions": predictions}
-    _check_one_source(given)
-    if promote and predictions:
-        raise UserError(
-            f"promote=true: predictions={predictions} is a folder of files, which hold no model; compare MLflow runs "
-            "with experiment=NAME or runs=ID,ID"
-        )
+    _check_sources(given, promote)
     folder = output or OUTPUT
     connect()
     found = _find(experiment, filter, runs, predictions, locations)
@@ -77,26 +74,18 @@ def compare_job(
     }
     robustness = robustness_of(found, chosen, cities or (), locations, target)
     page, text = write_report(build_page(found, tables, robustness), folder)
-    more = {"robustness": robustness.shifts, "held_out_cities": robustness.cities}
     with job_run("compare") as run:
         # Under other names than those of the options: `mlflow run` has logged these, quoted for the shell.
-        asked = {**given, "locations": locations, "shifts": shifts, "cities": cities, "promote": promote}
-        counts = {"clips": len(found.first), "independent_locations": len(found.locations)}
-        log_asked(asked)
-        log_batch(counts, _metrics(tables))
-        for name, table in {**tables, **more}.items():
-            if table is not None:
-                log_table(table, name)
-        log_file(page)
-        log_file(text)
-        log_folder(folder / PICTURES, PICTURES)
+        log_asked({**given, "locations": locations, "shifts": shifts, "cities": cities, "promote": promote})
+        _log(found, tables, robustness, folder, (page, text))
         promoted = promote_best(candidates) if candidates else []
         ui = ui_lines(run.info.experiment_id)
     files = [f"page     {page.resolve()}", f"         {text.resolve()}", *(f"compare  {line}" for line in ui)]
     return [*_lines(found, tables), "", *files, *promoted]
 
 
-def _check_one_source(given: Mapping[str, object]) -> None:
+def _check_sources(given: Mapping[str, object], promote: bool) -> None:
+    """Raises `UserError` unless exactly one source of answers is `given`, and one with models if any is promoted."""
     sources = [name for name in ("experiment", "runs", "predictions") if given[name]]
     if len(sources) != 1:
         found = " and ".join(sources) or "none of them"
@@ -106,6 +95,11 @@ def _check_one_source(given: Mapping[str, object]) -> None:
         )
     if given["filter"] and sources != ["experiment"]:
         raise UserError(f"filter={given['filter']}: a filter needs an experiment; give experiment=NAME")
+    if promote and given["predictions"]:
+        raise UserError(
+            f"promote=true: predictions={given['predictions']} is a folder of files, which hold no model; compare "
+            "MLflow runs with experiment=NAME or runs=ID,ID"
+        )
 
 
 def _find(
@@ -120,23 +114,52 @@ def _find(
     return compared_runs(runs, locations) if runs else compared_experiment(str(experiment), filter_, locations)
 
 
+def _log(
+    found: SideBySide, tables: Mapping[str, pd.DataFrame], robustness: Robustness, folder: Path, pages: tuple[Path, ...]
+) -> None:
+    """Numbers, tables and pages into the active run; `folder` is that of the pages."""
+    counts = {"clips": len(found.first), "independent_locations": len(found.locations)}
+    log_batch(counts, _metrics(tables))
+    more = {"robustness": robustness.shifts, "held_out_cities": robustness.cities}
+    for name, table in {**tables, **more}.items():
+        if table is not None:
+            log_table(table, name)
+    for page in pages:
+        log_file(page)
+    log_folder(folder / PICTURES, PICTURES)
+    about = THESE_ONLY if (tables["pairs"]["seeds"] == 1).any() else "variants"
+    set_tags({"mlflow.note.content": _note(found, tables), "verdicts_about": about})
+
+
 def _metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
     scores = [(row["score"], row["variant"], row["value"]) for row in tables["scores"].to_dict("records")]
     calibration = [("ece", row["variant"], row["ece"]) for row in tables["calibration"].to_dict("records")]
     return {f"{score}/{metric_name(variant)}": float(value) for score, variant, value in [*scores, *calibration]}
 
 
+def _with_interval(value: float, low: float, high: float) -> str:
+    return f"{value:.3f} " + (f"[{low:.3f}, {high:.3f}]" if np.isfinite(high - low) else "[not known]")
+
+
+def _note(found: SideBySide, tables: Mapping[str, pd.DataFrame]) -> str:
+    """The verdicts and what they are about, as Markdown for the run's page."""
+    verdicts = verdicts_in_words(tables["pairs"])
+    said = [f"- {name}: {text}" for name, texts in verdicts.items() for text in texts]
+    return "\n".join([*said, "", *cautions(found)])
+
+
 def _lines(found: SideBySide, tables: Mapping[str, pd.DataFrame]) -> list[str]:
     """Scores with intervals, verdicts, calibration; what is invariant is said by the page."""
     counts = f"{len(found.first)} test clips at {len(found.locations)} locations"
-    lines = ["", f"{counts}; 95 % intervals over locations", ""]
+    lines = ["", f"{counts}; 95 % intervals", ""]
     for variant in found.variants:
         rows = tables["scores"][tables["scores"]["variant"] == variant.name].set_index("score")
-        numbers = rows[["value", "jackknife_low", "jackknife_high"]].astype(float).T.to_dict("list")
-        parts = ("{} {:.3f} [{:.3f}, {:.3f}]".format(title, *numbers[score]) for score, title in HEADLINE.items())
+        known = rows[["value", "low", "high"]].astype(float).T.to_dict("list")
+        parts = (f"{title} {_with_interval(*known[score])}" for score, title in HEADLINE.items())
         lines.append(f"{variant.name:18} {'  '.join(parts)}")
     verdicts = verdicts_in_words(tables["pairs"])
     lines += ["", *(f"{name.capitalize()}: {text}." for name, texts in verdicts.items() for text in texts)]
+    lines += ["", *cautions(found)]
     calibration = tables["calibration"].drop(columns=["log_loss"])
     columns = calibration.columns[calibration.notna().any()]
     lines += ["", calibration[columns].to_string(index=False, float_format=lambda value: f"{value:.3f}")]

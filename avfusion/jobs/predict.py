@@ -138,7 +138,8 @@ class Prediction:
         rows = [self.rows[number] for number in sorted(self.rows)]
         table = pd.DataFrame(rows, columns=["clip", "scene", "probability", "modalities", "note"])
         classes = [class_column(name) for name in self.classifier.description.classes]
-        scores = pd.DataFrame([row.get("scores", {}) for row in rows], columns=classes, dtype=float)
+        columns = [*classes, *self.classifier.network.diagnosed]
+        scores = pd.DataFrame([row.get("scores", {}) for row in rows], columns=columns, dtype=float)
         return pd.concat([table, scores], axis=1)
 
     def _row(self, number: int, part: Part) -> dict[str, object]:
@@ -149,7 +150,7 @@ class Prediction:
         features = {"audio": part.audio, "video": part.video}
         try:
             found = answer(self.classifier, features)
-            if max(len(part.audio), len(part.video)) * part.step > self.timeline:
+            if part.seconds > self.timeline:
                 self._write_timeline(self._names[number], part, found, said)
         except UserError as error:
             return {**empty, "note": "; ".join(filter(None, (said, str(error))))}
@@ -159,12 +160,13 @@ class Prediction:
             "probability": found.probability,
             "modalities": "+".join(found.modalities),
             "note": said,
-            "scores": found.class_columns,
+            "scores": {**found.class_columns, **found.diagnostics},
         }
 
     def _write_timeline(self, name: str, part: Part, found: Answer, said: str) -> None:
         """The timeline of one clip, as CSV and PNG."""
-        made = make_timeline(self.classifier, {"audio": part.audio, "video": part.video}, part.step)
+        steps = {"audio": part.audio_step, "video": part.video_step}
+        made = make_timeline(self.classifier, {"audio": part.audio, "video": part.video}, steps)
         folder = self.output / TIMELINES
         folder.mkdir(exist_ok=True)
         write_atomically(folder / f"{name}.csv", made.table().to_csv(index=False).encode())

@@ -14,6 +14,7 @@ from avfusion.features.provenance import note, tags, title
 from avfusion.jobs.features import open_features
 from avfusion.jobs.promotion import promote_best
 from avfusion.jobs.retrain import DEFAULT, TUNED, comparison_lines, retrain
+from avfusion.report.cautions import rests_on
 from avfusion.system.device import choose_device
 from avfusion.tracking.artifacts import log_table
 from avfusion.tracking.session import connect, ui_lines
@@ -75,30 +76,38 @@ def tune_job(
     target = choose_device(device)
     store = open_features(features)
     plans = make_plans(store, variant, trials, metric, sampler, pruner, space, storage, study)
-    plans.sort(key=lambda plan: len(plan.variant.modalities))
-    check_precision([(plan.variant, values) for plan in plans for values in plan.space.each("precision")], target)
     data = SplitFeatures(store)
-    check_trainable(data, [plan.variant for plan in plans])
+    _check(plans, data, target)
     quiet()
-    place = open_storage(plans[0].storage)
-    studies = [open_study(plan, place) for plan in plans]
+    opened = open_storage(plans[0].storage)
+    studies = [open_study(plan, opened) for plan in plans]
     connect()
     with training_job("tune") as job:
-        lines = ["", title(store.provenance)]
         asked = {"studies": [plan.name for plan in plans], "storage": plans[0].storage, "seeds": retrain}
         work = job.begin(asked, store, target)
         trainer = Trainer(data, target, work.results, workers)
         tunings = [
-            Tuning(plan, opened, store, target, workers, retrain, trainer, work)
-            for plan, opened in zip(plans, studies, strict=True)
+            Tuning(plan, its_study, store, target, workers, retrain, trainer, work)
+            for plan, its_study in zip(plans, studies, strict=True)
         ]
-        for tuning in tunings:
-            lines += ["", *tuning.run()]
-        summary = pd.concat([tuning.comparison.assign(variant=tuning.plan.variant.id) for tuning in tunings])
-        if summary.size:
-            log_table(summary, "summary")
+        told = [line for tuning in tunings for line in ["", *tuning.run()]]
+        _log_summary(tunings)
         promoted = ["", *_promote(tunings)] if promote else []
-        return [*lines, *promoted, "", *("compare  " + line for line in ui_lines(job.experiment_id))]
+        ui = [f"compare  {line}" for line in ui_lines(job.experiment_id)]
+        return ["", title(store.provenance), *told, *promoted, "", *ui]
+
+
+def _check(plans: list[Plan], data: SplitFeatures, device: torch.device) -> None:
+    """Raises `UserError` for what cannot be trained on these features or on this machine, before any trial is."""
+    check_precision([(plan.variant, values) for plan in plans for values in plan.space.each("precision")], device)
+    check_trainable(data, [plan.variant for plan in plans])
+
+
+def _log_summary(tunings: "list[Tuning]") -> None:
+    """The comparisons of all studies in one table, if this process has any."""
+    summary = pd.concat([tuning.comparison.assign(variant=tuning.plan.variant.id) for tuning in tunings])
+    if summary.size:
+        log_table(summary, "summary")
 
 
 def _promote(tunings: "list[Tuning]") -> list[str]:
@@ -174,19 +183,14 @@ class Tuning:
         plan, metric = self.plan, TARGETS[self.plan.metric]
         number, best = best_params(plan, self.study)
         table = trials_table(plan, self.study)
-        settings = {"variant": plan.variant.id, "metric": plan.metric, "space": str(plan.space)}
+        value = f"validation {plan.metric.replace('_', ' ')}"
         record = StudyRecord(
             title=plan.variant.title,
-            settings=settings,
+            asked={"variant": plan.variant.id, "metric": plan.metric, "space": str(plan.space)},
             trials=table,
             scales=plan.space.scales,
             importances=importances(self.study),
-            drawings=drawings(
-                self.study,
-                plan.variant.title,
-                f"validation {plan.metric.replace('_', ' ')}",
-                note(self.store.provenance),
-            ),
+            drawings=drawings(self.study, plan.variant.title, value, note(self.store.provenance)),
             metric=plan.metric,
             larger_is_better=metric.direction == "maximize",
             best_trial=number,
@@ -205,7 +209,7 @@ class Tuning:
         counts = ", ".join(f"{n} {name}" for name, n in trials["outcome"].value_counts().items())
         values = trials.set_index("trial")["value"]
         first = values[trials.set_index("trial")["default"]].dropna()
-        of_default = f" (default settings: {first.iloc[-1]:.4f})" if len(first) else ""
+        of_default = f" (defaults: {first.iloc[-1]:.4f})" if len(first) else ""
         searched = ", ".join(f"{name}={_short(record.best_params[name])}" for name in plan.space.searched)
         return [
             f"study {plan.name}: {len(trials)} trials ({counts}), kept in {plan.storage}",
@@ -213,6 +217,7 @@ class Tuning:
             f"  {searched}",
             f"retrained with {self._seeds_in_words()}:",
             *(f"  {line}" for line in comparison_lines(self.comparison)),
+            f"seeds    {rests_on(len(self.seeds), 'retrain')}",
         ]
 
     def _seeds_in_words(self) -> str:

@@ -88,10 +88,11 @@ class L3:
     @property
     def provenance(self) -> dict[str, Any]:
         """What fixes the embeddings; see `avfusion.embedders.base.Embedder`."""
-        computed = {"precision": self.precision, "device": self.device.type, "hop": self.hop, "centred": self.centred}
-        if fewer_products(self.device, self.precision) and any(
-            winograd_layers(self.config.subnetwork(branch)) for branch in BRANCHES
-        ):
+        computed: dict[str, Any] = {"precision": self.precision, "device": self.device.type}
+        if "audio" in self.loaded.networks:
+            computed |= {"hop": self.hop, "centred": self.centred}
+        quick = any(winograd_layers(network.config) for network in self.loaded.networks.values())
+        if quick and fewer_products(self.device, self.precision):
             computed["convolutions"] = VERSION
         return self.loaded.provenance(self.config) | computed
 
@@ -178,6 +179,10 @@ class L3:
     def n_windows(self, n_samples: int, sample_rate: int) -> int:
         """The T that `n_samples` samples will give."""
         return count_windows(resampled_length(n_samples, sample_rate, SAMPLE_RATE), self.hop, self.centred)
+
+    def n_frames(self, seconds: float, n_windows: int) -> int:
+        """How many pictures to take of a clip: as many as there are windows of sound (DCASE recipe)."""
+        return n_windows
 
     def save_weights(self, path: Path) -> None:
         """Write the weights of the subnetworks as one safetensors file."""

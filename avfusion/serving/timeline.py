@@ -3,6 +3,7 @@
 T frames of a clip, S its seconds, C classes.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from avfusion.errors import UserError
 from avfusion.features import MODALITIES
-from avfusion.serving.answers import Features, batch, class_column, present, responsible, scores
+from avfusion.serving.answers import Features, basis, batch, class_column, present, responsible, scores
 from avfusion.training.classifier import SceneClassifier
 
 BATCH = 256
@@ -56,18 +57,20 @@ class Timeline:
         return pd.concat([leading, by_class], axis=1)
 
 
-def make_timeline(classifier: SceneClassifier, features: Features, step: float) -> Timeline:
-    """The timeline of a clip whose moments are `step` seconds apart, by `classifier` or its companion.
+def make_timeline(classifier: SceneClassifier, features: Features, steps: Mapping[str, float]) -> Timeline:
+    """The timeline of a clip by `classifier` or its companion; `steps` are the seconds between frames, by modality.
 
-    Second s is answered by the moments in [s, s + 1) alone, as a clip of its own (the 1-s protocol); where moments are
-    further apart than a second, some seconds are left out. Raises `UserError` as `responsible` and `scores` do.
+    The moments are those of the sound, or of the pictures where nobody listens to it. Second s is answered by the
+    moments in [s, s + 1) alone, as a clip of its own (the 1-s protocol); where moments are further apart than a second,
+    some seconds are left out. Raises `UserError` as `responsible` and `scores` do.
     """
-    if step <= 0:
-        raise UserError(f"a timeline needs the seconds between two moments, above 0; got {step:g}")
     having = present(features)
     chosen = responsible(classifier, having)
+    step = steps[basis(chosen, features)[0]]
+    if step <= 0:
+        raise UserError(f"a timeline needs the seconds between two moments, above 0; got {step:g}")
     whole = batch(chosen, features)
-    replaced = {name: {**whole, name: _mean(chosen, name, whole[name])} for name in having}
+    replaced = {name: {**whole, name: chosen.mean_frame(name).expand_as(whole[name])} for name in having}
     begins = np.floor(np.arange(whole["audio"].shape[1]) * step + 1e-6).astype(np.int64)
     seconds, lengths = np.unique(begins, return_counts=True)
     starts = np.cumsum(lengths) - lengths
@@ -78,12 +81,6 @@ def make_timeline(classifier: SceneClassifier, features: Features, step: float) 
         without, _ = _by_second(chosen, changed, starts, lengths)
         shares[name] = probabilities[rows, decisions] - without[rows, decisions]
     return Timeline(chosen.description.classes, seconds, probabilities, decisions, shares)
-
-
-def _mean(classifier: SceneClassifier, modality: str, features: Tensor) -> Tensor:
-    """The mean of all frames of the training clips in place of each frame."""
-    standardize = classifier.standardize_audio if modality == "audio" else classifier.standardize_video
-    return standardize.mean.expand_as(features)
 
 
 def _by_second(

@@ -1,7 +1,7 @@
 """Results as folders, so that what was trained outlives the process that trained it.
 
 A result is a folder of `classifier/` (see `avfusion.training.classifier`), `result.json` (hyperparameters and curves)
-and the answers `val.npz`, `test.npz` and `test_1s.npz`, at full precision; nothing is pickled.
+and the answers `val.npz`, `test.npz` and `test_1s.npz`, at full precision, and `diagnostics.npy`; nothing is pickled.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from avfusion.training.classifier import SceneClassifier
 from avfusion.training.experiment import Result, Trained
 from avfusion.training.fit import Epoch
 
-RESULT, CLASSIFIER = "result.json", "classifier"
+RESULT, CLASSIFIER, DIAGNOSTICS = "result.json", "classifier", "diagnostics.npy"
 
 _log = logging.getLogger(__name__)
 
@@ -41,35 +41,35 @@ class StoredResults:
 
     def find(self, variant: type[FusionNetwork], params: Mapping[str, Value], seed: int) -> Result | None:
         """The result of this training, its classifier without companions; None if it is not here, or damaged."""
-        place = self._place(variant, params, seed)
-        if not place.is_dir():
+        folder = self._folder(variant, params, seed)
+        if not folder.is_dir():
             return None
         try:
-            return _load(place)
+            return _load(folder)
         except Exception as error:  # numpy and its unpackers raise whatever damage leads them to
-            _log.warning("%s: damaged (%s), trained again", place, " ".join(str(error).split()))
-            shutil.rmtree(place, ignore_errors=True)
+            _log.warning("%s: damaged (%s), trained again", folder, " ".join(str(error).split()))
+            shutil.rmtree(folder, ignore_errors=True)
             return None
 
     def keep(self, result: Result) -> None:
         """Write `result`, whole or not at all; where that cannot be done (a full disk) only a warning tells of it."""
         trained = result.trained
-        place = self._place(trained.variant, trained.params, trained.seed)
-        temporary = place.with_name(f".{place.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+        folder = self._folder(trained.variant, trained.params, trained.seed)
+        temporary = folder.with_name(f".{folder.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
         try:
             temporary.mkdir()
             _save(result, temporary)
-            temporary.rename(place)
+            temporary.rename(folder)
         except OSError as error:
             shutil.rmtree(temporary, ignore_errors=True)
-            if not place.is_dir():
-                _log.warning("%s cannot be written (%s); it is lost if this job breaks off", place, error.strerror)
+            if not folder.is_dir():
+                _log.warning("%s cannot be written (%s); it is lost if this job breaks off", folder, error.strerror)
 
     def count(self) -> int:
         """How many results there are."""
         return sum(1 for path in self.folder.glob(f"*/{RESULT}") if not path.parent.name.startswith("."))
 
-    def _place(self, variant: type[FusionNetwork], params: Mapping[str, Value], seed: int) -> Path:
+    def _folder(self, variant: type[FusionNetwork], params: Mapping[str, Value], seed: int) -> Path:
         return self.folder / f"{variant.id}-seed{seed}-{params_digest(params)}"
 
 
@@ -85,6 +85,7 @@ def _save(result: Result, folder: Path) -> None:
             probabilities=predictions.probabilities,
             decisions=predictions.decisions,
         )
+    np.save(folder / DIAGNOSTICS, np.array(list(result.diagnostics.values())))
     fields = {
         "variant": trained.variant.id,
         "params": trained.params,
@@ -114,7 +115,8 @@ def _load(folder: Path) -> Result:
         seconds=fields["seconds"],
         recut_clips=fields["recut_clips"],
     )
-    return Result(trained, answers["test"], answers.get("test_1s"))
+    diagnostics = dict(zip(trained.variant.diagnosed, np.load(folder / DIAGNOSTICS, allow_pickle=False), strict=True))
+    return Result(trained, answers["test"], answers.get("test_1s"), diagnostics)
 
 
 def _answers(result: Result) -> dict[str, Predictions]:

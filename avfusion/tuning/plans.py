@@ -8,9 +8,8 @@ from typing import Literal
 from avfusion.errors import unknown
 from avfusion.features import FeatureStore
 from avfusion.fusion import FusionNetwork, choose_variants
-from avfusion.fusion.hyperparameters import check_known
 from avfusion.system.seeds import derive_seed
-from avfusion.training.experiment import hyperparameters
+from avfusion.training.experiment import check_usable
 from avfusion.training.fit import Epoch
 from avfusion.tuning.sampling import PRUNERS, SAMPLERS
 from avfusion.tuning.space import Space, make_space
@@ -94,14 +93,14 @@ def make_plans(
     storage: str | None,
     study: str | None,
 ) -> list[Plan]:
-    """One plan for each variant in `variant` (see `choose_variants`), on the features of `store`.
+    """One plan for each variant in `variant` (see `choose_variants`), on the features of `store`; unimodal ones first.
 
     `space` changes what the variants declare (see `make_space`), `storage` is as `resolve_storage` takes it, `study` a
     name, or None for one that tells what is searched; with several variants each study's name ends in its variant's.
     Raises `UserError` for an unknown name, which lists the choices, and for what `make_space` and `resolve_storage`
     refuse.
     """
-    chosen = choose_variants(variant)
+    chosen = sorted(choose_variants(variant), key=lambda one: len(one.modalities))
     for kind, name, known in (
         ("metric", metric, TARGETS),
         ("sampler", sampler, SAMPLERS),
@@ -109,7 +108,7 @@ def make_plans(
     ):
         if name not in known:
             raise unknown(kind, name, list(known))
-    check_known([hyperparameters(one) for one in chosen], space, "space")
+    check_usable(chosen, space, "space")
     plans = []
     for one in chosen:
         name = default_name(one.id, store.digest, metric)

@@ -116,10 +116,10 @@ class Space:
     @property
     def digest(self) -> str:
         """Fixed by everything in the space; 16 hexadecimal digits."""
-        return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(self.in_words, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
-    def settings(self) -> dict[str, str]:
+    def in_words(self) -> dict[str, str]:
         """Each hyperparameter in words: the values that are searched, or the one that it has."""
         return {name: str({**self.fixed, **self.searched}[name]) for name in self.defaults}
 
@@ -183,9 +183,9 @@ def make_space(variant: type[FusionNetwork], given: Mapping[str, str]) -> Space:
 
 def _declared(entry: Hyperparameter) -> Dimension | None:
     """What the variant's file says; None where a hyperparameter is not searched by itself."""
-    if isinstance(entry, Real):
+    if isinstance(entry, Real) and len(entry.search) == 2:
         return Range(*entry.search, log=entry.log)
-    if isinstance(entry, Whole | Choice) and entry.search:
+    if isinstance(entry, Real | Whole | Choice) and entry.search:
         return Choices(entry.search)
     return None
 
