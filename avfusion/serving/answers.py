@@ -1,6 +1,6 @@
 """Features in, scene out; where a modality is missing, a companion of the model answers.
 
-T frames, D features of a frame, C classes, B clips.
+T frames of a modality, D features of a frame, C classes, B clips.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,6 @@ from torch import Tensor
 
 from avfusion.errors import UserError
 from avfusion.features import MODALITIES
-from avfusion.fusion.base import to_length
 from avfusion.training.classifier import SceneClassifier
 
 Features = Mapping[str, NDArray[np.float32]]
@@ -85,10 +84,7 @@ def answer(classifier: SceneClassifier, features: Features) -> Answer:
 
 
 def batch(classifier: SceneClassifier, features: Features) -> dict[str, Tensor]:
-    """The features as a batch of one clip, both [1, T, D]: zeros for what `classifier` does not listen to.
-
-    The sound decides T; pictures are cut, or continued with the last one.
-    """
+    """The features as a batch of one clip, [1, T, D] each: zeros for what `classifier` does not listen to."""
     shape = classifier.description.shape
     dims = {"audio": shape.audio_dim, "video": shape.video_dim}
     heard = classifier.network.modalities
@@ -96,7 +92,7 @@ def batch(classifier: SceneClassifier, features: Features) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for name in MODALITIES:
         if name in heard:
-            tensors[name] = to_length(torch.tensor(features[name]), n_frames)[None]
+            tensors[name] = torch.tensor(features[name])[None]
         else:
             tensors[name] = torch.zeros(1, n_frames, dims[name])
     return tensors
@@ -104,7 +100,7 @@ def batch(classifier: SceneClassifier, features: Features) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def scores(classifier: SceneClassifier, clips: Mapping[str, Tensor]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Probabilities [B, C] and decisions [B] for audio and video [B, T, D].
+    """Probabilities [B, C] and decisions [B] for audio and video [B, T, D], where T may differ.
 
     Every answer to a clip is made here. Raises `UserError` if it is not of finite numbers.
     """
