@@ -13,11 +13,12 @@ from mlflow import MlflowClient
 
 from avfusion.features import FeatureStore
 from avfusion.features.provenance import embedder_in_words, note, title
-from avfusion.figures import confusion_heatmap, loss_curves
+from avfusion.figures import confusion_heatmap, diagnostics_by_class, loss_curves
+from avfusion.scoring.diagnostics import by_class
 from avfusion.scoring.metrics import confusion, evaluate, per_class
 from avfusion.scoring.tsv import DcaseNames, write_course_tsv, write_dcase_tsv
 from avfusion.system.names import metric_name
-from avfusion.tracking.artifacts import log_features, log_table, save_figure
+from avfusion.tracking.artifacts import log_features, log_figure, log_table, save_figure
 from avfusion.tracking.continued import JobRuns
 from avfusion.tracking.failures import storing
 from avfusion.tracking.lookup import KIND
@@ -27,7 +28,6 @@ from avfusion.training.experiment import Result, best_epoch
 from avfusion.training.many import Training
 from avfusion.training.selection import best_seed
 
-CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")
 DCASE_NAMES_OF: dict[tuple[str, ...], DcaseNames] = {
     ("audio",): "filename_audio",
     ("video",): "filename_video",
@@ -42,6 +42,8 @@ def log_result(result: Result, store: FeatureStore, *, with_model: bool) -> None
     log_features(store)
     set_tags({"mlflow.note.content": description(result, store)})
     log_table(per_class(result.test).round(4).reset_index(), "per_class")
+    if result.diagnostics:
+        _log_diagnostics(result, store)
     _log_files(result, store)
     if with_model:
         log_model(result.trained.classifier)
@@ -85,16 +87,17 @@ def log_variant(
 def log_scores(result: Result, store: FeatureStore) -> None:
     """The numbers of `result` into the active run: parameters, curves, final metrics, metrics per class."""
     trained, table = result.trained, per_class(result.test)
-    history = {
-        f"{stage}/{name}".lstrip("/"): [float(getattr(epoch, name)) for epoch in epochs]
-        for stage, epochs in trained.stages.items()
-        for name in CURVES
-    }
+    history: dict[str, list[float]] = {}
+    for epoch in trained.history:
+        for name, value in epoch.points.items():
+            history.setdefault(name, []).append(value)
     class_metrics = {
         f"test/{column}/{metric_name(str(scene))}": float(value)
         for column in ("precision", "recall", "f1")
         for scene, value in table[column].items()
     }
+    for row in by_class(result.diagnostics, result.test).to_dict("records"):
+        class_metrics[f"test/{row['diagnostic']}/{metric_name(row['class'])}"] = row["mean"]
     parameters = sum(p.numel() for p in trained.classifier.network.parameters())
     log_batch(
         {
@@ -172,6 +175,17 @@ def markdown(table: pd.DataFrame) -> str:
         cells = [f"{value:.3f}" if isinstance(value, float) else str(value) for value in row]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+@storing()
+def _log_diagnostics(result: Result, store: FeatureStore) -> None:
+    """What the variant says of the test clips beside its answers: by clip, by class, and as a figure."""
+    variant, table = result.trained.variant, by_class(result.diagnostics, result.test)
+    log_table(table.round(4), "diagnostics")
+    title = f"{variant.title}, test clips"
+    log_figure(diagnostics_by_class(table, variant.diagnosed, title, note=note(store.provenance)), "diagnostics")
+    clips = pd.DataFrame({"clip": result.test.ids, **result.diagnostics})
+    mlflow.log_text(clips.to_csv(index=False), "diagnostics.csv")
 
 
 @storing()

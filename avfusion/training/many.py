@@ -5,7 +5,7 @@ On a CPU many small trainings are done by processes of one thread each, which be
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import NoReturn
@@ -17,6 +17,7 @@ from avfusion.features import FeatureStore
 from avfusion.fusion import FusionNetwork, posthoc_late
 from avfusion.fusion.hyperparameters import Value
 from avfusion.system.processes import spread, training_processes
+from avfusion.training.answering import better_alone
 from avfusion.training.classifier import SceneClassifier
 from avfusion.training.experiment import Result, score_test, train
 from avfusion.training.fit import Epoch
@@ -68,13 +69,17 @@ class Trainer:
     def with_companions(self, results: Iterable[Result]) -> Iterator[Result]:
         """`results` in turn, a fusion's classifier with the companions of its seed; a unimodal one becomes one.
 
-        Companions answer for the fusion where a clip lacks a modality, so unimodal variants are to be trained first.
+        Companions answer for the fusion where a clip lacks a modality, so unimodal variants are to be trained first. A
+        fusion trained with modality dropout answers by itself where it is better at that on validation.
         """
         for result in results:
             classifier, variant = result.trained.classifier, result.trained.variant
             of_seed = self.companions.setdefault(result.trained.seed, {})
             if len(variant.modalities) > 1:
                 classifier.companions |= of_seed
+                if result.trained.params.get("modality_dropout"):
+                    alone = better_alone(self.data, classifier)
+                    classifier.description = replace(classifier.description, answers_alone=alone)
             else:
                 of_seed[variant.id] = classifier
             yield result
