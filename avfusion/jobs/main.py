@@ -64,7 +64,7 @@ def main_job(
         check_trainable(features, chosen)
         work = job.begin(asked_for(chosen, resolved, seeds), store, target)
         table = train_variants(features, chosen, resolved, seeds, target, work, registered=register)
-        lines = comparison(table, features, job.experiment_id)
+        lines = comparison(table, features, len(seeds), job.experiment_id)
         laps.end("training")
         return [*summary(store), laps.line(), *lines]
 
