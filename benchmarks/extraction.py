@@ -1,4 +1,4 @@
-"""How fast is `extract` with OpenL3's networks? Side by side with the usual ways, in one run.
+"""How fast is `extract`, with OpenL3's networks and with the pair of `embedder=auto`? Beside the usual ways, in a run.
 
     python -m benchmarks.extraction                          5 to 10 minutes on two cores
     python -m benchmarks.extraction --precision bf16         a processor with AMX
@@ -6,8 +6,8 @@
 
 Ours is what `extract` runs. It is compared with eager float32 PyTorch (benchmarks/usual_extraction.py), with equal
 random weights and checked results, and with the original package `openl3`, if it can be imported. The clip is a 10-s
-pair that the script renders: 48 kHz stereo WAV and 720p25 MP4, which make 96 windows and 96 frames (DCASE recipe). Of
-such a clip the script also tells where its time goes, on one thread. `benchmarks.networks` compares networks alone.
+pair that the script renders: 48 kHz stereo WAV and 720p25 MP4, which make 96 windows and 96 frames (DCASE recipe).
+`benchmarks.networks` compares the networks alone.
 """
 
 import argparse
@@ -30,8 +30,9 @@ from avfusion.l3.runtime import choose_precision
 from avfusion.system.device import choose_device
 from benchmarks.clips import make_clip, many
 from benchmarks.networks import original
-from benchmarks.side_by_side import alternate, machine, peak_memory, print_table
+from benchmarks.side_by_side import alternate, machine, peak_memory, print_table, smallest_cosine
 from benchmarks.usual_extraction import UsualExtraction
+from benchmarks.usual_pair import UsualPair
 
 
 def main() -> None:
@@ -51,7 +52,30 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         sound, pictures = make_clip(Path(temporary))
         preparation(sound, pictures, given.repeats)
+        if device.type == "cpu":
+            pair(sound, pictures, given.repeats)
         whole_clip(sound, pictures, device, precision, given.clips, max(1, given.repeats // 2))
+
+
+def pair(sound: Path, pictures: Path, repeats: int) -> None:
+    """EfficientNet-Lite0 and YAMNet, from files to features of a clip, both sides on one core."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    ours, usual = load_embedder("efficientnet_lite0+yamnet", device="cpu"), UsualPair()
+    part = clip_features(ours, "clip", sound, pictures)
+    theirs = usual.embed_clip(sound, pictures, len(part.video))
+    sides: dict[str, Callable[[], Any]] = {
+        "ours": partial(clip_features, ours, "clip", sound, pictures),
+        "usual": partial(usual.embed_clip, sound, pictures, len(part.video)),
+    }
+    seconds = alternate(sides, repeats)
+    torch.set_num_threads(n_threads)
+    row = [f"{len(part.audio)} windows, {len(part.video)} pictures"]
+    row += [*(f"{seconds[name]:.2f}" for name in sides), f"{seconds['usual'] / seconds['ours']:.2f}"]
+    row += [f"{smallest_cosine(mine, other):.5f}" for mine, other in zip((part.audio, part.video), theirs, strict=True)]
+    header = ["s per clip, one core", "ours", "eager PyTorch, all frames decoded", "times"]
+    header += ["smallest cosine, sound", "pictures"]
+    print_table("The pair of embedder=auto, decoding included", header, [row])
 
 
 def preparation(sound: Path, pictures: Path, repeats: int) -> None:

@@ -30,7 +30,7 @@ from avfusion.l3.presets import BRANCHES, Branch
 from avfusion.l3.runtime import choose_precision
 from avfusion.system.device import choose_device
 from benchmarks.onnx_networks import OnnxNetwork
-from benchmarks.side_by_side import alternate, machine, peak_rate, print_table
+from benchmarks.side_by_side import alternate, machine, peak_rate, print_table, smallest_cosine
 from benchmarks.usual_extraction import UsualExtraction, count_operations
 
 N = 16  # windows and frames of one turn
@@ -80,7 +80,7 @@ def networks(device: torch.device, precision: str, repeats: int) -> None:
             rows.append([
                 name, f"{rate:.2f}", f"{seconds[name] / seconds['ours']:.2f}",
                 "" if other else f"{np.linalg.norm(found - exact) / np.linalg.norm(exact):.1e}",
-                "" if other else f"{1 - _cosine(found, exact):.1e}",
+                "" if other else f"{1 - smallest_cosine(found, exact):.1e}",
                 f"{rate * count_operations(network) / peak:.0%}",
             ])  # fmt: skip
         unit = {"audio": "windows/s", "image": "frames/s"}[branch]
@@ -125,13 +125,6 @@ def _onnx(network: Subnetwork, inputs: NDArray[np.float32]) -> dict[str, Callabl
         return {}
     engine.choose_batch_size(inputs)
     return {f"ONNX Runtime, batch {engine.batch_size}": partial(engine.embed, inputs)}
-
-
-def _cosine(found: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
-    """The smallest cosine of a row with its reference."""
-    found, reference = found.astype(np.float64), reference.astype(np.float64)
-    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(reference, axis=1)
-    return float(((found * reference).sum(1) / lengths).min())
 
 
 def original() -> Any:

@@ -13,7 +13,7 @@ from avfusion.l3.api import load_l3
 from avfusion.l3.folding import FoldedSubnetwork
 from avfusion.l3.network import Subnetwork
 from avfusion.l3.presets import BRANCHES, Branch, SubnetworkConfig, demo_config, openl3_config
-from avfusion.l3.runtime import Runner
+from avfusion.l3.runtime import subnetwork_runner
 from avfusion.l3.untrained import smooth_noise, untrained_subnetwork
 from avfusion.l3.winograd import VERSION, WinogradLayer, matrices, winograd_layers
 
@@ -83,7 +83,7 @@ def test_a_networks_bits_depend_on_neither_batch_nor_threads(threads: Callable[[
     network, inputs, results = Subnetwork(config).eval(), torch.randn(7, 3, 41, 35), []
     for count in (1, 2, 3):
         threads(count)
-        runner = Runner(network, torch.device("cpu"), "float32")
+        runner = subnetwork_runner(network, torch.device("cpu"), "float32")
         assert runner.batch_size >= count
         for size in (1, 3, 7):
             results.append(np.concatenate(list(runner.stream(torch.split(inputs, size)))))
