@@ -9,11 +9,12 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from avfusion.datasets.folds import Fold
 from avfusion.features import FeatureStore
 from avfusion.features.provenance import note, tags, title
 from avfusion.jobs.features import open_features
 from avfusion.jobs.promotion import promote_best
-from avfusion.jobs.retrain import DEFAULT, TUNED, comparison_lines, retrain
+from avfusion.jobs.retrain import DEFAULT, TUNED, comparison_lines, remarks, retrain
 from avfusion.system.device import choose_device
 from avfusion.tracking.artifacts import log_table
 from avfusion.tracking.session import connect, ui_lines
@@ -47,6 +48,7 @@ def tune_job(
     space: dict[str, str],
     storage: str | None,
     study: str | None,
+    folds: int | None,
     retrain: tuple[int, ...],
     device: str,
     promote: bool,
@@ -62,10 +64,13 @@ def tune_job(
         workers: processes of this job that run trials, each with one thread.
         metric: what validation is to improve: `log_loss` or `accuracy`.
         sampler: how trials are chosen: `tpe`, `gp`, `random` or `grid`.
-        pruner: when a trial is given up early: `median`, or `none` for never.
+        pruner: when a trial is given up early: `median`, after an epoch that is worse than the median of other trials
+            (with folds after one, by Wilcoxon's test), or `none` for never.
         space: in place of what the variant searches: `low:high`, `a|b|c` or one value, by hyperparameter.
         storage: where studies live: a journal file, sqlite:///FILE or postgresql://...; None is a file under runs/.
         study: name of the study; None makes one of variant, features and metric.
+        folds: of the clips outside the test split; a trial's score is its mean over them. None takes the dataset's
+            training and validation clips.
         retrain: seeds of the trainings at the end.
         device: `auto`, `cpu` or `cuda`.
         promote: whether the best tuned variant on validation clips becomes the champion of the registry.
@@ -74,11 +79,12 @@ def tune_job(
     """
     target = choose_device(device)
     store = open_features(features)
-    plans = make_plans(store, variant, trials, metric, sampler, pruner, space, storage, study)
+    plans = make_plans(store, variant, trials, metric, sampler, pruner, space, storage, study, folds)
     plans.sort(key=lambda plan: len(plan.variant.modalities))
     check_precision([(plan.variant, values) for plan in plans for values in plan.space.each("precision")], target)
     data = SplitFeatures(store)
-    check_trainable(data, [plan.variant for plan in plans])
+    searched = [data.in_search_fold(fold) for fold in Fold.each(folds)] if folds is not None else []
+    check_trainable(data, [plan.variant for plan in plans], [data, *searched])
     quiet()
     place = open_storage(plans[0].storage)
     studies = [open_study(plan, place) for plan in plans]
@@ -174,7 +180,8 @@ class Tuning:
         plan, metric = self.plan, TARGETS[self.plan.metric]
         number, best = best_params(plan, self.study)
         table = trials_table(plan, self.study)
-        settings = {"variant": plan.variant.id, "metric": plan.metric, "space": str(plan.space)}
+        settings = {"variant": plan.variant.id, **plan.identity, "space": str(plan.space)}
+        del settings["features"]
         record = StudyRecord(
             title=plan.variant.title,
             settings=settings,
@@ -205,14 +212,18 @@ class Tuning:
         counts = ", ".join(f"{n} {name}" for name, n in trials["outcome"].value_counts().items())
         values = trials.set_index("trial")["value"]
         first = values[trials.set_index("trial")["default"]].dropna()
+        best = f"{values[record.best_trial]:.4f}" + (
+            f", mean over {plan.folds} folds" if plan.folds is not None else ""
+        )
         of_default = f" (default settings: {first.iloc[-1]:.4f})" if len(first) else ""
         searched = ", ".join(f"{name}={_short(record.best_params[name])}" for name in plan.space.searched)
         return [
             f"study {plan.name}: {len(trials)} trials ({counts}), kept in {plan.storage}",
-            f"best trial {record.best_trial}: validation {plan.metric} {values[record.best_trial]:.4f}{of_default}",
+            f"best trial {record.best_trial}: validation {plan.metric} {best}{of_default}",
             f"  {searched}",
             f"retrained with {self._seeds_in_words()}:",
             *(f"  {line}" for line in comparison_lines(self.comparison)),
+            *remarks(self.comparison, TARGETS[plan.metric], has_defaults=plan.space.has_defaults),
         ]
 
     def _seeds_in_words(self) -> str:

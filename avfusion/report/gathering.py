@@ -66,7 +66,7 @@ def material_of_experiment(name: str) -> Material:
     models, left_out = over_same_clips(
         in_order([replace(model, title=STUDY_MODELS.get(model.name, model.title)) for model in read])
     )
-    sweep, no_sweep = _find_sweep(name, runs[0].features, models[0])
+    sweep, no_sweep = _find_sweep(name, runs[0], models[0])
     store = open_store(models[0].config["features"])
     return Material(
         variants=tuple(models),
@@ -93,12 +93,12 @@ def _missing(runs: Sequence[LoggedRun]) -> dict[str, str]:
     return {"late": f"late fusion with alpha = {published.ALPHA:g} ({late[0].title} has another)"}
 
 
-def _find_sweep(experiment: str, features: str | None, first: VariantAnswers) -> tuple[Sweep | None, list[str]]:
-    """The newest alpha sweep on these features, over the clips of `first`; or that there is one on others."""
+def _find_sweep(experiment: str, newest: LoggedRun, first: VariantAnswers) -> tuple[Sweep | None, list[str]]:
+    """The newest alpha sweep that fits the `newest` run, over the clips of `first`; or that there is one on others."""
     sweeps = [run for run in finished_runs(find_experiment(experiment)[0], "sweep") if run.parent is None]
-    run = next((run for run in sweeps if run.features == features), None)
-    if run is None:
-        remark = "Left out: the alpha sweep, which is on other features than the newest run."
+    fitting = (run for run in sweeps if (run.features, run.folds) == (newest.features, newest.folds))
+    if (run := next(fitting, None)) is None:
+        remark = "Left out: the alpha sweep, which is on other features, or in other folds, than the newest run."
         return None, [remark] if sweeps else []
     try:
         answers = beside(VariantAnswers("sweep", run.title, (read_predictions(run, "test"),)), first).answers

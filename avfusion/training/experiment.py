@@ -55,6 +55,21 @@ class Result:
     """Ten answers per clip (the 1-s protocol of DCASE); None for a variant that needs whole clips."""
 
     @property
+    def variant(self) -> type[FusionNetwork]:
+        """The variant that was trained."""
+        return self.trained.variant
+
+    @property
+    def params(self) -> dict[str, Value]:
+        """Every hyperparameter and recipe value that was in force."""
+        return self.trained.params
+
+    @property
+    def seed(self) -> int:
+        """That of the training."""
+        return self.trained.seed
+
+    @property
     def metrics(self) -> dict[str, float]:
         """Every metric, as `val/accuracy`, `test/log_loss`, `test_1s/class_log_loss` ..., and what training took."""
         answered = {"val": self.trained.validation, "test": self.test, "test_1s": self.test_seconds}
