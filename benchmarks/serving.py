@@ -12,8 +12,6 @@ wait for. With them the median of good requests may be at most twice what it is 
 """
 
 import argparse
-import base64
-import io
 import itertools
 import json
 import os
@@ -33,17 +31,14 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-import av
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from avfusion.jobs.predict import PREDICTIONS, predict_job
 from avfusion.serving.queries import find_queries
+from benchmarks.serving_requests import LEFT, bad_bodies, hostile_bodies, with_clip
 
 WARM_UP = 40
 """Requests before memory is measured for the first time."""
-LEFT = "left after 0.2 s"
 Asked = tuple[str, bytes, str | None]
 """Name and body of a request, and the scene that is right; None if it must be refused."""
 PARTS = 4
@@ -62,8 +57,8 @@ def main() -> None:
     given = parser.parse_args()
     queries = [query for query in find_queries(given.clips) if query.video][:30]
     expected = _expected(given.model, [str(query.video) for query in queries])
-    bodies = {str(query.video): _body(Path(str(query.video)).read_bytes()) for query in queries}
-    bad = _bad_bodies(Path(str(queries[0].video)).read_bytes())
+    bodies = {str(query.video): with_clip(Path(str(query.video)).read_bytes()) for query in queries}
+    bad = bad_bodies(Path(str(queries[0].video)).read_bytes())
     requests: list[Asked] = []
     for number in range(given.requests):
         if number % 10 == 9:
@@ -72,7 +67,7 @@ def main() -> None:
         else:
             name = list(bodies)[number % len(bodies)]
             requests.append((name, bodies[name], expected[name]))
-    hostile = _hostile_bodies()
+    hostile = hostile_bodies()
     wrong: list[str] = []
     with _server(given.model) as (address, process):
         _load(address, requests[:WARM_UP], given.clients, wrong)
@@ -155,31 +150,6 @@ class _Attack:
                 thread.join()
 
 
-def _hostile_bodies() -> dict[str, bytes]:
-    """Requests that want much of a server."""
-    minute = np.random.default_rng(0).normal(0, 0.1, 50 * 8_000).astype(np.float32)
-    return {
-        "two hours of FLAC": _body(_flac(np.zeros(7200 * 8_000, np.float32))),
-        "ten minutes of zeros": _body(_flac(np.zeros(600 * 48_000, np.float32), 48_000)),
-        "two hours of a tone": _body(_flac(np.tile(np.array([0.3, -0.3], np.float32), 3600 * 8_000))),
-        "300 MB": b" " * 300_000_000,
-        "a million lists": b'{"dataframe_records": [' + b"[]," * 1_000_000 + b"[]]}",
-        LEFT: _body(_flac(minute)),
-    }
-
-
-def _flac(samples: NDArray[np.float32], rate: int = 8_000) -> bytes:
-    file = io.BytesIO()
-    with av.open(file, "w", format="flac") as container:
-        stream = container.add_stream("flac", rate=rate, layout="mono", format="s16")
-        for block in np.array_split(np.round(samples * 32767).astype(np.int16), -(-len(samples) // 4096)):
-            frame = av.AudioFrame.from_ndarray(block[np.newaxis], "s16", "mono")
-            frame.sample_rate = rate
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return file.getvalue()
-
-
 def _answer(address: str, body: bytes, timeout: float) -> str:
     """Status and the end of the last line of a refusal."""
     try:
@@ -204,28 +174,6 @@ def _expected(model: str, files: list[str]) -> dict[str, str]:
         )  # fmt: skip
         table = pd.read_csv(Path(folder) / PREDICTIONS)
     return dict(zip(table["clip"], table["scene"], strict=True))
-
-
-def _body(media: bytes) -> bytes:
-    return json.dumps({"dataframe_records": [{"clip": base64.b64encode(media).decode()}]}).encode()
-
-
-def _bad_bodies(healthy: bytes) -> dict[str, bytes]:
-    """Requests that must be refused."""
-    records = {
-        "a path": {"clip": "/etc/passwd"},
-        "nothing": {"other": 1},
-        "empty text": {"clip": ""},
-        "neither base64 nor a path": {"clip": "???"},
-        "half an array": {"audio": [[1.0, 2.0]]},
-        "two things": {"clip": "AAAA", "audio": [[1.0]]},
-    }
-    bodies = {name: json.dumps({"dataframe_records": [record]}).encode() for name, record in records.items()}
-    bodies["text, not media"] = _body(b"this is not a clip " * 100)
-    bodies["the head of a clip"] = _body(healthy[:500])
-    bodies["zeros"] = _body(bytes(5000))
-    bodies["a playlist"] = _body(b"#EXTM3U\n#EXTINF:10,\nfile:///etc/passwd\n")
-    return bodies
 
 
 def _ask(address: str, name: str, body: bytes, scene: str | None) -> tuple[str, float]:

@@ -65,7 +65,7 @@ class EntryPoint:
 ANSWERS = "a prediction file, a folder with one, or the id of a run"
 
 OPTIONS = {
-    "data": Option(OrNone(PathName()), "none", "TAU folder or CSV manifest of clips; `none` renders synthetic scenes."),
+    "data": Option(OrNone(PathName()), "none", "TAU folder or CSV list of clips; `none` renders synthetic scenes."),
     "output": Option(OrNone(OutputFolder()), "none", "Folder to write; `none` chooses one under runs/."),
     "features": Option(
         Needed(PathName(), "features: none given; name the feature store that extract wrote, as features=FOLDER"),
@@ -128,7 +128,7 @@ OPTIONS = {
     ),
     "study": Option(OrNone(Text()), "none", "Name of the study; `none` makes one of variant, features and metric."),
     "retrain": Option(
-        Seeds(), "0,1,2,3,4", "Seeds with which the best and the default settings are trained at the end."
+        Seeds(), "0,1,2,3,4", "Seeds with which the best hyperparameters and the defaults are trained at the end."
     ),
     "audio": Option(
         Needed(Text(), "audio: none given; name a prediction file or the id of a run, as audio=FILE"),

@@ -10,9 +10,11 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
-signal.signal(
-    signal.SIGINT, signal.default_int_handler
-)  # a shell that starts the tests in the background has it ignored
+# Where the tests are started in the background or under nohup, signals are ignored, and the programs that they start
+# would ignore them too. A handler is not inherited.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 _PATH = list(sys.path)
 
 

@@ -29,6 +29,9 @@ class FakeEmbedder:
     def n_windows(self, n_samples: int, sample_rate: int) -> int:
         return max(1, round(n_samples / sample_rate / self.hop))
 
+    def n_frames(self, seconds: float, n_windows: int) -> int:
+        return n_windows
+
     def embed_audio(self, blocks: Iterable[NDArray[np.float32]], sample_rate: int) -> NDArray[np.float32]:
         return self.embed_samples(np.concatenate(list(blocks)), sample_rate)
 

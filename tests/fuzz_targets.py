@@ -204,7 +204,7 @@ def write_parts(folder: Path) -> list[Path]:
     """Outcomes of clips in extraction."""
     random = np.random.default_rng(0)
     audio, video = random.normal(size=(2, 3, 4)).astype(np.float32)
-    write_part(folder, 0, Part("clip", note="damaged", audio=audio, video=video, step=0.1))
+    write_part(folder, 0, Part("clip", note="damaged", audio=audio, video=video, audio_step=0.1))
     write_part(folder, 1, Part("clip", reason="no sound"))
     return [folder / part_name(0), folder / part_name(1)]
 

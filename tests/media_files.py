@@ -90,7 +90,7 @@ def greys(count: int, height: int = 64, width: int = 80) -> list[Frame]:
 
 
 def make_clip(folder: Path, name: str, *, seconds: float = 0.5, loudness: float = 0.5, frames: int = 6) -> str:
-    """Writes a pair of files; returns its line for a manifest."""
+    """Writes a pair of files; returns its line for a list."""
     if seconds:
         samples = loudness * tone(1, int(48_000 * seconds))
         write_sound(folder / f"{name}.wav", samples, "pcm_s16le", "s16", "mono")

@@ -28,7 +28,7 @@ from avfusion.tracking.models import check_model
 from avfusion.tracking.session import EXPERIMENT as DEFAULT
 from avfusion.training.experiment import resolve_params
 from tests.edge import run_job
-from tests.stand_ins import draw_nothing
+from tests.stand_ins import draw_nothing, train_here
 from tests.stores import make_store
 
 EXPERIMENT = "compared"
@@ -46,6 +46,7 @@ def store(tracking_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         patch.setenv("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
         patch.delenv("MLFLOW_EXPERIMENT_ID", raising=False)
         draw_nothing(patch)
+        train_here(patch)
         trainings = (("late", "0", ",alpha=0.2"), ("audio_only,late", "0", ""), ("baseline", "0,1", ""))
         for names, seeds, more in trainings:
             run_job(
@@ -144,10 +145,12 @@ def test_a_filter_and_ids_choose_runs(store: Path, tmp_path: Path) -> None:
 
 
 def test_files_with_a_list_of_locations(store: Path, tmp_path: Path) -> None:
+    """The name of one of the files is in Latin-1, no UTF-8."""
     known = finished_runs(find_experiment(EXPERIMENT)[0], "variant")
     leaves = {run.variant: seed_runs(run)[0] for run in known}
     for name, leaf in leaves.items():
         write_course_tsv(tmp_path / "files" / f"{name}.tsv", read_predictions(leaf, "test"))
+    (tmp_path / "files" / "baseline.tsv").rename(tmp_path / "files" / "r\udce9ference.tsv")
     listed = read_predictions(leaves["late"], "test").ids
     (tmp_path / "list.csv").write_text("file,location\n" + "".join(f"{clip}-a.wav,{clip[:-2]}\n" for clip in listed))
     lines, run = job(
@@ -157,7 +160,7 @@ def test_files_with_a_list_of_locations(store: Path, tmp_path: Path) -> None:
     page = (tmp_path / "page" / "report.html").read_text()
     assert "Prediction files hold no model; compare runs instead" in page
     assert "No validation answers are known" in page
-    assert lines
+    assert "r\\xe9ference" in page and "r\\xe9ference" in "\n".join(lines)
 
 
 def test_a_city_that_holds_everything_cannot_be_left_out(store: Path) -> None:

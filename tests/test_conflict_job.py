@@ -87,11 +87,12 @@ def test_files_give_tables_figures_and_one_run(files: dict[str, str], tmp_path: 
 def test_the_folder_of_a_model_stands_for_its_file(
     files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The folder's name is in Latin-1, no UTF-8."""
     draw_nothing(monkeypatch)
-    (tmp_path / "sound").mkdir()
-    Path(files["audio"]).rename(tmp_path / "sound" / "prediction.csv")
-    lines = run_job("conflict", audio="sound", video=files["video"], fused="none", output="none")
-    assert "audio = sound/prediction.csv, video = in/video.tsv" in "\n".join(lines)
+    (tmp_path / "h\udcf6ren").mkdir()
+    Path(files["audio"]).rename(tmp_path / "h\udcf6ren" / "prediction.csv")
+    lines = run_job("conflict", audio="h\udcf6ren", video=files["video"], fused="none", output="none")
+    assert "audio = h\\xf6ren/prediction.csv, video = in/video.tsv" in "\n".join(lines)
 
 
 def test_without_an_output_only_mlflow_keeps_it(

@@ -1,8 +1,11 @@
 """Jobs that train and are broken off, by a kill or by MLflow: nothing is lost, nothing is there twice."""
 
+import errno
 import multiprocessing
 import os
+import shutil
 import signal
+import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -15,9 +18,10 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from requests import RequestException
 
 import avfusion.training.many
-from avfusion.tracking.failures import RETRIES, TrackingError, bound_waiting, tracked
+from avfusion.tracking.failures import RETRIES, WAITING, TrackingError, bound_waiting, storing, tracked
 from avfusion.tracking.runs import experiment_run, job_run
 from avfusion.tracking.session import connect
 from avfusion.training.experiment import train
@@ -197,6 +201,42 @@ def test_where_mlflow_fails_one_line_says_where_the_results_are_and_what_logs_th
     assert folders() == []
 
 
+def test_a_full_disk_where_artifacts_go_is_one_line(trainings: Trainings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "config.json")
+
+    with monkeypatch.context() as context:
+        context.setattr("mlflow.log_artifacts", full)
+        failed = call("train", *COMMAND)
+    line = failed.stderr.strip().splitlines()[-1]
+    assert failed.exit_code == 2 and line.startswith("error: ") and "Traceback" not in failed.stderr
+    assert "failed ([Errno 28] No space left on device: 'config.json'); mend that" in line
+    assert "what was trained so far (1) is kept in " in line
+    assert [run.info.status for run in runs("variant") + runs("job")] == ["FAILED", "FAILED"]
+
+
+def test_a_folder_that_the_disk_does_not_take_is_one_line() -> None:
+    reasons = [("from", "to", "[Errno 28] No space left on device"), ("from 2", "to 2", "[Errno 28]")]
+    with pytest.raises(TrackingError, match=r"failed \(\[Errno 28\] No space left on device\); mend"), storing():
+        raise shutil.Error(reasons)
+    with pytest.raises(RequestException), storing():  # which `tracked` turns into a line
+        raise RequestException
+
+
+def test_a_server_that_falls_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts, seconds = int(WAITING[RETRIES]) + 1, int(WAITING["MLFLOW_HTTP_REQUEST_TIMEOUT"])
+    pauses = [int(WAITING["MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR"]) * 2**n for n in range(1, attempts - 1)]
+    assert sum(pauses) <= 30 and sum(pauses) + (attempts + 1) * seconds <= 90  # as the pages say
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        for name, value in {RETRIES: "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "1"}.items():
+            monkeypatch.setenv(name, value)
+        client = MlflowClient(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(TrackingError, match=r"failed \(.*timed out"), tracked():
+            client.get_run("0123456789abcdef0123456789abcdef")
+
+
 COMMAND = ["--features", "store", "--variants", "audio_only,late", "--params", FAST, "--device", "cpu"]
 
 
@@ -283,7 +323,7 @@ def test_no_password_of_the_store_is_shown(monkeypatch: pytest.MonkeyPatch) -> N
 def test_waiting_is_bounded_unless_the_user_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(RETRIES, raising=False)
     bound_waiting()
-    assert os.environ[RETRIES] == "4"
+    assert os.environ[RETRIES] == "3"
     monkeypatch.setenv(RETRIES, "9")
     bound_waiting()
     assert os.environ[RETRIES] == "9"

@@ -12,7 +12,7 @@ from avfusion.datasets.tau import location_of
 from avfusion.errors import UserError
 
 
-def manifest(folder: Path, text: str) -> Path:
+def listed(folder: Path, text: str) -> Path:
     path = folder / "clips.csv"
     path.write_text(text, encoding="utf-8")
     return path
@@ -39,8 +39,8 @@ def rows(dataset: Dataset) -> list[tuple[str, ...]]:
     ]
 
 
-def test_muxed_manifest(tmp_path: Path) -> None:
-    path = manifest(tmp_path, "\ufeffclip, label,location,split,seconds\na/x.mp4,bus,l1,train,4\nb/y.mkv,NA,l2,,5\n\n")
+def test_muxed_list(tmp_path: Path) -> None:
+    path = listed(tmp_path, "\ufeffclip, label,location,split,seconds\na/x.mp4,bus,l1,train,4\nb/y.mkv,NA,l2,,5\n\n")
     dataset = read_dataset(path)
     assert rows(dataset) == [
         ("x", "bus", "l1", "train", "a/x.mp4", "a/x.mp4"),
@@ -50,21 +50,21 @@ def test_muxed_manifest(tmp_path: Path) -> None:
     assert dataset.table()["label"].tolist() == ["bus", "NA"]
 
 
-def test_paired_manifest(tmp_path: Path) -> None:
-    path = manifest(tmp_path, "audio,video,label,location\nx.wav,x.mp4,bus,l1\n,y.mp4,bus,l2\nz.wav,,tram,l3\n")
+def test_paired_list(tmp_path: Path) -> None:
+    path = listed(tmp_path, "audio,video,label,location\nx.wav,x.mp4,bus,l1\n,y.mp4,bus,l2\nz.wav,,tram,l3\n")
     assert [row[0] for row in rows(read_dataset(path))] == ["x", "y", "z"]
     assert [(clip.audio, clip.video) for clip in read_dataset(path).clips] == [
         (tmp_path / "x.wav", tmp_path / "x.mp4"),
         (None, tmp_path / "y.mp4"),
         (tmp_path / "z.wav", None),
     ]
-    named = manifest(tmp_path, "clip,audio,video,label,location\none.1,x.wav,x.mp4,bus,l\ntwo,y.wav,y.mp4,bus,l\n")
+    named = listed(tmp_path, "clip,audio,video,label,location\none.1,x.wav,x.mp4,bus,l\ntwo,y.wav,y.mp4,bus,l\n")
     assert [clip.id for clip in read_dataset(named).clips] == ["one.1", "two"]
 
 
 def test_ids_take_as_much_of_the_path_as_they_need(tmp_path: Path) -> None:
     text = "clip,label,location\na/x.mp4,bus,l\nb/x.mp4,bus,l\nb/y.mp4,bus,l\nb/y.mkv,bus,l\nz.mp4,bus,l\n"
-    assert [clip.id for clip in read_dataset(manifest(tmp_path, text)).clips] == [
+    assert [clip.id for clip in read_dataset(listed(tmp_path, text)).clips] == [
         "a/x",
         "b/x",
         "b/y.mp4",
@@ -75,7 +75,7 @@ def test_ids_take_as_much_of_the_path_as_they_need(tmp_path: Path) -> None:
 
 def test_without_location_each_clip_is_a_group(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        dataset = read_dataset(manifest(tmp_path, "clip,label\nx.mp4,bus\ny.mp4,bus\n"))
+        dataset = read_dataset(listed(tmp_path, "clip,label\nx.mp4,bus\ny.mp4,bus\n"))
     assert [clip.location for clip in dataset.clips] == ["x", "y"]
     assert "2 of 2 clips have no location" in caplog.text
     assert "2 of 2 clips have no location" in dataset.notes[0]
@@ -99,9 +99,9 @@ def test_without_location_each_clip_is_a_group(tmp_path: Path, caplog: pytest.Lo
         ("clip,label\nx\0.mp4,bus\n", r"line 2: the clip 'x\x00.mp4' holds the character '\x00' (U+0000)"),
     ],
 )
-def test_mistakes_in_a_manifest(tmp_path: Path, text: str, message: str) -> None:
+def test_mistakes_in_a_list(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UserError, match=re.escape(message)) as caught:
-        read_dataset(manifest(tmp_path, text))
+        read_dataset(listed(tmp_path, text))
     assert "\n" not in str(caught.value)
 
 
@@ -129,7 +129,7 @@ def test_a_list_is_refused_before_any_work(tmp_path: Path, text: str, message: s
     (tmp_path / "link.avi").symlink_to("a.avi")
     (tmp_path / "folder").symlink_to(".")
     with pytest.raises(UserError, match=re.escape(message)) as caught:
-        read_dataset(manifest(tmp_path, text))
+        read_dataset(listed(tmp_path, text))
     assert len(str(caught.value).splitlines()) == 1
 
 
@@ -140,12 +140,12 @@ def test_what_is_not_utf8_is_told_with_its_line(tmp_path: Path) -> None:
 
 
 def test_unknown_columns_may_hold_anything(tmp_path: Path) -> None:
-    path = manifest(tmp_path, 'clip,label,said,,\nx.mp4,bus,"two\nlines",,\ny.mp4,bus,"one\ttab"\n')
+    path = listed(tmp_path, 'clip,label,said,,\nx.mp4,bus,"two\nlines",,\ny.mp4,bus,"one\ttab"\n')
     assert [row[0] for row in rows(read_dataset(path))] == ["x", "y"]
 
 
 def test_ids_differ_where_a_name_is_the_stem_of_another(tmp_path: Path) -> None:
-    dataset = read_dataset(manifest(tmp_path, "clip,label\na.avi,bus\na.mp4,bus\na.avi.wav,bus\n"))
+    dataset = read_dataset(listed(tmp_path, "clip,label\na.avi,bus\na.mp4,bus\na.avi.wav,bus\n"))
     assert [clip.id for clip in dataset.clips] == ["a.avi", "a.mp4", "a.avi.wav"]
 
 
@@ -172,7 +172,7 @@ def test_the_lists_of_tau_are_refused_alike(tmp_path: Path, line: str, message: 
         read_dataset(root)
 
 
-def test_manifest_that_is_not_utf8(tmp_path: Path) -> None:
+def test_list_that_is_not_utf8(tmp_path: Path) -> None:
     (tmp_path / "clips.csv").write_bytes(b"clip,label\nx.mp4,caf\xe9\n")
     with pytest.raises(UserError, match="UTF-8"):
         read_dataset(tmp_path / "clips.csv")
@@ -187,7 +187,7 @@ def test_paths_out_of_the_data_folder(tmp_path: Path, name: str) -> None:
     (tmp_path / "secret.mp4").write_bytes(b"")
     (root / "link.mp4").symlink_to(tmp_path / "secret.mp4")
     (root / "folder").symlink_to(tmp_path)
-    path = manifest(root, f"clip,label,location\n{name},bus,l\n")
+    path = listed(root, f"clip,label,location\n{name},bus,l\n")
     with pytest.raises(UserError, match=f"{re.escape(repr(name))} leads out of the data folder"):
         read_dataset(path)
     assert len(read_dataset(path, allow_outside=True).clips) == 1
@@ -199,7 +199,7 @@ def test_links_that_stay_inside_are_fine(tmp_path: Path) -> None:
     (root / "x.mp4").write_bytes(b"")
     (root / "y.mp4").symlink_to("x.mp4")
     (tmp_path / "alias").symlink_to(root)
-    manifest(root, "clip,label,location\ny.mp4,bus,l\n")
+    listed(root, "clip,label,location\ny.mp4,bus,l\n")
     assert rows(read_dataset(tmp_path / "alias" / "clips.csv"))[0][4] == "y.mp4"
 
 
@@ -262,7 +262,7 @@ def test_unknown_layout_says_what_was_found_and_lists_the_layouts(tmp_path: Path
     with pytest.raises(UserError, match=r"a folder with a\.mp4") as caught:
         read_dataset(tmp_path)
     assert all(reader.LAYOUT in str(caught.value) for reader in layouts().values())
-    assert {"manifest", "tau"} <= set(layouts())
+    assert {"csv_list", "tau"} <= set(layouts())
     with pytest.raises(UserError, match=r"a file ending in '.mp4'"):
         read_dataset(tmp_path / "a.mp4")
 
@@ -276,5 +276,5 @@ def test_digest_is_of_the_clip_list_alone(tmp_path: Path) -> None:
     digests = {}
     for name, text in texts.items():
         (tmp_path / name).mkdir()
-        digests[name] = read_dataset(manifest(tmp_path / name, text)).digest
+        digests[name] = read_dataset(listed(tmp_path / name, text)).digest
     assert digests["a"] == digests["b"] != digests["c"]

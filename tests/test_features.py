@@ -14,7 +14,7 @@ from avfusion.datasets import Clip, Dataset
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore, digest
 from avfusion.features.digest import content_digest
-from avfusion.features.layout import CLIP_COLUMNS, FORMAT, Json
+from avfusion.features.layout import CLIP_COLUMNS, FORMAT, STANDARDIZATION, Json
 from avfusion.features.parts import Part, read_part, write_part
 from avfusion.features.writer import writing
 
@@ -249,6 +249,13 @@ def test_a_damaged_plan_ends_an_extraction_in_one_line(tmp_path: Path, name: str
 def test_arrays_cut_short(store: FeatureStore) -> None:
     np.save(store.path / "audio.npy", np.zeros((10, 5), np.float32))
     with pytest.raises(UserError, match=r"audio.npy holds float32 \(10, 5\), which clips.csv does not"):
+        FeatureStore.open(store.path)
+
+
+def test_more_mean_and_deviation_than_features_can_have(store: FeatureStore) -> None:
+    with (store.path / STANDARDIZATION).open("wb") as file:
+        file.truncate(17 * 2**20)
+    with pytest.raises(UserError, match=r"standardization\.safetensors: 17 MiB; at most 16 are accepted"):
         FeatureStore.open(store.path)
 
 

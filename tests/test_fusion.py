@@ -380,6 +380,10 @@ def test_loading_a_damaged_classifier_says_so(tmp_path: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(UserError, match="holds no usable classifier"):
         SceneClassifier.load(tmp_path)
+    with weights.open("rb+") as file:
+        file.truncate(3 * 2**30)  # of which the disk holds next to nothing
+    with pytest.raises(UserError, match=r"weights\.safetensors: 3,072 MiB; at most 2,048 are accepted"):
+        SceneClassifier.load(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,11 @@ def test_safetensors_are_checked(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"W: the weight 'input_norm.bias' is missing"):
         build_subnetwork(config.audio, state, "W")
     path.write_bytes(path.read_bytes()[:1000])
+    with path.open("rb+") as file:
+        file.truncate(200 * 2**20)
+    with pytest.raises(UserError, match=r"demo.safetensors: 200 MiB; at most 128 are accepted"):
+        read_safetensors(path, "audio")
+    path.write_bytes(b"no weights")
     with pytest.raises(UserError, match=r"demo.safetensors cannot be read as safetensors"):
         load_networks(config, path)
 

@@ -20,7 +20,8 @@ def check(storage: PartsStorage, folder: Path) -> None:
         note="n",
         audio=np.ones((3, 2), np.float32),
         video=np.zeros((3, 4), np.float32),
-        step=0.1,
+        audio_step=0.1,
+        video_step=0.3,
         sources=Sources("1 2 ab"),
     )
     storage.write(7, Part("x", reason="an earlier attempt"))
@@ -30,7 +31,8 @@ def check(storage: PartsStorage, folder: Path) -> None:
     assert [path.name for path in folder.iterdir()] == [part_name(7)]
     found = storage.read(7, "x")
     np.testing.assert_array_equal(found.audio, part.audio)
-    assert (found.note, found.step, found.video.shape) == ("n", 0.1, (3, 4))
+    assert (found.note, found.audio_step, found.video_step, found.video.shape) == ("n", 0.1, 0.3, (3, 4))
+    assert found.seconds == 0.9
     assert storage.sources(7) == found.sources == part.sources
     (folder / part_name(7)).write_bytes(b"damaged")
     assert storage.sources(7) == UNKNOWN

@@ -135,6 +135,17 @@ def test_lists_missing_modalities_and_broken_files(fusion: Run, clips: Path, tmp
     assert "text.mp4  cannot be used  (" in text and "failed_clips=2" in text
 
 
+def test_a_model_of_pictures_alone_says_that_it_needs_them(fusion: Run, clips: Path, tmp_path: Path) -> None:
+    query = "tags.`avfusion.kind` = 'variant' and tags.variant = 'video_only'"
+    (run,) = MlflowClient().search_runs([fusion.info.experiment_id], query, max_results=1)
+    write_video(tmp_path / "black.avi", [np.zeros((16, 16, 3), np.uint8)] * 5, codec="rawvideo", pixels="bgr24")
+    (tmp_path / "list.txt").write_text(f"{clips}/0.wav\n{clips}/0.avi\n{clips}/0.wav\tblack.avi\n")
+    lines, table = predict(tmp_path, model=f"runs:/{run.info.run_id}/model", clip=str(tmp_path / "list.txt"))
+    assert table["modalities"].tolist() == ["", "video", ""] and "failed_clips=2" in lines[-1]
+    expected = ["no pictures: the file has no such stream", "", "no pictures: they are black throughout"]
+    assert table["note"].tolist() == expected
+
+
 def test_no_name_ends_a_batch(fusion: Run, clips: Path, tmp_path: Path) -> None:
     """Whatever files are called, each has its answer or a reason, and a timeline of its own."""
     names = ["caf\udce9.wav", "new\nline.wav", "n" * 251 + ".wav", "$x^.wav", "x.wav", "X.wav", "x.mp3", "\t.wav"]

@@ -23,14 +23,14 @@ from avfusion.l3.avc import AVCNetwork, avc_accuracy, avc_loss
 from avfusion.l3.presets import WINDOW, preset_config
 from avfusion.pretraining import learning
 from avfusion.pretraining.learning import CHECKPOINT, Learner, Schedule, split_locations
-from avfusion.pretraining.material import PICTURES, Entry, Material, prepare
+from avfusion.pretraining.pair_source import PICTURES, Entry, PairSource, prepare
 from tests.edge import run_job
 from tests.kills import FRESH
 
 CONFIG = preset_config("demo")
 
 
-def toy(n_clips: int = 12) -> Material:
+def toy(n_clips: int = 12) -> PairSource:
     """Clips whose pitch goes with the number of bars in their pictures."""
     generator = np.random.default_rng(0)
     seconds = np.arange(WINDOW) / WINDOW
@@ -40,7 +40,7 @@ def toy(n_clips: int = 12) -> Material:
     noise = 0.02 * generator.standard_normal((n_clips, PICTURES, 3, 64, 64))
     pictures = np.clip(bars[:, None, None, :, None] + noise, 0, 1)
     entries = [Entry(str(n), f"place {n // 2}", n * WINDOW, WINDOW, 1.0) for n in range(n_clips)]
-    return Material(entries, sound, pictures.astype(np.float16))
+    return PairSource(entries, sound, pictures.astype(np.float16))
 
 
 def learn(folder: Path, steps: int, fatal: int = 0) -> dict[str, torch.Tensor]:
@@ -80,9 +80,9 @@ def test_loss_and_accuracy_weigh_positives_and_negatives_alike() -> None:
 
 
 def test_no_location_is_both_learnt_and_held_out() -> None:
-    material = toy(32)
-    learnt, held_out = split_locations(material, 0)
-    places = [{material.entries[row].location for row in rows} for rows in (learnt, held_out)]
+    source = toy(32)
+    learnt, held_out = split_locations(source, 0)
+    places = [{source.entries[row].location for row in rows} for rows in (learnt, held_out)]
     assert not places[0] & places[1]
     assert len(learnt) + len(held_out) == 32 and len(held_out) == 4
 
@@ -93,11 +93,11 @@ def test_a_window_holds_the_moment_of_its_picture() -> None:
     sound = (np.arange(int(seconds * WINDOW)) / WINDOW).astype(np.float16)
     pictures = np.zeros((1, PICTURES, 3, 2, 2), np.float16)
     pictures += np.arange(PICTURES, dtype=np.float16)[:, None, None, None]
-    material = Material([Entry("a", "a", 0, len(sound), seconds)], sound, pictures)
+    source = PairSource([Entry("a", "a", 0, len(sound), seconds)], sound, pictures)
     generator = np.random.default_rng(0)
     begins = []
     for _ in range(200):
-        windows, seen = material.pairs(np.array([0]), generator)
+        windows, seen = source.pairs(np.array([0]), generator)
         moment = float(seen[0, 0, 0, 0]) / (PICTURES - 1) * seconds
         begins.append(windows[0, 0])
         assert windows[0, 0] - 0.01 <= moment <= windows[0, -1] + 0.01
@@ -140,11 +140,11 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 def test_material_is_what_was_decoded_and_is_made_once(scenes: Dataset, tmp_path: Path) -> None:
-    material = prepare(scenes, CONFIG, tmp_path)
-    assert [entry.id for entry in material.entries] == [clip.id for clip in scenes.clips]
-    assert material.pictures.shape == (20, PICTURES, 3, 64, 64)
-    assert len(material.sound) == sum(entry.samples for entry in material.entries) == 20 * int(1.2 * 48000)
-    assert np.isfinite(material.pictures).all() and material.pictures.min() >= 0 and material.pictures.max() <= 1
+    source = prepare(scenes, CONFIG, tmp_path)
+    assert [entry.id for entry in source.entries] == [clip.id for clip in scenes.clips]
+    assert source.pictures.shape == (20, PICTURES, 3, 64, 64)
+    assert len(source.sound) == sum(entry.samples for entry in source.entries) == 20 * int(1.2 * 48000)
+    assert np.isfinite(source.pictures).all() and source.pictures.min() >= 0 and source.pictures.max() <= 1
     written = (tmp_path / "sound.f16").stat().st_mtime_ns
     time.sleep(0.01)
     prepare(scenes, CONFIG, tmp_path)

@@ -283,9 +283,9 @@ def test_models_trained_otherwise_are_named_beside_the_claims() -> None:
     remarks = {"early": "epochs = 20 (default 100)"}
     variants = tuple(replace(one, remarks=remarks.get(one.name, "")) for one in made.variants)
     document = build_document(replace(made, variants=variants))
-    (note,) = [text for text in table(document, "Claims").notes if "settings" in text]
-    assert "study's settings: early fusion (epochs = 20 (default 100))." in note
-    assert not [text for text in table(build_document(made), "Claims").notes if "settings" in text]
+    (note,) = [text for text in table(document, "Claims").notes if "study's hyperparameters" in text]
+    assert "study's hyperparameters: early fusion (epochs = 20 (default 100))." in note
+    assert not [text for text in table(build_document(made), "Claims").notes if "study's hyperparameters" in text]
 
 
 def test_intervals_are_those_of_compare() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from avfusion.datasets.scenes import MARKER, render_scenes
-from avfusion.datasets.scenes.moment import Moment, draw_moment, draw_place
+from avfusion.datasets.scenes.moment import Moment, draw_location, draw_moment
 from avfusion.datasets.scenes.noise import SAMPLE_RATE, curve, noise
 from avfusion.datasets.scenes.picture import ELEMENTS, render_picture
 from avfusion.datasets.scenes.recipes import RECIPES
@@ -72,11 +72,11 @@ def test_layout_is_that_of_tau(scenes: Path) -> None:
 
 
 def test_locations_are_unique_and_never_shared(scenes: Path) -> None:
-    def places(name: str) -> set[tuple[str, str]]:
+    def locations(name: str) -> set[tuple[str, str]]:
         rows = table(scenes / "evaluation_setup" / name)
         return {(row["scene_label"], row["filename_audio"].split("-")[2]) for row in rows}
 
-    train, test = places("fold1_train.csv"), places("fold1_evaluate.csv")
+    train, test = locations("fold1_train.csv"), locations("fold1_evaluate.csv")
     numbers = [number for _, number in train | test]
     assert len(numbers) == len(set(numbers)) == 30
     assert not train & test
@@ -110,8 +110,8 @@ def test_media_read_back(scenes: Path) -> None:
         assert (stream.width, stream.height) == (160, 120) and stream.average_rate == 8
         pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
     assert len(pictures) == 4
-    place = draw_place(5, row["scene_label"], 0)
-    rendered = np.stack(render_picture(draw_moment(place, 0, 0.5)))
+    location = draw_location(5, row["scene_label"], 0)
+    rendered = np.stack(render_picture(draw_moment(location, 0, 0.5)))
     assert np.abs(np.stack(pictures).astype(float) - rendered).mean() < 8, "the coded picture is the rendered one"
 
 
@@ -169,7 +169,7 @@ def test_impossible_parameters(tmp_path: Path, wrong: dict[str, int], message: s
 @pytest.mark.parametrize("scene", TAU_CLASSES)
 def test_every_class_renders_within_full_scale(scene: str) -> None:
     for location in range(2):
-        moment = draw_moment(draw_place(1, scene, location), 0, 1.0)
+        moment = draw_moment(draw_location(1, scene, location), 0, 1.0)
         sound, frames = render_sound(moment), render_picture(moment)
         assert sound.shape == (48_000, 2) and sound.dtype == np.int16
         assert 0.04 * 32767 < np.abs(sound.astype(int)).max() <= 0.91 * 32767
@@ -197,7 +197,7 @@ def loudness(moment: Moment, low: float, high: float) -> float:
 
 
 def test_sound_and_picture_share_their_causes() -> None:
-    square = draw_moment(draw_place(3, "street_traffic", 0), 0, 2.0)
+    square = draw_moment(draw_location(3, "street_traffic", 0), 0, 2.0)
     square = replace(square, view="street_traffic", soundscape="street_traffic", people=0.0)
     quiet, busy = (replace(square, passings=passings) for passings in ((), ((1.0, 1),)))
     change = np.abs(np.diff(np.stack(render_picture(busy)).astype(float), axis=0)).mean()

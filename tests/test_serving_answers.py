@@ -66,7 +66,7 @@ def test_every_variant_answers_and_has_a_timeline(variant: str) -> None:
         )
     assert found.scene == CLASSES[int(decisions[0])]
     np.testing.assert_allclose(found.probabilities, torch.softmax(log_probabilities[0].double(), 0), rtol=1e-6)
-    made = make_timeline(classifier, features, 0.25)
+    made = make_timeline(classifier, features, every(0.25))
     assert made.seconds.tolist() == [0, 1, 2]
     np.testing.assert_allclose(made.probabilities.sum(1), 1)
 
@@ -102,7 +102,7 @@ def test_pictures_follow_the_length_of_the_sound() -> None:
 
 def test_a_second_is_answered_by_its_own_moments() -> None:
     classifier, features = make_classifier("late"), make_features(25, 25)
-    made = make_timeline(classifier, features, 0.1)
+    made = make_timeline(classifier, features, every(0.1))
     assert made.seconds.tolist() == [0, 1, 2]
     for second, moments in ((0, slice(0, 10)), (1, slice(10, 20)), (2, slice(20, 25))):
         alone = answer(classifier, {name: frames[moments] for name, frames in features.items()})
@@ -112,7 +112,7 @@ def test_a_second_is_answered_by_its_own_moments() -> None:
 
 def test_share_is_the_change_of_the_winner_when_a_modality_becomes_its_mean() -> None:
     classifier, features = make_classifier("early"), make_features(8, 8)
-    made = make_timeline(classifier, features, 0.25)
+    made = make_timeline(classifier, features, every(0.25))
     for modality in ("audio", "video"):
         replaced = features | {modality: np.full((8, DIM), 2, np.float32)}
         for second in (0, 1):
@@ -126,12 +126,14 @@ def test_share_is_the_change_of_the_winner_when_a_modality_becomes_its_mean() ->
 
 
 def test_shares_of_what_is_not_heard() -> None:
-    unimodal = make_timeline(make_classifier("audio_only"), make_features(8, 8), 0.25)
+    unimodal = make_timeline(make_classifier("audio_only"), make_features(8, 8), every(0.25))
     np.testing.assert_array_equal(unimodal.shares["video"], 0)
-    lacking = make_timeline(with_companions(), make_features(8, 8) | {"audio": np.zeros((0, 0), np.float32)}, 0.25)
+    lacking = make_timeline(
+        with_companions(), make_features(8, 8) | {"audio": np.zeros((0, 0), np.float32)}, every(0.25)
+    )
     assert np.isnan(lacking.shares["audio"]).all() and np.isfinite(lacking.shares["video"]).all()
     with pytest.raises(UserError, match="above 0; got 0"):
-        make_timeline(with_companions(), make_features(8, 8), 0.0)
+        make_timeline(with_companions(), make_features(8, 8), every(0.0))
 
 
 def legend(axes: Axes) -> list[str]:
@@ -141,7 +143,7 @@ def legend(axes: Axes) -> list[str]:
 
 
 def test_timeline_table_and_figure() -> None:
-    made = make_timeline(with_companions(), make_features(25, 25), 0.1)
+    made = make_timeline(with_companions(), make_features(25, 25), every(0.1))
     table = made.table()
     by_class = [f"probability/{name}" for name in CLASSES]
     assert list(table.columns) == ["second", "scene", "probability", "audio_share", "video_share", *by_class]
@@ -161,6 +163,11 @@ def test_many_classes_share_a_grey_area() -> None:
     figure = clip_timeline(np.arange(4), probabilities, tuple("abcdefghijkl"), shares, "a clip")
     names = legend(figure.axes[0])
     assert len(names) == 8 and "5 others" in names
+
+
+def every(step: float) -> dict[str, float]:
+    """Both modalities with frames that many seconds apart."""
+    return {"audio": step, "video": step}
 
 
 def test_blank_input_counts_as_missing() -> None:
@@ -200,10 +207,10 @@ def test_a_model_carries_weights_that_the_package_has_not(tmp_path: Path, caplog
     features = {"embedder": {name: value for name, value in mine.items() if name != "weights_files"}}
     assert mine["weights_files"] == [str(file)]
     save_embedder({**features, "weights_files": mine["weights_files"]}, tmp_path)
-    assert carried_weights(tmp_path) == str(tmp_path / WEIGHTS)
+    assert carried_weights(tmp_path) == str(tmp_path / WEIGHTS[0])
     assert load_same(features["embedder"], carried_weights(tmp_path), "cpu").provenance["weights"] == mine["weights"]
     file.unlink()
-    (tmp_path / WEIGHTS).unlink()
+    (tmp_path / WEIGHTS[0]).unlink()
     save_embedder({**features, "weights_files": mine["weights_files"]}, tmp_path)
     assert carried_weights(tmp_path) is None
     assert "does not carry the weights of demo" in caplog.text
@@ -231,7 +238,7 @@ def test_clips_to_parts_in_a_process(tmp_path: Path) -> None:
         first = dict(extractor.parts(queries, ("audio", "video")))
         (again,) = [part for _, part in extractor.parts([both], ("audio",))]
     assert [bool(first[n].reason) for n in range(5)] == [False, False, False, False, True]
-    assert len(first[0].audio) == len(first[0].video) and first[0].step == pytest.approx(0.2)
+    assert len(first[0].audio) == len(first[0].video) and first[0].audio_step == pytest.approx(0.2)
     assert first[1].note == "no pictures: the file has no such stream" and len(first[1].audio)
     assert first[2].note == "no sound: the file has no such stream" and len(first[2].video)
     assert first[3].note == "no pictures: they are black throughout" and len(first[3].audio)
@@ -258,4 +265,4 @@ def test_an_answer_is_of_finite_numbers() -> None:
     with pytest.raises(UserError, match="audio_only has no answer"):
         answer(damaged, make_features(5, 5))
     with pytest.raises(UserError, match="audio_only has no answer"):
-        make_timeline(damaged, make_features(5, 5), 0.5)
+        make_timeline(damaged, make_features(5, 5), every(0.5))

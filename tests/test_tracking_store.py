@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,7 +12,7 @@ import mlflow
 import pytest
 
 from avfusion.errors import UserError
-from avfusion.tracking.session import connect
+from avfusion.tracking.session import SERVER_TIMEOUT, connect
 
 
 @pytest.fixture(autouse=True)
@@ -89,3 +90,15 @@ def test_addresses_that_lead_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Can't load plugin: sqlalchemy.dialects:postgresql.nosuch" in refusal(
         monkeypatch, "postgresql+nosuch://host/runs"
     )
+
+
+def test_servers_that_do_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that refuses, and one that takes requests and stays silent."""
+    assert SERVER_TIMEOUT <= 5
+    monkeypatch.setattr("avfusion.tracking.session.SERVER_TIMEOUT", 0.2)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        for port, reason in ((silent.getsockname()[1], "timed out"), (1, "[Errno 111] Connection refused")):
+            line = refusal(monkeypatch, f"http://127.0.0.1:{port}")
+            assert f"the tracking server at http://127.0.0.1:{port} does not answer ({reason}); start it" in line

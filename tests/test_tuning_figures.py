@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from avfusion.errors import UserError
 from avfusion.figures import alpha_trials, hyperparameter_contour, optimisation_history, parallel_coordinates
-from avfusion.figures.trials import place
+from avfusion.figures.trials import on_axis
 from avfusion.tuning.drawings import drawings
 from avfusion.tuning.results import importances
 
@@ -52,17 +52,17 @@ def test_the_history_holds_the_best_so_far(larger: bool, expected: list[float]) 
     lines = {line.get_label(): line for line in figure.axes[0].lines}
     assert np.asarray(lines["best so far"].get_ydata()).tolist() == expected
     assert np.asarray(lines["trial"].get_xdata()).tolist() == [0, 1, 2, 4]
-    assert np.asarray(lines["default settings"].get_xdata()).tolist() == [0]
+    assert np.asarray(lines["defaults"].get_xdata()).tolist() == [0]
     assert np.asarray(lines["pruned or failed"].get_xdata()).tolist() == [3]
     assert "loss" in texts(figure)
 
 
 def test_places_on_axes() -> None:
     table = pd.DataFrame({"n": [1024, 64, 256], "rate": [1e-2, 1e-4, 1e-3], "word": ["b", "a", "b"]})
-    assert place(table, "n", "choice").positions.tolist() == [2.0, 0.0, 1.0]
-    assert place(table, "n", "choice").labels == {0.0: "64", 1.0: "256", 2.0: "1024"}
-    assert place(table, "rate", "log").positions == pytest.approx([-2, -4, -3])
-    assert place(table, "word", "choice").labels == {0.0: "a", 1.0: "b"}
+    assert on_axis(table, "n", "choice").positions.tolist() == [2.0, 0.0, 1.0]
+    assert on_axis(table, "n", "choice").labels == {0.0: "64", 1.0: "256", 2.0: "1024"}
+    assert on_axis(table, "rate", "log").positions == pytest.approx([-2, -4, -3])
+    assert on_axis(table, "word", "choice").labels == {0.0: "a", 1.0: "b"}
 
 
 def study(n: int = 12) -> optuna.Study:
@@ -109,7 +109,7 @@ def test_a_contour_rings_the_best(pair: tuple[str, str], n: int) -> None:
     figure = hyperparameter_contour(table, {name: SCALES[name] for name in pair}, "title", metric="loss")
     (ring,) = figure.axes[0].lines
     best = int(table["value"].argmin())
-    at = [place(table, name, SCALES[name]).positions[best] for name in pair]
+    at = [on_axis(table, name, SCALES[name]).positions[best] for name in pair]
     assert np.ravel([ring.get_xdata(), ring.get_ydata()]).tolist() == pytest.approx(at)
     assert pair[0] in texts(figure)
 

@@ -24,6 +24,7 @@ from avfusion.system.presence import gone, own_mark
 from avfusion.training.split_features import SplitFeatures
 from avfusion.tuning.leader import LEADER, Leadership
 from avfusion.tuning.plans import Plan
+from avfusion.tuning.results import trials_table
 from avfusion.tuning.sampling import MOST_RETRIES, STAGE, retry
 from avfusion.tuning.space import Space, make_space
 from avfusion.tuning.storage import open_storage, resolve_storage
@@ -115,7 +116,7 @@ def test_a_surplus_trial_is_given_up_before_it_begins(tmp_path: Path) -> None:
     study.tell(study.ask(), 1.0)
     objective = Objective(plan, SplitFeatures.__new__(SplitFeatures), CPU)
     study.optimize(objective, n_trials=1, catch=(SurplusError,))
-    assert n_done(study) == 1 and len(counted(study.trials)) == 1
+    assert n_done(study) == 1 and len(counted(study.trials)) == 1 and len(trials_table(plan, study)) == 1
 
 
 def test_a_trial_of_a_dead_process_is_queued_again(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from avfusion.features import FeatureStore
 from avfusion.fusion import variants
 from avfusion.scoring.folders import VALIDATION, file_of_model, read_folder
 from avfusion.scoring.tsv import read_course_tsv
+from avfusion.system.names import escaped
 from avfusion.tracking.lookup import (
     NO_FOLDS,
     LoggedRun,
@@ -71,7 +72,8 @@ def in_file_or_run(text: str, name: str) -> VariantAnswers:
     path = Path(text)
     if path.is_dir() or path.is_file() or path.suffix in (".tsv", ".csv"):
         path = file_of_model(path) if path.is_dir() else path
-        return VariantAnswers(name, str(path), (read_course_tsv(path, shown=str(path)),))
+        shown = escaped(str(path))
+        return VariantAnswers(name, shown, (read_course_tsv(path, shown=shown),))
     return in_run(find_run(text), name, first_only=True)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from avfusion.embedders.base import Array, Entry, Option
+from avfusion.embedders.base import Array, Entry, Offer, Option
 from avfusion.errors import UserError
 from avfusion.l3.framing import count_windows
 from avfusion.l3.presets import SAMPLE_RATE, openl3_config
@@ -82,6 +82,10 @@ class OriginalOpenL3:
         resampled = resampled_length(n_samples, sample_rate, SAMPLE_RATE)
         return count_windows(resampled, self.hop, bool(self._options["centred"]))
 
+    def n_frames(self, seconds: float, n_windows: int) -> int:
+        """As many pictures as there are windows of sound."""
+        return n_windows
+
     def _call(self, function: Callable[..., Any], *arguments: object, **named: object) -> Any:
         """Calls the original quietly; its complaints about a clip become one line."""
         try:
@@ -117,4 +121,4 @@ def _load(*, weights: str | None, precision: str, device: str, **options: Any) -
     return OriginalOpenL3(openl3, options)
 
 
-EMBEDDERS = {_NAME: Entry(_load, _DEFAULTS)}
+EMBEDDERS = {_NAME: Entry(both=Offer(_load, _DEFAULTS))}

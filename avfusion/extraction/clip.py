@@ -1,8 +1,9 @@
 """The features of one clip: its files are decoded, and the embedder turns sound and pictures into features.
 
-T   audio windows, and as many moments of the pictures
-N   distinct frames among those moments
-D   features of a window or frame
+T   windows of the sound
+N   pictures, evenly spread over the clip: as many as the embedder wants
+M   distinct frames among those pictures
+D   features of a window or frame, of each modality its own
 """
 
 from collections.abc import Callable, Iterator
@@ -35,17 +36,27 @@ class Taken(Generic[Sound, Pictures]):
 
     Attributes:
         sound: what was made of the sound; None if there is none.
-        pictures: what was made of the N distinct frames; None if there are none.
-        positions: int64 [T], which of the N frames stands for each moment; [0] without pictures.
+        pictures: what was made of the M distinct frames; None if there are none.
+        positions: int64 [N], which of the M frames is each picture; [0] without pictures.
         note: one line on damage and on what is missing, or "".
-        step: seconds from one moment to the next.
+        audio_step: seconds from one window of sound to the next.
+        video_step: seconds from one picture to the next; 0 without pictures.
     """
 
     sound: Sound | None
     pictures: Pictures | None
     positions: NDArray[np.int64]
     note: str
-    step: float
+    audio_step: float
+    video_step: float
+
+
+@dataclass(frozen=True)
+class _Extent:
+    """How long a clip is: its seconds, and T."""
+
+    seconds: float
+    n_windows: int
 
 
 def clip_features(
@@ -58,10 +69,11 @@ def clip_features(
     limits: Limits = DEFAULT_LIMITS,
     decoding: AbstractContextManager[object] | None = None,
 ) -> Part:
-    """The features of one clip: audio [T, D] and video [T, D].
+    """The features of one clip: audio [T, D] and video [N, D].
 
-    The sound decides T, and T frames are taken evenly from the pictures (DCASE 2021 recipe). Without
-    sound, the duration of the pictures decides, and there are no more moments than frames.
+    The sound decides how long the clip is; the embedder says how many pictures it wants of that, which are taken evenly
+    (L3-Nets: as many as windows, the DCASE 2021 recipe). Without sound, the duration of the pictures decides, and
+    no more are taken than there are frames.
 
     Args:
         embedder: makes the features.
@@ -77,9 +89,8 @@ def clip_features(
         modality has shape [0, 0].
     """
 
-    def hear(blocks: Iterator[Samples], rate: int) -> tuple[Features, int]:
-        features = checked(embedder.embed_audio(blocks, rate))
-        return features, len(features)
+    def hear(blocks: Iterator[Samples], rate: int) -> Features:
+        return checked(embedder.embed_audio(blocks, rate))
 
     def see(frames: Iterator[Frame]) -> Features:
         return checked(embedder.embed_video(frames))
@@ -95,7 +106,7 @@ def take(
     embedder: "Embedder",
     audio: Path | None,
     video: Path | None,
-    hear: Callable[[Iterator[Samples], int], tuple[Sound, int]],
+    hear: Callable[[Iterator[Samples], int], Sound],
     see: Callable[[Iterator[Frame]], Pictures],
     required: Required,
     limits: Limits,
@@ -104,9 +115,9 @@ def take(
     """Reads a clip, whatever is made of its sound and its pictures: features, or what a network elsewhere needs.
 
     Args:
-        hear: called with the blocks of sound, float32 [n, 1], and their rate in Hz; returns what it makes of them,
-            and T.
-        see: called with the N distinct frames, uint8 [H, W, 3]; returns what it makes of them.
+        hear: called with the blocks of sound, float32 [n, 1], and their rate in Hz; takes all of them, and returns what
+            it makes of them.
+        see: called with the M distinct frames, uint8 [H, W, 3]; returns what it makes of them.
 
     For the other arguments see `clip_features`. Raises MediaError when the clip cannot be used.
     """
@@ -116,10 +127,19 @@ def take(
         with decoding:
             return VideoReader(_named(video), limits, lambda message: notes.append(f"pictures: {message}"))
 
-    def read_sound() -> tuple[Sound, int]:
+    def read_sound() -> tuple[Sound, _Extent]:
         with decoding:
             blocks, rate = stream_sound(_named(audio), limits, lambda message: notes.append(f"sound: {message}"))
-        return hear(_timed(blocks, decoding), rate)
+        n_samples = 0
+
+        def counted() -> Iterator[Samples]:
+            nonlocal n_samples
+            for block in _timed(blocks, decoding):
+                n_samples += len(block)
+                yield block
+
+        sound = hear(counted(), rate)
+        return sound, _Extent(n_samples / rate, embedder.n_windows(n_samples, rate))
 
     def attempt(path: Path | None, read: Callable[[], _Read]) -> _Read | None:
         if path is None and required == "named":
@@ -132,27 +152,30 @@ def take(
             notes.append(str(error))
             return None
 
-    step = embedder.hop
+    video_step = 0.0
     reader = attempt(video, open_pictures)  # before the sound, whose features are expensive
     heard = attempt(audio, read_sound)
     seen = None
     if reader is not None:
-        count = heard[1] if heard is not None else _moments(embedder, reader, limits)
-        step = embedder.hop if heard is not None else max(embedder.hop, reader.seconds / max(1, reader.n_frames))
+        extent = heard[1] if heard is not None else _silent_extent(embedder, reader, limits)
+        wanted = max(1, embedder.n_frames(extent.seconds, extent.n_windows))
+        count = wanted if heard is not None else min(wanted, reader.n_frames)
+        video_step = extent.seconds / count
         seen = attempt(video, lambda: reader.sample(count, lambda frames: see(_timed(frames, decoding))))
     note = "; ".join(dict.fromkeys(notes))
     if heard is None and seen is None and notes:  # without notes, no file was named
         raise MediaError(note)
     pictures, positions = seen if seen is not None else (None, np.zeros(0, np.int64))
-    return Taken(None if heard is None else heard[0], pictures, positions, note, step)
+    return Taken(None if heard is None else heard[0], pictures, positions, note, embedder.hop, video_step)
 
 
 def as_part(clip_id: str, taken: Taken[Features, Features]) -> Part:
-    """Features as the part of a clip. A frame that stands for several moments was embedded once, and is repeated."""
+    """Features as the part of a clip. A frame that is several pictures was embedded once, and is repeated."""
     audio = no_features() if taken.sound is None else taken.sound
     video = no_features() if taken.pictures is None else taken.pictures
-    repeated = len(taken.positions) != len(video)  # else each stands for one moment, and nothing need be copied
-    return Part(clip_id, "", taken.note, audio, video[taken.positions] if repeated else video, taken.step)
+    repeated = len(taken.positions) != len(video)  # else each is one picture, and nothing need be copied
+    pictures = video[taken.positions] if repeated else video
+    return Part(clip_id, "", taken.note, audio, pictures, taken.audio_step, taken.video_step)
 
 
 def checked(features: NDArray[np.float32]) -> Features:
@@ -170,10 +193,10 @@ def _named(path: Path | None) -> Path:
     return path
 
 
-def _moments(embedder: "Embedder", reader: VideoReader, limits: Limits) -> int:
-    """T of a clip without sound: as many windows as its duration would give, but no more than it has frames."""
-    n_samples = round(min(reader.seconds, limits.seconds) * _SILENT_RATE)
-    return min(max(1, embedder.n_windows(n_samples, _SILENT_RATE)), reader.n_frames)
+def _silent_extent(embedder: "Embedder", reader: VideoReader, limits: Limits) -> _Extent:
+    """Of a clip without sound: the duration of its pictures, and the windows that sound of it would give."""
+    seconds = min(reader.seconds, limits.seconds)
+    return _Extent(seconds, max(1, embedder.n_windows(round(seconds * _SILENT_RATE), _SILENT_RATE)))
 
 
 def _timed(pieces: Iterator[_Read], decoding: AbstractContextManager[object]) -> Iterator[_Read]:

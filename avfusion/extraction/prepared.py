@@ -20,6 +20,7 @@ from avfusion.features.sources import UNKNOWN, Sources
 from avfusion.media import DEFAULT_LIMITS, Limits, MediaError, Samples
 
 Array = NDArray[np.float32]
+Pictures = NDArray[Any]
 
 LONGEST = 30.0
 """Seconds of media that are prepared at most: ten with OpenL3 take 60 MB, and this must fit into memory at once."""
@@ -32,14 +33,17 @@ class Prepared:
     Attributes:
         clip_id: the clip.
         required: what it must have to be used.
-        taken: its sound, float32 [n] (mono, at the embedder's rate), and its pictures, float32 [N, H, W, 3].
+        taken: its sound, float32 [n] (mono, at the embedder's rate), and its distinct frames, [M, H, W, 3].
         sources: the media, for the part.
     """
 
     clip_id: str
     required: Required
-    taken: Taken[Array, Array]
+    taken: Taken[Array, Pictures]
     sources: Sources = UNKNOWN
+
+
+_RATE = 48_000  # Hz, of sound of that length
 
 
 class _TooLongError(Exception):
@@ -63,7 +67,7 @@ def prepare_clip(
         for a clip longer than `LONGEST`, of which the second half must read the files itself.
     """
 
-    def hear(blocks: Iterator[Samples], rate: int) -> tuple[Array, int]:
+    def hear(blocks: Iterator[Samples], rate: int) -> Array:
         n_samples = 0
 
         def counted() -> Iterator[Samples]:
@@ -74,14 +78,15 @@ def prepare_clip(
                     raise _TooLongError
                 yield block
 
-        pieces = list(embedder.prepare_audio(counted(), rate))
-        return np.concatenate(pieces), embedder.n_windows(n_samples, rate)
+        return np.concatenate(list(embedder.prepare_audio(counted(), rate)))
 
-    def see(frames: Iterator[Frame]) -> Array:
+    most = embedder.n_frames(LONGEST, embedder.n_windows(round(LONGEST * _RATE), _RATE))
+
+    def see(frames: Iterator[Frame]) -> Pictures:
         pictures = []
         for picture in embedder.prepare_video(frames):
             pictures.append(picture)
-            if len(pictures) > LONGEST / embedder.hop:
+            if len(pictures) > most:
                 raise _TooLongError
         return np.stack(pictures) if pictures else np.zeros((0, 0, 0, 3), np.float32)
 
@@ -116,5 +121,5 @@ def embed_prepared(embedder: SplitEmbedder, prepared: Prepared) -> Part:
     if sound is None and pictures is None:
         return Part(prepared.clip_id, reason=note, sources=prepared.sources)
     positions = taken.positions if pictures is not None else taken.positions[:0]
-    part = as_part(prepared.clip_id, Taken(sound, pictures, positions, note, taken.step))
-    return replace(part, sources=prepared.sources)
+    features = Taken(sound, pictures, positions, note, taken.audio_step, taken.video_step)
+    return replace(as_part(prepared.clip_id, features), sources=prepared.sources)

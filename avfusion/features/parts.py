@@ -1,6 +1,6 @@
 """What an extraction knows of one clip, as one file: its features, or why there are none.
 
-T   frames in time
+T   frames in time, of each modality its own
 D   features of a frame
 """
 
@@ -18,6 +18,7 @@ from avfusion.features.sources import UNKNOWN, Sources
 from avfusion.system.files import replacing
 
 Features = NDArray[np.float32]
+_STEPS = ("audio_step", "video_step")
 
 
 def no_features() -> Features:
@@ -34,7 +35,7 @@ class Part:
         reason: one line on why the clip cannot be used; "" when it can.
         note: one line on what is less than perfect (damage, a missing modality), or "".
         audio, video: float32 [T, D], finite; [0, 0] where the modality is missing.
-        step: seconds from one moment to the next; 0 where it is not known.
+        audio_step, video_step: seconds from one frame of the modality to the next; 0 where it is not known.
         sources: the media that it was made of.
     """
 
@@ -43,8 +44,14 @@ class Part:
     note: str = ""
     audio: Features = field(default_factory=no_features)
     video: Features = field(default_factory=no_features)
-    step: float = 0.0
+    audio_step: float = 0.0
+    video_step: float = 0.0
     sources: Sources = UNKNOWN
+
+    @property
+    def seconds(self) -> float:
+        """How long the clip is by its features."""
+        return round(max(len(self.audio) * self.audio_step, len(self.video) * self.video_step), 6)
 
 
 def part_name(index: int) -> str:
@@ -59,7 +66,8 @@ def write_part(folder: Path, index: int, part: Part) -> None:
     (github.com/huggingface/safetensors): header size as little-endian uint64, header as JSON, the arrays.
     """
     arrays = {name: np.ascontiguousarray(getattr(part, name), "<f4") for name in MODALITIES}
-    texts = {"id": part.id, "reason": part.reason, "note": part.note, "step": repr(part.step)}
+    texts = {"id": part.id, "reason": part.reason, "note": part.note}
+    texts |= {name: repr(getattr(part, name)) for name in _STEPS}
     texts |= {f"{name}_source": text for name, text in part.sources._asdict().items()}
     header: dict[str, object] = {"__metadata__": texts}
     end = 0
@@ -84,12 +92,12 @@ def read_part(folder: Path, index: int, clip_id: str) -> Part:
     try:
         with safe_open(path, framework="np") as file:
             texts = file.metadata() or {}
-            step, sources = float(texts.pop("step", 0.0)), _pop_sources(texts)
+            sources, (audio_step, video_step) = _pop_sources(texts), (float(texts.pop(name)) for name in _STEPS)
             arrays = {name: file.get_tensor(name) for name in MODALITIES}
-            part = Part(**texts, **arrays, step=step, sources=sources)
+            part = Part(**texts, **arrays, audio_step=audio_step, video_step=video_step, sources=sources)
         if part.id != clip_id:
             raise ValueError(f"it holds {part.id!r}")
-    except (SafetensorError, TypeError, ValueError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
         path.unlink(missing_ok=True)
         raise UserError(f"{path} was damaged and is removed ({error}); run the same command again") from error
     return part

@@ -31,7 +31,7 @@ from avfusion.features.layout import (
     Modality,
 )
 from avfusion.features.provenance import check_provenance
-from avfusion.system.files import read_object
+from avfusion.system.files import read_object, refuse_larger
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 _COUNT = re.compile("[0-9]{1,12}")
 _AGAIN = "delete it and extract again"
+
+MOST_MEBIBYTES = 16
+"""Size of `STANDARDIZATION`: two numbers for each dimension of the features."""
 
 
 class FeatureStore:
@@ -209,6 +212,7 @@ def _standardization(path: Path, widths: dict[str, int]) -> dict[str, tuple[NDAr
     file = path / STANDARDIZATION
     if not file.exists():
         return {}
+    refuse_larger(file, MOST_MEBIBYTES)
     arrays = load_file(file)
     found = {name: (arrays[f"{name}.mean"], arrays[f"{name}.std"]) for name in widths if f"{name}.mean" in arrays}
     if any(vector.shape != (widths[name],) for name, moments in found.items() for vector in moments):

@@ -47,7 +47,7 @@ class Placed:
     """Text by position: every choice, or the least and the greatest number."""
 
 
-def place(trials: pd.DataFrame, name: str, scale: str) -> Placed:
+def on_axis(trials: pd.DataFrame, name: str, scale: str) -> Placed:
     """Column `name` of `trials` on the axis that `scale` asks for."""
     column = trials[name]
     if scale == CHOICE:
@@ -86,9 +86,9 @@ def check_trials(trials: pd.DataFrame, columns: Sequence[str], figure: str) -> N
 def optimisation_history(
     trials: pd.DataFrame, title: str, *, metric: str, larger_is_better: bool = False, note: str | None = None
 ) -> Figure:
-    """Each completed trial a dot, the best so far a line, the default settings a diamond.
+    """Each completed trial a dot, the best so far a line, the defaults a diamond.
 
-    Optuna's figure shows neither the default settings, which are what the best is measured by, nor the pruned trials.
+    Optuna's figure shows neither the defaults, which are what the best is measured by, nor the pruned trials.
 
     `trials`, by number: columns trial, value (of `metric`; NaN where pruned or failed: a tick at the foot) and
     default (bool).
@@ -101,7 +101,7 @@ def optimisation_history(
     axes.plot(complete["trial"], values, "o", color=FIRST_COLOUR, markersize=3, label="trial")
     axes.step(complete["trial"], best, where="post", color=SECOND_COLOUR, linewidth=1.3, label="best so far")
     default = complete[complete["default"]]
-    axes.plot(default["trial"], default["value"], "D", color=MUTED_COLOUR, markersize=5, label="default settings")
+    axes.plot(default["trial"], default["value"], "D", color=MUTED_COLOUR, markersize=5, label="defaults")
     if len(unfinished := trials[trials["value"].isna()]):
         foot = axes.get_xaxis_transform()
         axes.plot(
@@ -135,7 +135,7 @@ def parallel_coordinates(
     check_trials(trials, ["value", *scales], "parallel coordinates")
     values = trials["value"].to_numpy(dtype=np.float64)
     ranks = np.argsort(np.argsort(values if larger_is_better else -values)).astype(np.float64)  # greatest is best
-    axes_of = [place(trials, name, scale) for name, scale in scales.items()]
+    axes_of = [on_axis(trials, name, scale) for name, scale in scales.items()]
     heights = np.stack([_height(placed, placed.positions) for placed in axes_of], axis=1)  # [trials, axes]
     lines = np.stack([np.broadcast_to(np.arange(len(scales)), heights.shape), heights], axis=2)
     figure, axes = new_axes(PAGE_WIDTH, 2.8, title, note)
@@ -188,7 +188,7 @@ def hyperparameter_contour(
     if len(scales) != 2:
         raise UserError(f"hyperparameter contour: expected two hyperparameters, not {len(scales)}")
     check_trials(trials, ["value", *scales], "hyperparameter contour")
-    across, up = (place(trials, name, scale) for name, scale in scales.items())
+    across, up = (on_axis(trials, name, scale) for name, scale in scales.items())
     values = trials["value"].to_numpy(dtype=np.float64)
     # The tails, a trial that diverged nearly, would take all the colours.
     low, high = np.quantile(values, [0.0, 0.9] if not larger_is_better else [0.1, 1.0])

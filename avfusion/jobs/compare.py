@@ -9,7 +9,7 @@ from avfusion.analysis.calibration import calibration_table
 from avfusion.analysis.pairs import mcnemar_table, pair_table, score_table
 from avfusion.analysis.robustness import choose_shifts
 from avfusion.analysis.sources import compared_experiment, compared_folder, compared_runs
-from avfusion.analysis.trained import candidates_of, robustness_of
+from avfusion.analysis.trained import Robustness, candidates_of, robustness_of
 from avfusion.analysis.variant_answers import SideBySide
 from avfusion.errors import UserError
 from avfusion.jobs.promotion import check_promotable, promote_best
@@ -57,12 +57,7 @@ def compare_job(
     chosen = choose_shifts(shifts or ())
     target = choose_device(device)
     given = {"experiment": experiment, "filter": filter, "runs": runs, "predictions": predictions}
-    _check_one_source(given)
-    if promote and predictions:
-        raise UserError(
-            f"promote=true: predictions={predictions} is a folder of files, which hold no model; compare MLflow runs "
-            "with experiment=NAME or runs=ID,ID"
-        )
+    _check_sources(given, promote)
     folder = output or OUTPUT
     connect()
     found = _find(experiment, filter, runs, predictions, locations)
@@ -77,26 +72,18 @@ def compare_job(
     }
     robustness = robustness_of(found, chosen, cities or (), locations, target)
     page, text = write_report(build_page(found, tables, robustness), folder)
-    more = {"robustness": robustness.shifts, "held_out_cities": robustness.cities}
     with job_run("compare") as run:
         # Under other names than those of the options: `mlflow run` has logged these, quoted for the shell.
-        asked = {**given, "locations": locations, "shifts": shifts, "cities": cities, "promote": promote}
-        counts = {"clips": len(found.first), "independent_locations": len(found.locations)}
-        log_asked(asked)
-        log_batch(counts, _metrics(tables))
-        for name, table in {**tables, **more}.items():
-            if table is not None:
-                log_table(table, name)
-        log_file(page)
-        log_file(text)
-        log_folder(folder / PICTURES, PICTURES)
+        log_asked({**given, "locations": locations, "shifts": shifts, "cities": cities, "promote": promote})
+        _log(found, tables, robustness, folder, (page, text))
         promoted = promote_best(candidates) if candidates else []
         ui = ui_lines(run.info.experiment_id)
     files = [f"page     {page.resolve()}", f"         {text.resolve()}", *(f"compare  {line}" for line in ui)]
     return [*_lines(found, tables), "", *files, *promoted]
 
 
-def _check_one_source(given: Mapping[str, object]) -> None:
+def _check_sources(given: Mapping[str, object], promote: bool) -> None:
+    """Raises `UserError` unless exactly one source of answers is `given`, and one with models if any is promoted."""
     sources = [name for name in ("experiment", "runs", "predictions") if given[name]]
     if len(sources) != 1:
         found = " and ".join(sources) or "none of them"
@@ -106,6 +93,11 @@ def _check_one_source(given: Mapping[str, object]) -> None:
         )
     if given["filter"] and sources != ["experiment"]:
         raise UserError(f"filter={given['filter']}: a filter needs an experiment; give experiment=NAME")
+    if promote and given["predictions"]:
+        raise UserError(
+            f"promote=true: predictions={given['predictions']} is a folder of files, which hold no model; compare "
+            "MLflow runs with experiment=NAME or runs=ID,ID"
+        )
 
 
 def _find(
@@ -118,6 +110,21 @@ def _find(
     if predictions:
         return compared_folder(predictions, locations)
     return compared_runs(runs, locations) if runs else compared_experiment(str(experiment), filter_, locations)
+
+
+def _log(
+    found: SideBySide, tables: Mapping[str, pd.DataFrame], robustness: Robustness, folder: Path, pages: tuple[Path, ...]
+) -> None:
+    """Numbers, tables and pages into the active run; `folder` is that of the pages."""
+    counts = {"clips": len(found.first), "independent_locations": len(found.locations)}
+    log_batch(counts, _metrics(tables))
+    more = {"robustness": robustness.shifts, "held_out_cities": robustness.cities}
+    for name, table in {**tables, **more}.items():
+        if table is not None:
+            log_table(table, name)
+    for page in pages:
+        log_file(page)
+    log_folder(folder / PICTURES, PICTURES)
 
 
 def _metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:

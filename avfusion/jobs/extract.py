@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from avfusion.datasets import Dataset, read_dataset
-from avfusion.embedders import embedder_names, load_embedder
-from avfusion.errors import unknown
+from avfusion.embedders import check_embedder, load_embedder
 from avfusion.extraction import Settings, extract
 from avfusion.features import FeatureStore
 from avfusion.features.provenance import tags, title
@@ -59,8 +58,7 @@ def prepare(
 
     Raises `UserError` for an embedder that there is none of, and for options of clusters without a cluster.
     """
-    if embedder not in embedder_names():
-        raise unknown("embedder", embedder, embedder_names())
+    check_embedder(embedder)
     named = (embedder, weights or "none", precision, device, modalities, f"{timeout:g}")
     if weights and Path(weights).exists():  # workers of a cluster do not share the working directory
         weights = str(Path(weights).absolute())

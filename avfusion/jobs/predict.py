@@ -149,7 +149,7 @@ class Prediction:
         features = {"audio": part.audio, "video": part.video}
         try:
             found = answer(self.classifier, features)
-            if max(len(part.audio), len(part.video)) * part.step > self.timeline:
+            if part.seconds > self.timeline:
                 self._write_timeline(self._names[number], part, found, said)
         except UserError as error:
             return {**empty, "note": "; ".join(filter(None, (said, str(error))))}
@@ -164,7 +164,8 @@ class Prediction:
 
     def _write_timeline(self, name: str, part: Part, found: Answer, said: str) -> None:
         """The timeline of one clip, as CSV and PNG."""
-        made = make_timeline(self.classifier, {"audio": part.audio, "video": part.video}, part.step)
+        steps = {"audio": part.audio_step, "video": part.video_step}
+        made = make_timeline(self.classifier, {"audio": part.audio, "video": part.video}, steps)
         folder = self.output / TIMELINES
         folder.mkdir(exist_ok=True)
         write_atomically(folder / f"{name}.csv", made.table().to_csv(index=False).encode())

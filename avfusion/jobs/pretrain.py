@@ -15,7 +15,7 @@ from avfusion.jobs import RUNS
 from avfusion.l3.presets import preset_config
 from avfusion.l3.weights import save_weights, weights_digest
 from avfusion.pretraining.learning import Learner, Progress, Schedule
-from avfusion.pretraining.material import prepare
+from avfusion.pretraining.pair_source import prepare
 from avfusion.system.device import choose_device
 from avfusion.system.files import write_atomically
 from avfusion.tracking.artifacts import log_figure
@@ -52,7 +52,7 @@ def pretrain_job(
     with job_run("pretrain") as job:
         log_figure(l3_net(config), "l3_net")
         schedule = Schedule(preset, steps, seed, dataset.digest)
-        learner = Learner(prepare(dataset, config, folder / "material"), config, schedule, folder, target)
+        learner = Learner(prepare(dataset, config, folder / "pairs"), config, schedule, folder, target)
         log_batch({**{f"pretrain/{k}": v for k, v in asdict(schedule).items()}, "device_used": target.type}, {})
         started, resumed_at = time.perf_counter(), learner.step
         _learn(learner)

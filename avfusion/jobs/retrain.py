@@ -79,7 +79,7 @@ def remarks(comparison: pd.DataFrame, target: Target, *, has_defaults: bool) -> 
     """What a space without the defaults cannot promise, and that the defaults are better on validation if they are."""
     means = comparison.groupby("configuration")[target.final.replace("/", "_")].mean()
     gain = float(means[TUNED] - means[DEFAULT])
-    lines = [] if has_defaults else ["the default settings lie outside the space: no trial had them"]
+    lines = [] if has_defaults else ["the defaults lie outside the space: no trial had them"]
     if gain > 0 if target.direction == "minimize" else gain < 0:
-        lines.append("on validation, over these seeds, the default settings are better than the tuned ones")
+        lines.append("on validation, over these seeds, the defaults are better than what was tuned")
     return lines

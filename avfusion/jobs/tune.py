@@ -80,31 +80,39 @@ def tune_job(
     target = choose_device(device)
     store = open_features(features)
     plans = make_plans(store, variant, trials, metric, sampler, pruner, space, storage, study, folds)
-    plans.sort(key=lambda plan: len(plan.variant.modalities))
-    check_precision([(plan.variant, values) for plan in plans for values in plan.space.each("precision")], target)
     data = SplitFeatures(store)
-    searched = [data.in_search_fold(fold) for fold in Fold.each(folds)] if folds is not None else []
-    check_trainable(data, [plan.variant for plan in plans], [data, *searched])
+    _check(plans, data, target)
     quiet()
-    place = open_storage(plans[0].storage)
-    studies = [open_study(plan, place) for plan in plans]
+    opened = open_storage(plans[0].storage)
+    studies = [open_study(plan, opened) for plan in plans]
     connect()
     with training_job("tune") as job:
-        lines = ["", title(store.provenance)]
         asked = {"studies": [plan.name for plan in plans], "storage": plans[0].storage, "seeds": retrain}
         work = job.begin(asked, store, target)
         trainer = Trainer(data, target, work.results, workers)
         tunings = [
-            Tuning(plan, opened, store, target, workers, retrain, trainer, work)
-            for plan, opened in zip(plans, studies, strict=True)
+            Tuning(plan, its_study, store, target, workers, retrain, trainer, work)
+            for plan, its_study in zip(plans, studies, strict=True)
         ]
-        for tuning in tunings:
-            lines += ["", *tuning.run()]
-        summary = pd.concat([tuning.comparison.assign(variant=tuning.plan.variant.id) for tuning in tunings])
-        if summary.size:
-            log_table(summary, "summary")
+        told = [line for tuning in tunings for line in ["", *tuning.run()]]
+        _log_summary(tunings)
         promoted = ["", *_promote(tunings)] if promote else []
-        return [*lines, *promoted, "", *("compare  " + line for line in ui_lines(job.experiment_id))]
+        ui = [f"compare  {line}" for line in ui_lines(job.experiment_id)]
+        return ["", title(store.provenance), *told, *promoted, "", *ui]
+
+
+def _check(plans: list[Plan], data: SplitFeatures, device: torch.device) -> None:
+    """Raises `UserError` for what cannot be trained on these features or on this machine, before any trial is."""
+    check_precision([(plan.variant, values) for plan in plans for values in plan.space.each("precision")], device)
+    folds = Fold.each(plans[0].folds) if plans[0].folds is not None else ()
+    check_trainable(data, [plan.variant for plan in plans], [data, *(data.in_search_fold(fold) for fold in folds)])
+
+
+def _log_summary(tunings: "list[Tuning]") -> None:
+    """The comparisons of all studies in one table, if this process has any."""
+    summary = pd.concat([tuning.comparison.assign(variant=tuning.plan.variant.id) for tuning in tunings])
+    if summary.size:
+        log_table(summary, "summary")
 
 
 def _promote(tunings: "list[Tuning]") -> list[str]:
@@ -180,11 +188,9 @@ class Tuning:
         plan, metric = self.plan, TARGETS[self.plan.metric]
         number, best = best_params(plan, self.study)
         table = trials_table(plan, self.study)
-        settings = {"variant": plan.variant.id, **plan.identity, "space": str(plan.space)}
-        del settings["features"]
         record = StudyRecord(
             title=plan.variant.title,
-            settings=settings,
+            asked=plan.asked,
             trials=table,
             scales=plan.space.scales,
             importances=importances(self.study),
@@ -212,14 +218,13 @@ class Tuning:
         counts = ", ".join(f"{n} {name}" for name, n in trials["outcome"].value_counts().items())
         values = trials.set_index("trial")["value"]
         first = values[trials.set_index("trial")["default"]].dropna()
-        best = f"{values[record.best_trial]:.4f}" + (
-            f", mean over {plan.folds} folds" if plan.folds is not None else ""
-        )
-        of_default = f" (default settings: {first.iloc[-1]:.4f})" if len(first) else ""
+        over = f", mean over {plan.folds} folds" if plan.folds is not None else ""
+        of_defaults = f" (defaults: {first.iloc[-1]:.4f})" if len(first) else ""
         searched = ", ".join(f"{name}={_short(record.best_params[name])}" for name in plan.space.searched)
+        best = f"{values[record.best_trial]:.4f}"
         return [
             f"study {plan.name}: {len(trials)} trials ({counts}), kept in {plan.storage}",
-            f"best trial {record.best_trial}: validation {plan.metric} {best}{of_default}",
+            f"best trial {record.best_trial}: validation {plan.metric} {best}{over}{of_defaults}",
             f"  {searched}",
             f"retrained with {self._seeds_in_words()}:",
             *(f"  {line}" for line in comparison_lines(self.comparison)),

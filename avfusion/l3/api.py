@@ -87,7 +87,9 @@ class L3:
     @property
     def provenance(self) -> dict[str, Any]:
         """What fixes the embeddings; see `avfusion.embedders.base.Embedder`."""
-        computed = {"precision": self.precision, "device": self.device.type, "hop": self.hop, "centred": self.centred}
+        computed: dict[str, Any] = {"precision": self.precision, "device": self.device.type}
+        if "audio" in self.loaded.networks:
+            computed |= {"hop": self.hop, "centred": self.centred}
         return self.loaded.provenance(self.config) | computed
 
     def embed_sound(self, samples: npt.NDArray[np.generic], sample_rate: int) -> Embeddings:
@@ -173,6 +175,10 @@ class L3:
     def n_windows(self, n_samples: int, sample_rate: int) -> int:
         """The T that `n_samples` samples will give."""
         return count_windows(resampled_length(n_samples, sample_rate, SAMPLE_RATE), self.hop, self.centred)
+
+    def n_frames(self, seconds: float, n_windows: int) -> int:
+        """How many pictures to take of a clip: as many as there are windows of sound (DCASE recipe)."""
+        return n_windows
 
     def save_weights(self, path: Path) -> None:
         """Write the weights of the subnetworks as one safetensors file."""

@@ -38,14 +38,15 @@ class LoadedNetworks:
             "preset": config.preset,
             "weights": self.digest,
             "trained": self.trained,
-            "input_repr": config.input_repr,
             "content_type": config.content_type,
-            "audio_size": config.audio.embedding_size,
-            "image_size": config.image.embedding_size,
         }
+        if "audio" in self.networks:
+            found |= {"input_repr": config.input_repr, "audio_size": config.audio.embedding_size}
+        if "image" in self.networks:
+            found["image_size"] = config.image.embedding_size
         if self.trained:
             found["weights_files"] = [str(Path(file).absolute()) for file in dict.fromkeys(self.origins.values())]
-        if config.pictures == "openl3":
+        if config.pictures == "openl3" and "image" in self.networks:
             found["small_frames"] = _SMALL_FRAMES
         return found
 

@@ -14,7 +14,10 @@ from torch import Tensor
 from avfusion.errors import UserError
 from avfusion.l3.network import Subnetwork
 from avfusion.l3.presets import Branch, SubnetworkConfig
-from avfusion.system.files import replacing
+from avfusion.system.files import refuse_larger, replacing
+
+MOST_MEBIBYTES = 128
+"""Size of a file of weights; both of OpenL3's networks take 36."""
 
 State = dict[str, Tensor]
 
@@ -81,12 +84,13 @@ def save_weights(path: Path, networks: Mapping[Branch, Subnetwork], metadata: Ma
 def read_safetensors(path: Path, branch: Branch) -> State:
     """The weights of one branch in `path`; empty if the file has none of that branch.
 
-    Raises UserError for a file that is not safetensors or is damaged.
+    Raises UserError for a file that is not safetensors, is damaged or larger than `MOST_MEBIBYTES`.
     """
     from safetensors import SafetensorError, safe_open
 
     prefix = f"{branch}."
     try:
+        refuse_larger(path, MOST_MEBIBYTES)
         with safe_open(path, framework="pt") as file:
             names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118 - no iterator
             return {name.removeprefix(prefix): file.get_tensor(name) for name in names}

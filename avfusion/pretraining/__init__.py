@@ -1,5 +1,5 @@
 """Training L3-Net on the AVC task, from unlabelled clips.
 
-`material` prepares what the network sees and hears, `learning` trains it and survives a kill.
+`pair_source` prepares what the network sees and hears, `learning` trains it and survives a kill.
 Nothing here needs labels.
 """

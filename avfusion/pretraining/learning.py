@@ -22,7 +22,7 @@ from avfusion.errors import UserError
 from avfusion.l3.avc import AVCNetwork, avc_accuracy, avc_loss
 from avfusion.l3.frontend import Frontend
 from avfusion.l3.presets import L3Config
-from avfusion.pretraining.material import Material
+from avfusion.pretraining.pair_source import PairSource
 from avfusion.system.files import replacing
 from avfusion.system.seeds import derive_seed
 
@@ -46,7 +46,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Schedule:
-    """What fixes a pretraining besides its material."""
+    """What fixes a pretraining besides its source."""
 
     preset: str
     steps: int
@@ -55,14 +55,14 @@ class Schedule:
     """Digest of the clip list."""
 
 
-def split_locations(material: Material, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def split_locations(source: PairSource, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Row numbers of the clips to learn from and of those held out, no location in both."""
-    locations = sorted({entry.location for entry in material.entries})
+    locations = sorted({entry.location for entry in source.entries})
     n_held_out = max(1, len(locations) // HELD_OUT_SHARE)
     if len(locations) < 2:
         raise UserError("all clips are of one location; AVC pretraining holds locations out and needs at least 2")
     chosen = np.random.default_rng(derive_seed("avc", "held out", seed)).permutation(locations)[:n_held_out]
-    held_out = np.array([entry.location in set(chosen) for entry in material.entries])
+    held_out = np.array([entry.location in set(chosen) for entry in source.entries])
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
 
@@ -70,10 +70,10 @@ class Learner:
     """One pretraining: network, optimiser, step; `run` carries it to the end."""
 
     def __init__(
-        self, material: Material, config: L3Config, schedule: Schedule, folder: Path, device: torch.device
+        self, source: PairSource, config: L3Config, schedule: Schedule, folder: Path, device: torch.device
     ) -> None:
-        self.material, self.schedule, self.folder, self.device = material, schedule, folder, device
-        self.train_clips, self.held_out_clips = split_locations(material, schedule.seed)
+        self.source, self.schedule, self.folder, self.device = source, schedule, folder, device
+        self.train_clips, self.held_out_clips = split_locations(source, schedule.seed)
         self.network = AVCNetwork(config, schedule.seed).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.frontend = Frontend(config.frontend).to(device)
         self.optimizer = torch.optim.AdamW(
@@ -121,7 +121,7 @@ class Learner:
 
     def _scores(self, clips: NDArray[np.intp], generator: np.random.Generator, vary: bool = False) -> Tensor:
         """Scores [B, B, 2] of one pair per clip; `vary` changes what does not change the scene."""
-        windows, pictures = self.material.pairs(clips, generator)
+        windows, pictures = self.source.pairs(clips, generator)
         seen = torch.from_numpy(pictures.astype(np.float32)).to(self.device)
         with torch.no_grad():
             heard = self.frontend(torch.from_numpy(windows).to(self.device))

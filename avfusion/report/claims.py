@@ -57,8 +57,8 @@ def claims_section(material: Material) -> Section:
     if material.unlike:
         unlike = "; ".join(f"{model.title} ({model.remarks})" for model in material.unlike)
         notes.append(
-            f"Not all were trained with the study's settings: {unlike}. A verdict on these is about them as they were "
-            "trained."
+            f"Not all were trained with the study's hyperparameters: {unlike}. A verdict on these is about them as "
+            "they were trained."
         )
     if material.not_tau:
         notes.insert(0, "These are not the study's data: the verdicts are about these data, not about the study.")

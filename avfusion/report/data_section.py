@@ -24,7 +24,7 @@ def data_section(material: Material) -> Section:
         *_features(material),
         ("classes", ", ".join(answers.classes)),
         ("test clips", str(len(answers))),
-        ("test places", _locations(material)),
+        ("test locations", _locations(material)),
         ("published values from", published.SOURCE),
         ("are these the study's data?", _same_data(material)),
     ]
@@ -92,7 +92,7 @@ def _location_names(material: Material) -> tuple[str, ...]:
     if material.clip_locations is None:
         return ()
     names = sorted(set(material.clip_locations.in_order(material.first.ids)))
-    return (f"Test places: {', '.join(names)}.",) if len(names) <= MOST_LOCATIONS else ()
+    return (f"Test locations: {', '.join(names)}.",) if len(names) <= MOST_LOCATIONS else ()
 
 
 def _same_data(material: Material) -> str:

@@ -147,10 +147,10 @@ def overview_section(material: Material) -> Section:
     columns = ("model", "accuracy", "log loss", "macro F1", "class-averaged accuracy", "class-averaged log loss",
                "accuracy, 95 % interval")  # fmt: skip
     together = (
-        "clips of one place counted together."
+        "clips of one location counted together."
         if material.clip_locations is not None
-        else "places are not known, so every clip counts for itself, which makes it too narrow if several clips come "
-        "from one recording."
+        else "locations are not known, so every clip counts for itself, which makes it too narrow if several clips "
+        "come from one recording."
     )
     notes = (f"Test clips, one answer per clip. Interval: {together} {seeds_in_words(material)}",)
     ends = {name: entry.jackknife if np.isfinite(entry.error) else None for name, entry in found.items()}

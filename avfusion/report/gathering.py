@@ -11,6 +11,7 @@ from avfusion.analysis.variant_answers import VariantAnswers, beside
 from avfusion.errors import UserError
 from avfusion.report import published
 from avfusion.report.material import STUDY_MODELS, Material, Sweep, in_order, over_same_clips
+from avfusion.system.names import escaped
 from avfusion.tracking.lookup import (
     LoggedRun,
     find_experiment,
@@ -41,7 +42,7 @@ def material_of_folder(folder: Path) -> Material:
     models, remarks = over_same_clips(in_order(list(found.values())))
     return Material(
         variants=tuple(models),
-        source=f"the prediction files in {folder.resolve().name}",
+        source=f"the prediction files in {escaped(folder.resolve().name)}",
         clip_locations=find_locations(models[0].answers.ids, None, None),
         remarks=tuple(remarks),
     )

@@ -5,7 +5,9 @@ from typing import NamedTuple
 
 from avfusion.errors import UserError
 from avfusion.scoring.predictions import Predictions
-from avfusion.scoring.tsv import COURSE_COLUMNS, read_course_tsv, read_header
+from avfusion.scoring.table import read_header
+from avfusion.scoring.tsv import COURSE_COLUMNS, read_course_tsv
+from avfusion.system.names import escaped
 
 VALIDATION = "val"
 """Folder beside those of the test clips' answers, laid out alike, for answers on validation clips; no model."""
@@ -22,7 +24,8 @@ class ModelAnswers(NamedTuple):
 def read_folder(folder: Path) -> dict[str, ModelAnswers]:
     """The answers of every model in `folder` by its name, in the order of the names.
 
-    A model is a prediction file in `folder`, under its name without suffix, or a folder with one such file in it.
+    A model is a prediction file in `folder`, under its name without suffix, or a folder with one such file in it. What
+    no text can hold of a name, as bytes that are not UTF-8, is written out (see `escaped`).
     Raises `UserError` if there is none, if two have one name, if a model's folder has several files, and for a file
     that cannot be read.
     """
@@ -34,7 +37,7 @@ def read_folder(folder: Path) -> dict[str, ModelAnswers]:
         found[name] = path
     if not found:
         raise UserError(f"{folder.resolve()}: no predictions here; {LOOKED_FOR}, in it and in its folders")
-    origins = {name: str(found[name].relative_to(folder)) for name in sorted(found)}
+    origins = {name: escaped(str(found[name].relative_to(folder))) for name in sorted(found)}
     return {name: ModelAnswers(origin, read_course_tsv(found[name], shown=origin)) for name, origin in origins.items()}
 
 
@@ -55,9 +58,9 @@ def prediction_files(folder: Path) -> list[Path]:
 
 
 def _models(folder: Path) -> list[tuple[str, Path]]:
-    files = [(path.stem, path) for path in prediction_files(folder)]
+    files = [(escaped(path.stem), path) for path in prediction_files(folder)]
     folders = [path for path in _visible(folder) if path.is_dir() and path.name != VALIDATION]
-    return files + [(path.name, file_of_model(path)) for path in folders if prediction_files(path)]
+    return files + [(escaped(path.name), file_of_model(path)) for path in folders if prediction_files(path)]
 
 
 def _visible(folder: Path) -> list[Path]:

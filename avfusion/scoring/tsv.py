@@ -12,7 +12,7 @@ import csv
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from avfusion.errors import UserError, unknown
 from avfusion.scoring.predictions import ROW_SUM_TOLERANCE, SMALLEST_PROBABILITY, Predictions
+from avfusion.scoring.table import read_table
 from avfusion.system.files import replacing
 from avfusion.system.names import check_name
 
@@ -40,13 +41,6 @@ COARSEST_FLOOR = 1e-4
 """Highest floor of a file that rounds its numbers, unless the caller names one."""
 ROUNDING_TOLERANCE = 0.05
 """How far a row of printed probabilities may miss 1."""
-
-
-class Header(NamedTuple):
-    """The first line of a table."""
-
-    separator: str
-    columns: tuple[str, ...]
 
 
 def write_course_tsv(path: Path, predictions: Predictions) -> None:
@@ -73,7 +67,7 @@ def read_course_tsv(path: Path, *, floor: float | None = None, shown: str | None
     Raises `UserError` for a file that is missing, no such table, or in which a clip or a column repeats, a
     column is missing, a class is unknown, or a value is no probability.
     """
-    own, cells = _read(path, COURSE_COLUMNS)
+    own, cells = read_table(path, COURSE_COLUMNS)
     labels = _indices(path, "scene_label", own["scene_label"], tuple(cells.columns))
     return _predictions(path, cells, own["aid"], "scene_pred", own["scene_pred"], labels, floor, shown)
 
@@ -102,7 +96,7 @@ def read_dcase_tsv(path: Path, truth: Mapping[str, str], *, floor: float | None 
     The file does not hold the true classes: `truth` gives the class of each clip's stem. Decisions, floor,
     notes and errors are those of `read_course_tsv`.
     """
-    own, cells = _read(path, ("filename_audio_video", "scene_label"), tuple(DCASE_NAMES))
+    own, cells = read_table(path, ("filename_audio_video", "scene_label"), tuple(DCASE_NAMES))
     names = next(name for name in DCASE_NAMES if name in own.columns)
     ids = own[names].str.removesuffix(DCASE_NAMES[names])
     stems = ids.str.rpartition("_")[0]
@@ -116,18 +110,6 @@ def read_dcase_tsv(path: Path, truth: Mapping[str, str], *, floor: float | None 
     return _predictions(path, cells, ids, "scene_label", own["scene_label"], labels, floor)
 
 
-def read_header(path: Path) -> Header:
-    """What separates the columns of the table `path`, and their names; a table without a tab may have commas."""
-    try:
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-            line = next((line for line in file if line.strip()), "").rstrip("\r\n")
-    except OSError as error:
-        raise UserError(f"{path.resolve()}: cannot be read ({error.strerror}); expected predictions") from error
-    if "," in line and "\t" not in line:
-        return Header(",", tuple(next(csv.reader([line]))))
-    return Header("\t", tuple(line.split("\t")))
-
-
 def _write(path: Path, table: pd.DataFrame, predictions: Predictions) -> None:
     """Append the class columns and write the table, whole or not at all."""
     for what, names in (("id", predictions.ids), ("class", predictions.classes)):
@@ -139,47 +121,6 @@ def _write(path: Path, table: pd.DataFrame, predictions: Predictions) -> None:
         pd.concat([table, probabilities], axis=1).to_csv(
             temporary, sep="\t", index=False, float_format=NUMBER, quoting=csv.QUOTE_NONE
         )
-
-
-def _read(path: Path, expected: tuple[str, ...], instead: tuple[str, ...] = ()) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The file's own columns, the `expected`, and those of its classes, as text cells; none of either repeats.
-
-    The first of `instead` that is there takes the place of the first `expected`.
-    """
-    if not path.is_file():
-        raise UserError(f"{path.resolve()}: no such file; expected predictions, a table with tabs or commas")
-    separator = read_header(path).separator
-    tabs = separator == "\t"
-    try:
-        cells = pd.read_csv(
-            path, sep=separator, header=None, dtype=str, keep_default_na=False,
-            quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL,
-            encoding="utf-8-sig", skip_blank_lines=True,
-        )  # fmt: skip
-    except ValueError as error:  # pandas' parser errors and undecodable text are all ValueErrors
-        reason = str(error).splitlines()[0]
-        kind = "tab" if tabs else "comma"
-        raise UserError(f"{path}: not a {kind}-separated table ({reason}); expected predictions") from error
-    if not cells.iat[0, 0]:  # the row numbers that pandas writes unless told otherwise
-        cells = cells.iloc[:, 1:].set_axis(range(cells.shape[1] - 1), axis=1)
-    header = [str(name) for name in cells.iloc[0]]
-    expected = (next((name for name in header if name in instead), expected[0]), *expected[1:])
-    if missing := [name for name in expected if name not in header]:
-        raise UserError(
-            f"{path}: no column {', '.join(missing)}; found {', '.join(header)}; "
-            f"expected {', '.join(expected)} and one column per class, separated by tabs or commas"
-        )
-    places = [header.index(name) for name in expected]
-    classes = [number for number in range(len(header)) if number not in places]
-    names = [header[number] for number in classes]
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise UserError(f"{path}: column {repeated[0]!r} repeats; each column must occur once")
-    if not names:
-        raise UserError(f"{path}: no class columns; expected one column of probabilities per class")
-    table = cells.iloc[1:].reset_index(drop=True).fillna("")  # cells that a short line lacks
-    if table.empty:
-        raise UserError(f"{path}: has a header and no clip; at least one row is needed")
-    return table[places].set_axis(list(expected), axis=1), table[classes].set_axis(names, axis=1)
 
 
 def _indices(path: Path, what: str, names: pd.Series, classes: tuple[str, ...]) -> NDArray[np.int64]:

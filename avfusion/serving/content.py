@@ -45,6 +45,10 @@ class ContentWatcher:
         """The T that `embed_audio` will give."""
         return self.watched.n_windows(n_samples, sample_rate)
 
+    def n_frames(self, seconds: float, n_windows: int) -> int:
+        """How many pictures are wanted."""
+        return self.watched.n_frames(seconds, n_windows)
+
 
 def _watch(pieces: Iterable[NDArray[Number]], highest: list[float]) -> Iterator[NDArray[Number]]:
     """The same pieces; `highest` keeps the largest absolute value that was seen."""

@@ -3,6 +3,7 @@
 T frames of a clip, S its seconds, C classes.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,16 +57,18 @@ class Timeline:
         return pd.concat([leading, by_class], axis=1)
 
 
-def make_timeline(classifier: SceneClassifier, features: Features, step: float) -> Timeline:
-    """The timeline of a clip whose moments are `step` seconds apart, by `classifier` or its companion.
+def make_timeline(classifier: SceneClassifier, features: Features, steps: Mapping[str, float]) -> Timeline:
+    """The timeline of a clip by `classifier` or its companion; `steps` are the seconds between frames, by modality.
 
-    Second s is answered by the moments in [s, s + 1) alone, as a clip of its own (the 1-s protocol); where moments are
-    further apart than a second, some seconds are left out. Raises `UserError` as `responsible` and `scores` do.
+    The moments are those of the sound, or of the pictures where nobody listens to it. Second s is answered by the
+    moments in [s, s + 1) alone, as a clip of its own (the 1-s protocol); where moments are further apart than a second,
+    some seconds are left out. Raises `UserError` as `responsible` and `scores` do.
     """
-    if step <= 0:
-        raise UserError(f"a timeline needs the seconds between two moments, above 0; got {step:g}")
     having = present(features)
     chosen = responsible(classifier, having)
+    step = steps[chosen.network.modalities[0]]
+    if step <= 0:
+        raise UserError(f"a timeline needs the seconds between two moments, above 0; got {step:g}")
     whole = batch(chosen, features)
     replaced = {name: {**whole, name: _mean(chosen, name, whole[name])} for name in having}
     begins = np.floor(np.arange(whole["audio"].shape[1]) * step + 1e-6).astype(np.int64)

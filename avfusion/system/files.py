@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from avfusion.errors import UserError
+
 TEMPORARY_SUFFIX = ".tmp"
 
 
@@ -40,6 +42,12 @@ def remove_temporaries(folder: Path) -> None:
     """Removes what killed writers left in `folder`; call it only while no writer is at work."""
     for leftover in folder.glob(f".*{TEMPORARY_SUFFIX}"):
         leftover.unlink()
+
+
+def refuse_larger(path: Path, mebibytes: int) -> None:
+    """Raises `UserError` for a file that is larger than anything it could be, before any of it is read."""
+    if (size := path.stat().st_size) > mebibytes * 2**20:
+        raise UserError(f"{path}: {size / 2**20:,.0f} MiB; at most {mebibytes:,} are accepted; is it another file?")
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -98,16 +98,16 @@ def check_datasets(datasets: Iterable[Any], most: int = MOST_VALUES) -> None:
         dtype, shape = dataset.dtype, list(dataset.shape)
         if dtype.kind != "f":
             raise ValueError(f"values of type {dtype}; expected floating-point numbers")
-        plan = dataset.get_create_plist()
-        if plan.get_external_count() or plan.get_layout() == h5py.h5d.VIRTUAL:
+        properties = dataset.get_create_plist()
+        if properties.get_external_count() or properties.get_layout() == h5py.h5d.VIRTUAL:
             raise ValueError("its data lies in another file, which is not followed")
         if dataset.get_storage_size() == 0:
             raise ValueError("it was never written")
         total += _product(shape)
         if total > most:
             raise ValueError(f"claims a shape of {shape}; at most {most} values are accepted")
-        if plan.get_layout() == h5py.h5d.CHUNKED:
-            _check_chunks(plan, most)
+        if properties.get_layout() == h5py.h5d.CHUNKED:
+            _check_chunks(properties, most)
 
 
 def read(dataset: Any, content: Any = None) -> NDArray[np.float32]:
@@ -126,12 +126,12 @@ def read(dataset: Any, content: Any = None) -> NDArray[np.float32]:
     return values.astype(np.float32, copy=False)
 
 
-def _check_chunks(plan: Any, most: int) -> None:
+def _check_chunks(properties: Any, most: int) -> None:
     """Refuses blocks of any size, and filters that the library would have to find and load."""
-    if _product(plan.get_chunk()) > most:
-        raise ValueError(f"claims chunks of {list(plan.get_chunk())} values; at most {most} are accepted")
-    for number in range(plan.get_nfilters()):
-        code = plan.get_filter(number)[0]
+    if _product(properties.get_chunk()) > most:
+        raise ValueError(f"claims chunks of {list(properties.get_chunk())} values; at most {most} are accepted")
+    for number in range(properties.get_nfilters()):
+        code = properties.get_filter(number)[0]
         if code not in _FILTERS:
             raise ValueError(
                 f"it is packed by the HDF5 filter {code}; expected gzip, lzf or none (h5repack unpacks it)"

@@ -10,6 +10,7 @@ from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
 
 from avfusion.features import FeatureStore
+from avfusion.tracking.failures import storing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,6 +26,7 @@ def log_features(store: FeatureStore) -> None:
     mlflow.log_input(dataset, context="training")
 
 
+@storing()
 def log_table(table: pd.DataFrame, name: str) -> None:
     """A table as the artifact `name`.json of the active run, which the UI compares side by side.
 
@@ -38,6 +40,7 @@ def log_table(table: pd.DataFrame, name: str) -> None:
         mlflow.log_table(table, file)
 
 
+@storing()
 def log_figure(figure: "Figure", name: str) -> None:
     """A figure as the artifact figures/`name`.png of the active run."""
     with tempfile.TemporaryDirectory() as folder:

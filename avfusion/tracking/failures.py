@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,8 +18,10 @@ FAILURES = (MlflowException, RequestException, SQLAlchemyError)
 """What MLflow raises where its server or database fails."""
 
 RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
-WAITING = {RETRIES: "4", "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
-"""How a server that does not answer is waited for: half a minute if it is down. MLflow's own settings: four minutes."""
+WAITING = {RETRIES: "3", "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "4", "MLFLOW_HTTP_REQUEST_TIMEOUT": "12"}
+"""How a server that does not answer is waited for: half a minute (0 + 8 + 16 s between four attempts) if it is down, a
+minute and a half (12 s more for each attempt, and for one to end the run) if it takes requests and stays silent.
+MLflow's own settings: four minutes, and twenty."""
 
 
 class TrackingError(UserError):
@@ -48,12 +51,27 @@ def tracked() -> Iterator[None]:
         cause: BaseException = error
         while (deeper := cause.__cause__ or cause.__context__) is not None:
             cause = deeper
-        reason = next(iter(str(cause).splitlines()), type(cause).__name__)
-        raise TrackingError(
-            masked(
-                f"MLflow at {mlflow.get_tracking_uri()} failed ({reason}); mend that, then run the same command again"
-            )
-        ) from error
+        raise _failure(cause) from error
+
+
+@contextmanager
+def storing() -> Iterator[None]:
+    """What the system refuses while an artifact is written inside, such as a full disk, as a `TrackingError`."""
+    try:
+        yield
+    except RequestException:  # an OSError too, which `tracked` knows
+        raise
+    except shutil.Error as error:  # of a whole folder: a list of (from, to, reason)
+        raise _failure(error.args[0][0][2]) from error
+    except OSError as error:
+        raise _failure(error) from error
+
+
+def _failure(reason: object) -> TrackingError:
+    line = next(iter(str(reason).splitlines()), type(reason).__name__)
+    return TrackingError(
+        masked(f"MLflow at {mlflow.get_tracking_uri()} failed ({line}); mend that, then run the same command again")
+    )
 
 
 @contextmanager

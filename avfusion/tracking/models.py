@@ -20,6 +20,7 @@ from avfusion.serving.answers import class_column
 from avfusion.serving.embedding import in_words, save_embedder
 from avfusion.system.names import markdown
 from avfusion.system.secrets import masked
+from avfusion.tracking.failures import storing
 from avfusion.tracking.lookup import find_run, read_config, read_predictions, seed_runs
 from avfusion.training.classifier import DESCRIPTION, SceneClassifier
 
@@ -37,6 +38,7 @@ REQUIREMENTS = (
 """What a served model imports; given to MLflow because finding it out takes MLflow seconds for each model."""
 
 
+@storing()
 def log_model(classifier: SceneClassifier) -> str:
     """Log `classifier` under the active run as the pyfunc model `model`; returns its URI.
 

@@ -20,6 +20,7 @@ from avfusion.scoring.tsv import DcaseNames, write_course_tsv, write_dcase_tsv
 from avfusion.system.names import metric_name
 from avfusion.tracking.artifacts import log_features, log_table, save_figure
 from avfusion.tracking.continued import JobRuns
+from avfusion.tracking.failures import storing
 from avfusion.tracking.lookup import FOLDS, KIND
 from avfusion.tracking.models import log_model
 from avfusion.tracking.runs import log_batch, set_tags
@@ -214,6 +215,7 @@ def folds_param(result: Scored) -> dict[str, int]:
     return {FOLDS: len(result.folds)} if isinstance(result, CrossValidation) else {}
 
 
+@storing()
 def _log_files(result: Scored, store: FeatureStore) -> None:
     variant = result.variant
     title = f"{variant.title}, test clips"

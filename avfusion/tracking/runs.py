@@ -18,9 +18,10 @@ from mlflow.tracking.context.registry import resolve_tags
 from mlflow.tracking.fluent import _active_run_stack
 from mlflow.utils.git_utils import get_git_commit
 
+from avfusion.system.names import escaped
 from avfusion.system.presence import gone, host, own_mark, process_space
 from avfusion.system.secrets import masked
-from avfusion.tracking.failures import FAILURES, TrackingError, at_once, tracked
+from avfusion.tracking.failures import FAILURES, TrackingError, at_once, storing, tracked
 
 BATCH = 1000
 """Most metrics that MLflow takes in one call."""
@@ -149,14 +150,17 @@ def log_batch(
     *,
     first_step: int = 1,
 ) -> None:
-    """Parameters, final metrics, and metrics per step (from `first_step`) into the active run, in few calls."""
+    """Parameters, final metrics, and metrics per step (from `first_step`) into the active run, in few calls.
+
+    Parameters without secrets, and with what no text can hold written out (see `escaped`).
+    """
     run_id = _active().info.run_id
     now = int(time.time() * 1000)
     entries = [Metric(name, value, now, 0) for name, value in metrics.items()]
     for name, values in (history or {}).items():
         entries += [Metric(name, value, now, step) for step, value in enumerate(values, first_step)]
     client = MlflowClient()
-    client.log_batch(run_id, params=[Param(name, masked(str(value))) for name, value in params.items()])
+    client.log_batch(run_id, params=[Param(name, escaped(masked(str(value)))) for name, value in params.items()])
     for start in range(0, len(entries), BATCH):
         client.log_batch(run_id, metrics=entries[start : start + BATCH])
 
@@ -181,11 +185,13 @@ def set_tags(tags: Mapping[str, str]) -> None:
     MlflowClient().log_batch(_active().info.run_id, tags=[RunTag(key, masked(value)) for key, value in tags.items()])
 
 
+@storing()
 def log_file(path: Path, folder: str | None = None) -> None:
     """A file as an artifact of the active run, in this folder of it."""
     mlflow.log_artifact(str(path), folder)
 
 
+@storing()
 def log_folder(folder: Path, name: str) -> None:
     """Everything in a folder as artifacts under `name` of the active run."""
     mlflow.log_artifacts(str(folder), name)

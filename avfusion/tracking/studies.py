@@ -117,7 +117,7 @@ class StudyRecord:
 
     title: str
     """Of the variant."""
-    settings: Mapping[str, object]
+    asked: Mapping[str, object]
     """What was searched and how, for the run's parameters; the same whenever the study goes on."""
     trials: pd.DataFrame
     """As `avfusion.tuning.results.trials_table` gives it."""
@@ -134,14 +134,14 @@ class StudyRecord:
 
 
 def log_study(record: StudyRecord, store: FeatureStore) -> None:
-    """Settings, best values, trials table and all figures of `record` into the active run."""
+    """What was asked for, best values, trials table and all figures of `record` into the active run."""
     trials = record.trials
     counts = {"trials": len(trials)}
     counts |= {f"trials_{str(name).replace(' ', '_')}": int(n) for name, n in trials["outcome"].value_counts().items()}
     best = trials[trials["trial"] == record.best_trial].iloc[0]
     scores = {f"best/val/{name}": float(best[f"val_{name}"]) for name in ("accuracy", "log_loss")}
     importances = {f"importance/{name}": share for name, share in record.importances.items()}
-    log_batch(record.settings, {**counts, **scores, **importances, "best/trial": record.best_trial})
+    log_batch(record.asked, {**counts, **scores, **importances, "best/trial": record.best_trial})
     set_tags({f"best.{name}": str(value) for name, value in record.best_params.items()})
     log_features(store)
     log_table(trials, "trials")

@@ -21,11 +21,13 @@ from avfusion.features.provenance import check_embedder
 from avfusion.fusion import FusionNetwork, Shape, build, variants
 from avfusion.fusion.base import to_length
 from avfusion.fusion.hyperparameters import Value
-from avfusion.system.files import read_object
+from avfusion.system.files import read_object, refuse_larger
 from avfusion.system.names import check_name
 from avfusion.training.standardization import Standardize
 
 WEIGHTS, DESCRIPTION, COMPANIONS = "weights.safetensors", "classifier.json", "companions"
+MOST_MEBIBYTES = 2048
+"""Size of the weights of a classifier; those of the study's largest variant take 200."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ class SceneClassifier(nn.Module):
             fields = read_object(folder / DESCRIPTION)
             fields |= {"shape": Shape(**fields["shape"]), "classes": tuple(fields["classes"])}
             description = Description(**fields)
+            refuse_larger(folder / WEIGHTS, MOST_MEBIBYTES)
             _check(description, shapes := _shapes(folder / WEIGHTS))
             classifier = cls.empty(description)
             _check_network(classifier, shapes)

@@ -44,14 +44,14 @@ class StoredResults:
         self, variant: type[FusionNetwork], params: Mapping[str, Value], seed: int, fold: Fold | None = None
     ) -> Result | None:
         """The result of this training, its classifier without companions; None if it is not here, or damaged."""
-        place = self._place(variant, params, seed, fold)
-        if not place.is_dir():
+        folder = self._folder(variant, params, seed, fold)
+        if not folder.is_dir():
             return None
         try:
-            return _load(place)
+            return _load(folder)
         except Exception as error:  # numpy and its unpackers raise whatever damage leads them to
-            _log.warning("%s: damaged (%s), trained again", place, " ".join(str(error).split()))
-            shutil.rmtree(place, ignore_errors=True)
+            _log.warning("%s: damaged (%s), trained again", folder, " ".join(str(error).split()))
+            shutil.rmtree(folder, ignore_errors=True)
             return None
 
     def keep(self, result: Result, fold: Fold | None = None) -> None:
@@ -60,22 +60,22 @@ class StoredResults:
         Where that cannot be done (a full disk) only a warning tells of it.
         """
         trained = result.trained
-        place = self._place(trained.variant, trained.params, trained.seed, fold)
-        temporary = place.with_name(f".{place.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+        folder = self._folder(trained.variant, trained.params, trained.seed, fold)
+        temporary = folder.with_name(f".{folder.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
         try:
             temporary.mkdir()
             _save(result, temporary)
-            temporary.rename(place)
+            temporary.rename(folder)
         except OSError as error:
             shutil.rmtree(temporary, ignore_errors=True)
-            if not place.is_dir():
-                _log.warning("%s cannot be written (%s); it is lost if this job breaks off", place, error.strerror)
+            if not folder.is_dir():
+                _log.warning("%s cannot be written (%s); it is lost if this job breaks off", folder, error.strerror)
 
     def count(self) -> int:
         """How many results there are."""
         return sum(1 for path in self.folder.glob(f"*/{RESULT}") if not path.parent.name.startswith("."))
 
-    def _place(self, variant: type[FusionNetwork], params: Mapping[str, Value], seed: int, fold: Fold | None) -> Path:
+    def _folder(self, variant: type[FusionNetwork], params: Mapping[str, Value], seed: int, fold: Fold | None) -> Path:
         of_fold = f"-fold{fold.number}of{fold.total}" if fold else ""
         return self.folder / f"{variant.id}-seed{seed}{of_fold}-{params_digest(params)}"
 

@@ -77,8 +77,17 @@ class Plan:
             "features": self.features_digest,
             "metric": self.metric,
             "space": self.space.digest,
-            "folds": "none" if self.folds is None else str(self.folds),
+            "folds": self._folds,
         }
+
+    @property
+    def asked(self) -> dict[str, str]:
+        """What is searched and how, for the parameters of the study's run."""
+        return {"variant": self.variant.id, "metric": self.metric, "space": str(self.space), "folds": self._folds}
+
+    @property
+    def _folds(self) -> str:
+        return "none" if self.folds is None else str(self.folds)
 
 
 def default_name(variant: str, features_digest: str, metric: str, folds: int | None = None) -> str:
@@ -98,14 +107,14 @@ def make_plans(
     study: str | None,
     folds: int | None,
 ) -> list[Plan]:
-    """One plan for each variant in `variant` (see `choose_variants`), on the features of `store`.
+    """One plan for each variant in `variant` (see `choose_variants`), on the features of `store`; unimodal ones first.
 
     `space` changes what the variants declare (see `make_space`), `storage` is as `resolve_storage` takes it, `study` a
     name, or None for one that tells what is searched; with several variants each study's name ends in its variant's.
     Raises `UserError` for an unknown name, which lists the choices, and for what `make_space` and `resolve_storage`
     refuse.
     """
-    chosen = choose_variants(variant)
+    chosen = sorted(choose_variants(variant), key=lambda one: len(one.modalities))
     for kind, name, known in (
         ("metric", metric, TARGETS),
         ("sampler", sampler, SAMPLERS),

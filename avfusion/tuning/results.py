@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from avfusion.errors import UserError
 from avfusion.fusion.hyperparameters import Value
 from avfusion.tuning.plans import Plan
-from avfusion.tuning.study import FAILURE, METRICS, RUN, done
+from avfusion.tuning.study import FAILURE, METRICS, RUN, SURPLUS, done
 
 COMPLETE = "complete"
 EVALUATOR = FanovaImportanceEvaluator(seed=0)
@@ -36,10 +36,10 @@ def outcome(trial: FrozenTrial) -> str:
 
 
 def trials_table(plan: Plan, study: Study) -> pd.DataFrame:
-    """One row per trial that has begun: trial, outcome, value, all searched hyperparameters, validation metrics."""
+    """Of each trial that trained, if only in part: trial, outcome, value, what was searched, validation metrics."""
     rows = []
     for trial in study.get_trials(deepcopy=False):
-        if trial.state == TrialState.WAITING:
+        if trial.state == TrialState.WAITING or SURPLUS in trial.user_attrs:
             continue
         metrics = trial.user_attrs.get(METRICS, {})
         rows.append(

@@ -121,10 +121,10 @@ class Space:
     @property
     def digest(self) -> str:
         """Fixed by everything in the space; 16 hexadecimal digits."""
-        return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(self.in_words, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
-    def settings(self) -> dict[str, str]:
+    def in_words(self) -> dict[str, str]:
         """Each hyperparameter in words: the values that are searched, or the one that it has."""
         return {name: str({**self.fixed, **self.searched}[name]) for name in self.defaults}
 

@@ -48,24 +48,24 @@ def resolve_storage(text: str | None) -> str:
     raise UserError(f"storage={text}: unknown kind of storage; {FORMS}")
 
 
-def open_storage(place: str, *, heartbeat: int = HEARTBEAT, grace: int = GRACE) -> BaseStorage:
-    """The storage at `place`, which `resolve_storage` gave, made if it is not there.
+def open_storage(address: str, *, heartbeat: int = HEARTBEAT, grace: int = GRACE) -> BaseStorage:
+    """The storage at `address`, which `resolve_storage` gave, made if it is not there.
 
     Raises `UserError` if it cannot be opened.
     """
     try:
-        if "://" not in place:
-            return _journal(Path(place))
-        if not place.startswith("sqlite:///"):
-            return _database(place, {"connect_timeout": CONNECT_TIMEOUT}, heartbeat, grace)
-        path = Path(place.removeprefix("sqlite:///"))
+        if "://" not in address:
+            return _journal(Path(address))
+        if not address.startswith("sqlite:///"):
+            return _database(address, {"connect_timeout": CONNECT_TIMEOUT}, heartbeat, grace)
+        path = Path(address.removeprefix("sqlite:///"))
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"):  # two processes that make the tables at once would break them
-            return _database(place, {"timeout": 60}, heartbeat, grace)
+            return _database(address, {"timeout": 60}, heartbeat, grace)
     except (OSError, SQLAlchemyError, RuntimeError) as error:
         reason = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()[0]
         raise UserError(
-            f"storage={place} does not answer ({reason}); "
+            f"storage={address} does not answer ({reason}); "
             "check the address, or leave `storage` out to use a journal file"
         ) from error
 

@@ -21,9 +21,10 @@ from avfusion.system.seeds import derive_seed
 from avfusion.tuning.plans import TARGETS, Plan
 from avfusion.tuning.sampling import NamedSeeds, make_pruner, retried, retry
 
-IDENTITY, SETTINGS = "identity", "settings"
-WORKER, FAILURE, METRICS, RUN = "worker", "failure", "metrics", "mlflow_run"
-"""User attributes: two of the study; four of a trial: its process, why it failed, its final metrics, its MLflow run."""
+IDENTITY, SPACE = "identity", "space"
+WORKER, FAILURE, METRICS, RUN, SURPLUS = "worker", "failure", "metrics", "mlflow_run", "surplus"
+"""User attributes: two of the study; five of a trial: its process, why it failed, its final metrics, its MLflow run,
+and that it was one too many and trained nothing."""
 
 UNMARKED = 60.0
 """Seconds after which a running trial that no process has put its mark on is taken for broken off."""
@@ -44,7 +45,7 @@ def open_study(plan: Plan, storage: BaseStorage) -> Study:
         study = optuna.load_study(storage=storage, study_name=plan.name, sampler=sampler, pruner=pruner)
     if not study.user_attrs and not study.get_trials(deepcopy=False):  # new, or its maker was killed at once
         study.set_user_attr(IDENTITY, plan.identity)
-        study.set_user_attr(SETTINGS, plan.space.settings)
+        study.set_user_attr(SPACE, plan.space.in_words)
         study.enqueue_trial(plan.space.first, user_attrs={"default": plan.space.has_defaults})
     _check(plan, study)
     if plan.sampler == "grid":
@@ -58,19 +59,19 @@ def _check(plan: Plan, study: Study) -> None:
         if found.get(key) != wanted:
             there, here = found.get(key, "nothing"), wanted
             if key == "space":
-                there, here = _differing(study.user_attrs.get(SETTINGS, {}), plan.space.settings)
+                there, here = _differing(study.user_attrs.get(SPACE, {}), plan.space.in_words)
             raise UserError(
                 f"study {plan.name!r} is there already, with {key} {there}, not {here}; "
-                "give another name, as study=NAME, or the same settings"
+                "give another name, as study=NAME, or ask for the same"
             )
 
 
-def _differing(*settings: dict[str, str]) -> tuple[str, str]:
-    """Of two spaces' settings those that differ, each as `name=values, name=values`."""
-    there, here = settings
+def _differing(*spaces: dict[str, str]) -> tuple[str, str]:
+    """Of two spaces, the hyperparameters that differ, each as `name=values, name=values`."""
+    there, here = spaces
     names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
     first, second = (
-        ", ".join(f"{name}={found[name]}" for name in names if name in found) or "nothing" for found in settings
+        ", ".join(f"{name}={found[name]}" for name in names if name in found) or "nothing" for found in spaces
     )
     return first, second
 

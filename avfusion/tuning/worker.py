@@ -32,7 +32,7 @@ from avfusion.training.split_features import SplitFeatures
 from avfusion.tuning.plans import TARGETS, Plan
 from avfusion.tuning.sampling import STAGE, retry
 from avfusion.tuning.storage import open_storage
-from avfusion.tuning.study import FAILURE, METRICS, RUN, WORKER, is_surplus, may_start, open_study
+from avfusion.tuning.study import FAILURE, METRICS, RUN, SURPLUS, WORKER, is_surplus, may_start, open_study
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,7 @@ class Objective:
         self.number = trial.number
         trial.set_user_attr(WORKER, own_mark())
         if is_surplus(self.plan, trial.study, trial.number):
+            trial.set_user_attr(SURPLUS, True)
             raise SurplusError
         distributions = self.plan.space.distributions
         params = self.plan.space.complete({name: _suggest(trial, name, d) for name, d in distributions.items()})

@@ -151,8 +151,8 @@ def render_scenes(
 ) -> Path:
     """Render a synthetic set of the ten TAU classes into `root` and return `root`.
 
-    Every class gets `locations` places, the last `test_locations` of which are the test list, and
-    `segments` clips of `seconds` a place: 48 kHz stereo WAV, H.264 MP4 (160x120, 8 frames a second,
+    Every class gets `locations` locations, the last `test_locations` of which are the test list, and
+    `segments` clips of `seconds` each: 48 kHz stereo WAV, H.264 MP4 (160x120, 8 frames a second,
     no sound), meta.csv and the fold-1 lists. The marker `synthetic.json` is written last. Equal
     parameters give equal bytes, whatever `workers` (default: all cores). A complete set is left as
     it is; an interrupted one is continued. Raises UserError for impossible parameters and when

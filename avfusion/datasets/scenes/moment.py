@@ -1,26 +1,27 @@
-"""A synthetic place and a moment there: what persists at a location, and what a clip varies."""
+"""A synthetic location and a moment there: what all its clips share, and what each varies."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from avfusion.datasets.scenes.recipes import RECIPES, Recipe
+from avfusion.datasets.scenes.recipe import Recipe
+from avfusion.datasets.scenes.recipes import RECIPES
 from avfusion.system.seeds import derive_seed
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
-    """A location: its seed fixes palette, geometry, reverberation, levels and optional sources."""
+class Location:
+    """Where clips are cut from: its seed fixes palette, geometry, reverberation, levels and optional sources."""
 
     scene: str
     seed: int
-    conditions: dict[str, float]  # where this place lies in the ranges of its recipe
+    conditions: dict[str, float]  # where this location lies in the ranges of its recipe
     daylight: float  # 0 night .. 1 noon
     rain: float  # 0 dry .. 1 pouring
     wind: float  # 0 calm .. 1 gusty
 
     def rng(self, purpose: str) -> np.random.Generator:
-        """A generator that is the same for every clip of this place."""
+        """A generator that is the same for every clip of this location."""
         return np.random.default_rng(derive_seed(self.seed, purpose))
 
 
@@ -28,7 +29,7 @@ class Place:
 class Moment:
     """One clip: the shared causes that its sound and its picture both show."""
 
-    place: Place
+    location: Location
     seed: int
     seconds: float
     view: str  # whose picture recipe is shown
@@ -44,16 +45,16 @@ class Moment:
         return np.random.default_rng(derive_seed(self.seed, purpose))
 
 
-def draw_place(seed: int, scene: str, location: int) -> Place:
-    """The place that `seed`, class and location index fix, whatever else is rendered."""
+def draw_location(seed: int, scene: str, number: int) -> Location:
+    """The location that `seed`, class and its number in it fix, whatever else is rendered."""
     recipe = RECIPES[scene]
-    place_seed = derive_seed(seed, "place", scene, location)
-    rng = np.random.default_rng(derive_seed(place_seed, "conditions"))
+    own_seed = derive_seed(seed, "place", scene, number)
+    rng = np.random.default_rng(derive_seed(own_seed, "conditions"))
     conditions = {name: float(rng.uniform(low, high)) for name, (low, high) in recipe.conditions.items()}
     rain = float(rng.uniform(0.4, 1.0)) if rng.random() < 0.2 else 0.0
-    return Place(
+    return Location(
         scene=scene,
-        seed=place_seed,
+        seed=own_seed,
         conditions=conditions,
         daylight=float(rng.choice([0.0, 0.35, 0.7, 1.0], p=[0.1, 0.15, 0.35, 0.4])),
         rain=rain,
@@ -66,9 +67,9 @@ def _sibling(rng: np.random.Generator, scene: str, siblings: dict[str, float]) -
     return str(rng.choice(names, p=[1.0 - sum(siblings.values()), *siblings.values()]))
 
 
-def _condition(rng: np.random.Generator, recipe: Recipe, place: Place, name: str) -> float:
+def _condition(rng: np.random.Generator, recipe: Recipe, location: Location, name: str) -> float:
     low, high = recipe.conditions[name]
-    value = place.conditions[name] + rng.normal(0.0, 0.2) * (high - low)
+    value = location.conditions[name] + rng.normal(0.0, 0.2) * (high - low)
     return float(np.clip(value, low, high))
 
 
@@ -77,23 +78,23 @@ def _platform(rng: np.random.Generator) -> tuple[float, float]:
     return ((fast, slow), (slow, fast), (0.0, 0.0))[int(rng.choice(3, p=[0.45, 0.35, 0.2]))]
 
 
-def draw_moment(place: Place, segment: int, seconds: float) -> Moment:
-    """The clip number `segment` of a place."""
-    recipe = RECIPES[place.scene]
-    seed = derive_seed(place.seed, "moment", segment)
+def draw_moment(location: Location, segment: int, seconds: float) -> Moment:
+    """The clip number `segment` of a location."""
+    recipe = RECIPES[location.scene]
+    seed = derive_seed(location.seed, "moment", segment)
     rng = np.random.default_rng(derive_seed(seed, "causes"))
-    traffic = _condition(rng, recipe, place, "traffic")
+    traffic = _condition(rng, recipe, location, "traffic")
     n_passings = int(rng.poisson(traffic * 1.6 * seconds))
     times = np.sort(rng.uniform(-0.3, seconds + 0.3, n_passings))
     return Moment(
-        place=place,
+        location=location,
         seed=seed,
         seconds=seconds,
-        view=_sibling(rng, place.scene, recipe.looks_like),
-        soundscape=_sibling(rng, place.scene, recipe.sounds_like),
-        people=_condition(rng, recipe, place, "people"),
-        speed=_condition(rng, recipe, place, "speed"),
-        reverberation=place.conditions["reverberation"],
+        view=_sibling(rng, location.scene, recipe.looks_like),
+        soundscape=_sibling(rng, location.scene, recipe.sounds_like),
+        people=_condition(rng, recipe, location, "people"),
+        speed=_condition(rng, recipe, location, "speed"),
+        reverberation=location.conditions["reverberation"],
         passings=tuple((float(time), int(rng.choice([-1, 1]))) for time in times),
         platform=_platform(rng),
     )

@@ -51,9 +51,9 @@ def render_picture(moment: Moment) -> list[Frame]:
     recipe = RECIPES[moment.view]
     stage = Stage(moment, recipe.outdoors)
     for name, (probability, low, high) in recipe.picture.items():
-        place = moment.place.rng(f"picture {name}")
-        if place.random() < probability:
-            ELEMENTS[name](stage, float(place.uniform(low, high)))
-    if moment.place.rain > 0 and recipe.outdoors:
+        location = moment.location.rng(f"picture {name}")
+        if location.random() < probability:
+            ELEMENTS[name](stage, float(location.uniform(low, high)))
+    if moment.location.rain > 0 and recipe.outdoors:
         actors.rain(stage)
     return stage.film()

@@ -100,7 +100,7 @@ def cars(stage: Stage, level: float) -> None:
 
 def rain(stage: Stage) -> None:
     """Falling streaks, as dense as the rain is loud."""
-    rng, strength = stage.moment.rng("rain streaks"), stage.moment.place.rain
+    rng, strength = stage.moment.rng("rain streaks"), stage.moment.location.rain
     streaks = rng.random((round(150 * strength), 2)) * (WIDTH - 2 * MARGIN + 24, HEIGHT)
 
     def draw(frame: Frame, time: float) -> None:

@@ -20,7 +20,7 @@ def _back(stage: Stage) -> tuple[float, float, float, float]:
 
 def hall(stage: Stage, level: float) -> None:
     """Back wall, side walls, ceiling with rows of lamps, shining floor; `level` is the brightness."""
-    rng, canvas = stage.moment.place.rng("hall"), stage.background
+    rng, canvas = stage.moment.location.rng("hall"), stage.background
     width = canvas.shape[1]
     bright = 0.45 + 0.5 * level * rng.uniform(0.7, 1.1)
     hue = rng.uniform(0.85, 1.1, 3)
@@ -48,7 +48,7 @@ def hall(stage: Stage, level: float) -> None:
 
 def glass_wall(stage: Stage, level: float) -> None:
     """A glass front on the apron: sky, tarmac and a slowly taxiing plane outside."""
-    rng, canvas = stage.moment.place.rng("glass_wall"), stage.background
+    rng, canvas = stage.moment.location.rng("glass_wall"), stage.background
     left, top, right, bottom = _back(stage)
     reach = (right - left) * (0.2 + 1.2 * level)
     edges = np.clip((left - reach * rng.uniform(0, 0.6), right + reach * rng.uniform(0, 0.6)), 0, canvas.shape[1])
@@ -63,7 +63,7 @@ def glass_wall(stage: Stage, level: float) -> None:
 
 
 def _apron(stage: Stage) -> Canvas:
-    rng, light = stage.moment.place.rng("apron"), stage.daylight
+    rng, light = stage.moment.location.rng("apron"), stage.daylight
     view = np.ones((HEIGHT, 360, 4), np.float32)
     gradient(view, 0, stage.horizon, np.array([0.5, 0.68, 0.92]) * light, np.array([0.88, 0.9, 0.92]) * light)
     gradient(view, stage.horizon, HEIGHT, np.array([0.5, 0.5, 0.5]) * light, np.array([0.4, 0.4, 0.42]) * light)
@@ -82,7 +82,7 @@ def _apron(stage: Stage) -> Canvas:
 
 def shop_fronts(stage: Stage, level: float) -> None:
     """Lit shop windows with coloured signs along both sides."""
-    rng, canvas = stage.moment.place.rng("shop_fronts"), stage.background
+    rng, canvas = stage.moment.location.rng("shop_fronts"), stage.background
     left, _, right, bottom = _back(stage)
     for side, near_edge in ((left, -30.0), (right, canvas.shape[1] + 30.0)):
         for k in range(4):
@@ -107,7 +107,7 @@ def shop_fronts(stage: Stage, level: float) -> None:
 
 def columns(stage: Stage, level: float) -> None:
     """Pillars from floor to ceiling."""
-    rng, canvas = stage.moment.place.rng("columns"), stage.background
+    rng, canvas = stage.moment.location.rng("columns"), stage.background
     stone = np.array([0.6, 0.6, 0.6]) * rng.uniform(0.5, 1.3) * rng.uniform(0.9, 1.1, 3)
     for _ in range(1 + round(4 * level)):
         x, near = rng.uniform(0, canvas.shape[1]), rng.uniform(0.1, 0.8)
@@ -118,7 +118,7 @@ def columns(stage: Stage, level: float) -> None:
 
 def boards(stage: Stage, level: float) -> None:
     """Hanging display boards: dark, with lines of yellow or white characters."""
-    rng, canvas = stage.moment.place.rng("boards"), stage.background
+    rng, canvas = stage.moment.location.rng("boards"), stage.background
     letters = np.asarray(((1.0, 0.85, 0.2), (0.95, 0.95, 0.95), (0.4, 0.9, 1.0))[rng.integers(3)])
     for _ in range(1 + round(2 * level)):
         width, height = rng.uniform(20, 34 + 24 * level), rng.uniform(8, 12 + 12 * level)
@@ -133,7 +133,7 @@ def boards(stage: Stage, level: float) -> None:
 
 def seat_rows(stage: Stage, level: float) -> None:
     """Rows of seats of a waiting area."""
-    rng, canvas = stage.moment.place.rng("seat_rows"), stage.background
+    rng, canvas = stage.moment.location.rng("seat_rows"), stage.background
     cover = np.array(((0.15, 0.2, 0.4), (0.15, 0.15, 0.17), (0.4, 0.15, 0.15))[rng.integers(3)])
     for row in range(1 + round(2 * level)):
         y, x = stage.horizon + 18 + 13 * row, rng.uniform(-10, 90)
@@ -147,7 +147,7 @@ def seat_rows(stage: Stage, level: float) -> None:
 
 def escalator(stage: Stage, level: float) -> None:
     """Moving stairs: a rising band with handrail and steps."""
-    rng, canvas = stage.moment.place.rng("escalator"), stage.background
+    rng, canvas = stage.moment.location.rng("escalator"), stage.background
     x, rise = rng.uniform(10, 120), 30 + 30 * level
     run, foot = rise * rng.choice([-1.3, 1.3]), stage.horizon + rng.uniform(22, 40)
     quad = ((x, foot), (x + 14, foot), (x + 14 + run, foot - rise), (x + run, foot - rise))
@@ -167,7 +167,7 @@ def escalator(stage: Stage, level: float) -> None:
 
 def track(stage: Stage, level: float) -> None:
     """A platform edge and the track behind it, where a train may stand, come or go."""
-    rng, canvas = stage.moment.place.rng("track"), stage.background
+    rng, canvas = stage.moment.location.rng("track"), stage.background
     edge, top = stage.horizon + 12 + 14 * level, stage.horizon * 0.45
     rectangle(canvas, 0, top, 400, edge - 2, (0, 0, 0, 0))
     rectangle(canvas, 0, edge - 2, 400, edge + 1, np.array((1.0, 0.85, 0.2)) * rng.uniform(0.7, 1))
@@ -181,7 +181,7 @@ def track(stage: Stage, level: float) -> None:
 
 
 def _wall(stage: Stage, edge: float) -> Canvas:
-    rng = stage.moment.place.rng("track wall")
+    rng = stage.moment.location.rng("track wall")
     view = np.ones((HEIGHT, 320, 4), np.float32)
     tile = np.array([0.5, 0.5, 0.48]) * rng.uniform(0.4, 1.1) * rng.uniform(0.85, 1.15, 3)
     gradient(view, 0, HEIGHT, tile * 0.6, tile)
@@ -194,7 +194,7 @@ def _wall(stage: Stage, edge: float) -> Canvas:
 
 
 def _train(stage: Stage, edge: float) -> Canvas:
-    rng = stage.moment.place.rng("train")
+    rng = stage.moment.location.rng("train")
     view, body = np.ones((HEIGHT, 320, 4), np.float32), rng.uniform(0.3, 0.95, 3)
     top = stage.horizon * 0.5
     gradient(view, 0, HEIGHT, (0.1, 0.1, 0.1), (0.05, 0.05, 0.05))

@@ -17,11 +17,11 @@ def house_colour(rng: np.random.Generator) -> Canvas:
 
 def sky(stage: Stage, level: float) -> None:
     """Sky of the hour and weather, with clouds."""
-    place, rng = stage.moment.place, stage.moment.rng("clouds")
-    grey = min(1.0, 0.25 + 0.7 * (place.rain > 0) + 0.3 * level)
+    location, rng = stage.moment.location, stage.moment.rng("clouds")
+    grey = min(1.0, 0.25 + 0.7 * (location.rain > 0) + 0.3 * level)
     blue = np.array([0.35, 0.58, 0.92]) * (1 - grey) + np.array([0.72, 0.74, 0.78]) * grey
-    light = stage.daylight if place.daylight > 0 else np.array([0.08, 0.09, 0.16])
-    pale = np.array([0.9, 0.9, 0.9]) if place.daylight != 0.35 else np.array([1.0, 0.72, 0.5])
+    light = stage.daylight if location.daylight > 0 else np.array([0.08, 0.09, 0.16])
+    pale = np.array([0.9, 0.9, 0.9]) if location.daylight != 0.35 else np.array([1.0, 0.72, 0.5])
     gradient(stage.background, 0, HEIGHT, blue * light, pale * light)
     for _ in range(round(6 * level)):
         x, y = rng.uniform(0, stage.background.shape[1]), rng.uniform(0, stage.horizon * 0.7)
@@ -43,7 +43,7 @@ def windows(canvas: Canvas, rng: np.random.Generator, box: tuple[float, float, f
 
 def skyline(stage: Stage, level: float) -> None:
     """Houses seen face on beyond the open ground."""
-    rng, x = stage.moment.place.rng("skyline"), 0.0
+    rng, x = stage.moment.location.rng("skyline"), 0.0
     while x < stage.background.shape[1]:
         width, height = rng.uniform(18, 50), stage.horizon * (0.15 + 0.75 * level) * rng.uniform(0.6, 1.1)
         top, bottom = stage.horizon - height, stage.horizon + 8
@@ -51,15 +51,15 @@ def skyline(stage: Stage, level: float) -> None:
         if rng.random() < 0.4:
             roof = ((x, top), (x + width / 2, top - 8), (x + width, top))
             polygon(stage.background, roof, stage.lit((0.45, 0.25, 0.2)))
-        windows(stage.background, rng, (x, top, x + width, bottom - 6), stage.moment.place.daylight < 0.5)
+        windows(stage.background, rng, (x, top, x + width, bottom - 6), stage.moment.location.daylight < 0.5)
         x += width
 
 
 def pavement(stage: Stage, level: float) -> None:
     """Paved ground whose joints run to the vanishing point."""
-    rng = stage.moment.place.rng("pavement")
+    rng = stage.moment.location.rng("pavement")
     stone = np.array([0.6, 0.57, 0.53]) * rng.uniform(0.6, 1.2) * rng.uniform(0.93, 1.07, 3)
-    wet = 0.7 if stage.moment.place.rain > 0 else 1.0
+    wet = 0.7 if stage.moment.location.rain > 0 else 1.0
     gradient(stage.background, stage.horizon + 6, HEIGHT, stage.lit(stone * 0.85 * wet), stage.lit(stone * wet))
     joint = stage.lit(stone * 0.75 * wet)
     for k in range(-12, 13):
@@ -73,7 +73,7 @@ def pavement(stage: Stage, level: float) -> None:
 
 def lawn(stage: Stage, level: float) -> None:
     """Grass with a path that winds or runs away."""
-    rng = stage.moment.place.rng("lawn")
+    rng = stage.moment.location.rng("lawn")
     green = np.array([0.3, 0.5, 0.2]) * rng.uniform(0.6, 1.1) * rng.uniform(0.85, 1.2, 3)
     gradient(stage.background, stage.horizon, HEIGHT, stage.lit(green * 0.8), stage.lit(green))
     texture(stage.background, stage.horizon, HEIGHT, rng, 0.08, 3)
@@ -84,13 +84,13 @@ def lawn(stage: Stage, level: float) -> None:
 
 def trees(stage: Stage, level: float) -> None:
     """Trunks and crowns; the crowns sway with the wind that the microphone hears."""
-    rng, place = stage.moment.place.rng("trees"), stage.moment.place
+    rng, location = stage.moment.location.rng("trees"), stage.moment.location
     leaf = np.array([0.22, 0.42, 0.16]) * rng.uniform(0.6, 1.2) * rng.uniform(0.8, 1.25, 3)
     for _ in range(2 + round(9 * level)):
         x, depth = rng.uniform(0, stage.background.shape[1]), rng.uniform(0.1, 0.7)
         foot = stage.horizon + (HEIGHT - stage.horizon) * depth * 0.6
         size = 14 + 34 * depth
-        sway = stage.moment.rng("sway").normal(0, 4) * place.wind
+        sway = stage.moment.rng("sway").normal(0, 4) * location.wind
         trunk = (x - size / 16, foot - size, x + size / 16, foot)
         rectangle(stage.background, *trunk, stage.lit((0.3, 0.22, 0.15)))
         for _ in range(7):
@@ -102,8 +102,8 @@ def trees(stage: Stage, level: float) -> None:
 
 def house_rows(stage: Stage, level: float) -> None:
     """House fronts that recede to the vanishing point at both sides, shops at street level."""
-    rng, canvas = stage.moment.place.rng("house_rows"), stage.background
-    night = stage.moment.place.daylight < 0.5
+    rng, canvas = stage.moment.location.rng("house_rows"), stage.background
+    night = stage.moment.location.daylight < 0.5
     for side in (-1, 1):
         gap, edge = 8 + 30 * (1 - level), 0.0 if side < 0 else canvas.shape[1]
         far = stage.vanishing + side * gap
@@ -133,7 +133,7 @@ def _front(
 
 def road(stage: Stage, level: float) -> None:
     """Asphalt across the view with kerb, lane marks and a pavement in front."""
-    rng = stage.moment.place.rng("road")
+    rng = stage.moment.location.rng("road")
     grey = np.array([0.3, 0.3, 0.32]) * rng.uniform(0.7, 1.3)
     canvas, top, bottom = stage.background, stage.horizon + 5, HEIGHT * (0.82 + 0.14 * level)
     gradient(canvas, stage.horizon, HEIGHT, stage.lit((0.55, 0.53, 0.5)), stage.lit((0.6, 0.58, 0.55)))
@@ -146,7 +146,7 @@ def road(stage: Stage, level: float) -> None:
 
 def monument(stage: Stage, level: float) -> None:
     """A column or a fountain in the middle of a square."""
-    rng, canvas = stage.moment.place.rng("monument"), stage.background
+    rng, canvas = stage.moment.location.rng("monument"), stage.background
     x, foot = stage.vanishing + rng.uniform(-40, 40), stage.horizon + 14 + 10 * level
     stone = stage.lit(np.array([0.68, 0.66, 0.6]) * rng.uniform(0.6, 1.2))
     if rng.random() < 0.5:
@@ -163,7 +163,7 @@ def monument(stage: Stage, level: float) -> None:
 
 def stalls(stage: Stage, level: float) -> None:
     """Market stalls or cafe awnings with striped roofs."""
-    rng, canvas = stage.moment.place.rng("stalls"), stage.background
+    rng, canvas = stage.moment.location.rng("stalls"), stage.background
     for _ in range(1 + round(4 * level)):
         x, foot = rng.uniform(0, canvas.shape[1]), stage.horizon + rng.uniform(12, 28)
         width = rng.uniform(18, 34)
@@ -183,8 +183,8 @@ def stalls(stage: Stage, level: float) -> None:
 
 def lamps(stage: Stage, level: float) -> None:
     """Street lamps; they shine when it is dark."""
-    rng, canvas = stage.moment.place.rng("lamps"), stage.background
-    dark = stage.moment.place.daylight < 0.5
+    rng, canvas = stage.moment.location.rng("lamps"), stage.background
+    dark = stage.moment.location.daylight < 0.5
     for _ in range(1 + round(4 * level)):
         x, depth = rng.uniform(0, canvas.shape[1]), rng.uniform(0.2, 0.9)
         foot, height = stage.horizon + 6 + 30 * depth, 24 + 55 * depth

@@ -19,7 +19,7 @@ def _ride(stage: Stage) -> None:
 
 def street_outside(stage: Stage, level: float) -> None:
     """Houses, trees and parked cars that pass by the windows; `level` is how built-up it is."""
-    rng, light = stage.moment.place.rng("street_outside"), stage.daylight
+    rng, light = stage.moment.location.rng("street_outside"), stage.daylight
     view = np.ones((HEIGHT, _OUTSIDE_WIDTH, 4), np.float32)
     gradient(view, 0, HEIGHT, np.array([0.55, 0.7, 0.9]) * light, np.array([0.9, 0.9, 0.9]) * light)
     foot, x = stage.horizon + 12, 0.0
@@ -28,7 +28,7 @@ def street_outside(stage: Stage, level: float) -> None:
         if rng.random() < 0.3 + 0.6 * level:
             top = foot - rng.uniform(25, 60)
             rectangle(view, x, top, x + width, foot, house_colour(rng) * light)
-            windows(view, rng, (x + 2, top + 2, x + width - 2, foot - 8), stage.moment.place.daylight < 0.5)
+            windows(view, rng, (x + 2, top + 2, x + width - 2, foot - 8), stage.moment.location.daylight < 0.5)
         else:
             for _ in range(4):
                 green = np.array([0.22, 0.42, 0.16]) * rng.uniform(0.7, 1.3)
@@ -47,7 +47,7 @@ def street_outside(stage: Stage, level: float) -> None:
 
 def tunnel_outside(stage: Stage, level: float) -> None:
     """A dark tunnel with lamps that flash by; some lines run above ground for a while."""
-    rng = stage.moment.place.rng("tunnel_outside")
+    rng = stage.moment.location.rng("tunnel_outside")
     if stage.moment.rng("overground").random() < 0.15:
         street_outside(stage, level)
         return
@@ -64,7 +64,7 @@ def tunnel_outside(stage: Stage, level: float) -> None:
 
 def cabin(stage: Stage, level: float) -> None:
     """Walls, ceiling with lights and a row of windows; `level` is how tall and wide the windows are."""
-    rng, canvas = stage.moment.place.rng("cabin"), stage.background
+    rng, canvas = stage.moment.location.rng("cabin"), stage.background
     width = canvas.shape[1]
     lamp = 0.55 + 0.4 * rng.random()
     panel = np.array([0.78, 0.78, 0.76]) * lamp * rng.uniform(0.85, 1.1, 3)
@@ -84,7 +84,7 @@ def cabin(stage: Stage, level: float) -> None:
 
 def seat_backs(stage: Stage, level: float) -> None:
     """Seats in rows, seen from behind."""
-    rng, canvas = stage.moment.place.rng("seat_backs"), stage.background
+    rng, canvas = stage.moment.location.rng("seat_backs"), stage.background
     cover = np.array(((0.15, 0.25, 0.5), (0.5, 0.15, 0.15), (0.2, 0.4, 0.3), (0.35, 0.3, 0.4))[rng.integers(4)])
     cover = cover * rng.uniform(0.7, 1.3)
     for row in range(2):
@@ -101,7 +101,7 @@ def seat_backs(stage: Stage, level: float) -> None:
 
 def benches_along(stage: Stage, level: float) -> None:
     """Seats along the wall under the windows, seen from the front."""
-    rng, canvas = stage.moment.place.rng("benches_along"), stage.background
+    rng, canvas = stage.moment.location.rng("benches_along"), stage.background
     cover = np.array(((0.15, 0.3, 0.55), (0.6, 0.3, 0.1), (0.5, 0.12, 0.2), (0.3, 0.32, 0.36))[rng.integers(4)])
     top = stage.horizon + 16
     rectangle(canvas, 0, top, 400, top + 16, cover)
@@ -113,7 +113,7 @@ def benches_along(stage: Stage, level: float) -> None:
 
 def poles(stage: Stage, level: float) -> None:
     """Upright grab poles and a bar with hanging straps."""
-    rng, canvas = stage.moment.place.rng("poles"), stage.background
+    rng, canvas = stage.moment.location.rng("poles"), stage.background
     metal = np.array(((0.95, 0.8, 0.15), (0.75, 0.76, 0.78), (0.85, 0.25, 0.2))[rng.integers(3)])
     for x in np.linspace(0, canvas.shape[1], 2 + round(3 * level)) + rng.uniform(-15, 15):
         half = rng.uniform(1, 2.2)

@@ -8,35 +8,7 @@ confusions of the study: that share of the class's clips shows a view, or a soun
 sibling class (the shopping lane of an airport, a bus stop heard from the tram).
 """
 
-from dataclasses import dataclass
-
-Chance = tuple[float, float, float]  # probability at a location, lowest level, highest level
-Range = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """One class: its elements, its sources, its shared causes, its planted confusions."""
-
-    picture: dict[str, Chance]
-    sound: dict[str, Chance]
-    conditions: dict[str, Range]  # people, traffic, speed in 0..1; reverberation in seconds
-    looks_like: dict[str, float]
-    sounds_like: dict[str, float]
-    outdoors: bool
-
-
-def _hall(people: Range, reverberation: Range) -> dict[str, Range]:
-    return {"people": people, "traffic": (0.0, 0.3), "speed": (0.0, 0.0), "reverberation": reverberation}
-
-
-def _street(people: Range, traffic: Range) -> dict[str, Range]:
-    return {"people": people, "traffic": traffic, "speed": (0.0, 0.0), "reverberation": (0.15, 0.6)}
-
-
-def _vehicle(people: Range, speed: Range) -> dict[str, Range]:
-    return {"people": people, "traffic": (0.0, 0.5), "speed": speed, "reverberation": (0.1, 0.3)}
-
+from avfusion.datasets.scenes.recipe import Recipe, hall, street, vehicle
 
 RECIPES: dict[str, Recipe] = {
     "airport": Recipe(
@@ -57,7 +29,7 @@ RECIPES: dict[str, Recipe] = {
             "footsteps": (0.3, -28, -20),
             "music": (0.1, -30, -22),
         },
-        conditions=_hall((0.1, 0.8), (0.8, 2.2)),
+        conditions=hall((0.1, 0.8), (0.8, 2.2)),
         looks_like={"shopping_mall": 0.13, "metro_station": 0.08},
         sounds_like={"shopping_mall": 0.08, "metro_station": 0.04},
         outdoors=False,
@@ -78,7 +50,7 @@ RECIPES: dict[str, Recipe] = {
             "door_beeps": (0.3, -26, -16),
             "ventilation": (0.4, -28, -20),
         },
-        conditions=_vehicle((0.0, 0.7), (0.0, 0.7)),
+        conditions=vehicle((0.0, 0.7), (0.0, 0.7)),
         looks_like={"tram": 0.15, "metro": 0.02},
         sounds_like={"tram": 0.06, "street_traffic": 0.04},
         outdoors=False,
@@ -99,7 +71,7 @@ RECIPES: dict[str, Recipe] = {
             "door_beeps": (0.3, -24, -14),
             "babble": (0.5, -28, -20),
         },
-        conditions=_vehicle((0.1, 0.9), (0.2, 1.0)),
+        conditions=vehicle((0.1, 0.9), (0.2, 1.0)),
         looks_like={"tram": 0.08, "bus": 0.04},
         sounds_like={"tram": 0.14, "metro_station": 0.04},
         outdoors=False,
@@ -121,7 +93,7 @@ RECIPES: dict[str, Recipe] = {
             "babble": (0.7, -28, -18),
             "door_beeps": (0.3, -22, -14),
         },
-        conditions=_hall((0.0, 0.8), (0.8, 2.4)),
+        conditions=hall((0.0, 0.8), (0.8, 2.4)),
         looks_like={"airport": 0.05, "shopping_mall": 0.04},
         sounds_like={"metro": 0.08, "airport": 0.06},
         outdoors=False,
@@ -144,7 +116,7 @@ RECIPES: dict[str, Recipe] = {
             "babble": (0.3, -34, -24),
             "fountain": (0.1, -28, -18),
         },
-        conditions=_street((0.0, 0.4), (0.0, 0.3)),
+        conditions=street((0.0, 0.4), (0.0, 0.3)),
         looks_like={"public_square": 0.05, "street_pedestrian": 0.02},
         sounds_like={"public_square": 0.06, "street_pedestrian": 0.04},
         outdoors=True,
@@ -170,7 +142,7 @@ RECIPES: dict[str, Recipe] = {
             "wind": (0.4, -28, -18),
             "cars": (0.2, -26, -16),
         },
-        conditions=_street((0.1, 0.8), (0.0, 0.5)),
+        conditions=street((0.1, 0.8), (0.0, 0.5)),
         looks_like={"street_pedestrian": 0.13, "park": 0.03, "street_traffic": 0.02},
         sounds_like={"street_pedestrian": 0.12, "park": 0.04},
         outdoors=True,
@@ -193,7 +165,7 @@ RECIPES: dict[str, Recipe] = {
             "announcement": (0.1, -24, -14),
             "trolley": (0.1, -28, -20),
         },
-        conditions=_hall((0.2, 0.9), (0.5, 1.8)),
+        conditions=hall((0.2, 0.9), (0.5, 1.8)),
         looks_like={"airport": 0.11, "metro_station": 0.04},
         sounds_like={"airport": 0.08, "street_pedestrian": 0.04},
         outdoors=False,
@@ -219,7 +191,7 @@ RECIPES: dict[str, Recipe] = {
             "trolley": (0.1, -28, -20),
             "bells": (0.08, -28, -18),
         },
-        conditions=_street((0.2, 1.0), (0.0, 0.3)),
+        conditions=street((0.2, 1.0), (0.0, 0.3)),
         looks_like={"public_square": 0.13, "street_traffic": 0.04},
         sounds_like={"public_square": 0.12, "shopping_mall": 0.04},
         outdoors=True,
@@ -243,7 +215,7 @@ RECIPES: dict[str, Recipe] = {
             "wind": (0.3, -28, -18),
             "squeal": (0.15, -30, -20),
         },
-        conditions=_street((0.0, 0.4), (0.3, 1.0)),
+        conditions=street((0.0, 0.4), (0.3, 1.0)),
         looks_like={"street_pedestrian": 0.07, "public_square": 0.04},
         sounds_like={"public_square": 0.05, "bus": 0.04},
         outdoors=True,
@@ -266,7 +238,7 @@ RECIPES: dict[str, Recipe] = {
             "door_beeps": (0.3, -26, -16),
             "babble": (0.6, -28, -18),
         },
-        conditions=_vehicle((0.0, 0.8), (0.0, 0.9)),
+        conditions=vehicle((0.0, 0.8), (0.0, 0.9)),
         looks_like={"bus": 0.15, "metro": 0.05},
         sounds_like={"metro": 0.14, "bus": 0.04},
         outdoors=False,

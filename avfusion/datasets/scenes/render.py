@@ -9,7 +9,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from avfusion.datasets.scenes.moment import draw_moment, draw_place
+from avfusion.datasets.scenes.moment import draw_location, draw_moment
 from avfusion.datasets.scenes.noise import SAMPLE_RATE
 from avfusion.datasets.scenes.picture import render_picture
 from avfusion.datasets.scenes.sound import render_sound
@@ -46,7 +46,7 @@ def render_clip(audio: Path, video: Path, seed: int, scene: str, location: int, 
 
     The clip depends on the seed and its own class, location index and segment index only.
     """
-    moment = draw_moment(draw_place(seed, scene, location), segment, seconds)
+    moment = draw_moment(draw_location(seed, scene, location), segment, seconds)
     partial_audio, partial_video = audio.with_name(f".{audio.name}"), video.with_name(f".{video.name}")
     write_wav(partial_audio, render_sound(moment))
     write_mp4(partial_video, render_picture(moment))

@@ -1,4 +1,4 @@
-"""The sound of one synthetic clip: its recipe's sources, mixed in the place's room."""
+"""The sound of one synthetic clip: its recipe's sources, mixed in the location's room."""
 
 from collections.abc import Callable
 
@@ -49,13 +49,13 @@ def render_sound(moment: Moment) -> NDArray[np.int16]:
     scape = Scape(moment, max(1, round(moment.seconds * SAMPLE_RATE)))
     recipe = RECIPES[moment.soundscape]
     for name, (probability, low, high) in recipe.sound.items():
-        place, rng = moment.place.rng(f"sound {name}"), moment.rng(f"sound {name}")
-        if place.random() < probability:
-            SOURCES[name](scape, float(place.uniform(low, high) + rng.normal(0, 1.5)))
-    if moment.place.rain > 0 and recipe.outdoors:
+        location, rng = moment.location.rng(f"sound {name}"), moment.rng(f"sound {name}")
+        if location.random() < probability:
+            SOURCES[name](scape, float(location.uniform(low, high) + rng.normal(0, 1.5)))
+    if moment.location.rain > 0 and recipe.outdoors:
         nature.rain(scape, -14.0)
-    place = moment.place.rng("background")
-    colour = place.uniform(-5, -2)  # decibels an octave
+    location = moment.location.rng("background")
+    colour = location.uniform(-5, -2)  # decibels an octave
     floor = noise(moment.rng("background"), scape.length, [float(-4 + colour * k) for k in range(10)])
-    scape.add(floor, float(place.uniform(-36, -24)), distance=0.4)
+    scape.add(floor, float(location.uniform(-36, -24)), distance=0.4)
     return master(scape)

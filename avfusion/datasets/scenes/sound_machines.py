@@ -17,11 +17,11 @@ from avfusion.datasets.scenes.noise import (
 
 def engine(scape: Scape, decibels: float) -> None:
     """A diesel's drone: firing-rate harmonics that rise with the speed."""
-    rng, place = scape.moment.rng("engine"), scape.moment.place.rng("engine")
-    idle, speed = place.uniform(22, 34), scape.moment.speed
+    rng, location = scape.moment.rng("engine"), scape.moment.location.rng("engine")
+    idle, speed = location.uniform(22, 34), scape.moment.speed
     revolutions = idle * (1 + speed * rng.uniform(0.8, 1.4)) * (1 + 0.1 * np.cumsum(rng.normal(0, 0.4, 6)))
     turn = phase_of(curve(np.clip(revolutions, 18, 120), scape.length))
-    harmonics = place.uniform(0.2, 1.0, 9) / np.arange(1, 10) ** 0.6
+    harmonics = location.uniform(0.2, 1.0, 9) / np.arange(1, 10) ** 0.6
     sound = sum(np.float32(g) * np.sin(np.float32(k + 1) * turn) for k, g in enumerate(harmonics))
     breath = noise(rng, scape.length, [-16, -10, -12, -14, -16, -20, -26, -34, -99, -99])
     scape.add(0.6 * np.asarray(sound) + breath * (1 + 0.5 * np.sin(turn)), decibels + 5 * speed - 2, distance=0.25)
@@ -30,7 +30,7 @@ def engine(scape: Scape, decibels: float) -> None:
 def rumble(scape: Scape, decibels: float) -> None:
     """Rolling noise of wheels under the floor: louder and brighter with the speed."""
     rng, speed = scape.moment.rng("rumble"), scape.moment.speed
-    bright = scape.moment.place.rng("rumble").uniform(-6, 3) + 8 * speed
+    bright = scape.moment.location.rng("rumble").uniform(-6, 3) + 8 * speed
     bands = [-6, -3, -3, -6, -10 + bright / 2, -14 + bright, -20 + bright, -28 + bright, -38 + bright, -99]
     sway = wobble(rng, scape.length, 4, 0.25)
     scape.add(noise(rng, scape.length, bands) * sway, decibels + 14 * speed - 8, distance=0.3)
@@ -41,7 +41,7 @@ def rail_clicks(scape: Scape, decibels: float) -> None:
     rng, speed = scape.moment.rng("rail_clicks"), scape.moment.speed
     if speed < 0.08:
         return
-    ring = scape.moment.place.rng("rail_clicks").uniform(-6, 2)
+    ring = scape.moment.location.rng("rail_clicks").uniform(-6, 2)
     clack = decaying(noise(rng, 7200, [-8, -4, 0, 0, -2, -4 + ring, -8 + ring, -14 + ring, -22, -99]), 0.025)
     period = SAMPLE_RATE / (0.8 + 2.6 * speed)
     sound = np.zeros(scape.length, np.float32)
@@ -54,13 +54,13 @@ def rail_clicks(scape: Scape, decibels: float) -> None:
 
 def motor_whine(scape: Scape, decibels: float) -> None:
     """The rising or falling tones of an electric drive; silent at a stop."""
-    rng, place = scape.moment.rng("motor_whine"), scape.moment.place.rng("motor_whine")
+    rng, location = scape.moment.rng("motor_whine"), scape.moment.location.rng("motor_whine")
     speed = scape.moment.speed
     if speed < 0.05:
         return
-    pitch = place.uniform(250, 500) * (0.6 + 1.6 * speed)
+    pitch = location.uniform(250, 500) * (0.6 + 1.6 * speed)
     turn = phase_of(curve(pitch * np.linspace(1, 1 + rng.uniform(-0.35, 0.35), 4), scape.length))
-    sound = np.sin(turn) + 0.6 * np.sin(2 * turn) + place.uniform(0.1, 0.5) * np.sin(5 * turn + np.sin(turn))
+    sound = np.sin(turn) + 0.6 * np.sin(2 * turn) + location.uniform(0.1, 0.5) * np.sin(5 * turn + np.sin(turn))
     scape.add(sound * wobble(rng, scape.length, 6, 0.2), decibels, distance=0.3)
 
 
@@ -109,17 +109,17 @@ def traffic_hum(scape: Scape, decibels: float) -> None:
 
 
 def ventilation(scape: Scape, decibels: float) -> None:
-    """Air ducts: steady noise and a mains hum, both of the place."""
-    place, rng = scape.moment.place.rng("ventilation"), scape.moment.rng("ventilation")
-    bands = np.array([-12, -10, -10, -12, -14, -16, -20, -26, -34, -44]) + place.normal(0, 3, 10)
-    hum = np.sin(seconds_axis(scape.length) * np.float32(2 * np.pi * place.choice([100, 150, 200])))
+    """Air ducts: steady noise and a mains hum, both of the location."""
+    location, rng = scape.moment.location.rng("ventilation"), scape.moment.rng("ventilation")
+    bands = np.array([-12, -10, -10, -12, -14, -16, -20, -26, -34, -44]) + location.normal(0, 3, 10)
+    hum = np.sin(seconds_axis(scape.length) * np.float32(2 * np.pi * location.choice([100, 150, 200])))
     scape.add(noise(rng, scape.length, bands.tolist()) + 0.15 * hum, decibels + 4, distance=0.5)
 
 
 def rattle(scape: Scape, decibels: float) -> None:
     """Loose panels rattle with the engine."""
     rng, speed = scape.moment.rng("rattle"), scape.moment.speed
-    rate = scape.moment.place.rng("rattle").uniform(11, 25)
+    rate = scape.moment.location.rng("rattle").uniform(11, 25)
     buzz = noise(rng, scape.length, [-99, -99, -24, -16, -10, -8, -8, -10, -18, -99])
     gate = np.maximum(np.sin(seconds_axis(scape.length) * np.float32(2 * np.pi * rate)), 0) ** 4
     scape.add(buzz * gate * wobble(rng, scape.length, 5, 0.6), decibels + 6 * speed, distance=0.2)
@@ -127,11 +127,11 @@ def rattle(scape: Scape, decibels: float) -> None:
 
 def door_beeps(scape: Scape, decibels: float) -> None:
     """Doors warn before closing: only when the vehicle stands or crawls."""
-    rng, place = scape.moment.rng("door_beeps"), scape.moment.place.rng("door_beeps")
+    rng, location = scape.moment.rng("door_beeps"), scape.moment.location.rng("door_beeps")
     if scape.moment.speed > 0.35:
         return
-    beep = np.sin(seconds_axis(5000) * np.float32(2 * np.pi * place.uniform(900, 2400)))
-    period = int(place.uniform(0.18, 0.35) * SAMPLE_RATE)
+    beep = np.sin(seconds_axis(5000) * np.float32(2 * np.pi * location.uniform(900, 2400)))
+    period = int(location.uniform(0.18, 0.35) * SAMPLE_RATE)
     sound = np.zeros(scape.length, np.float32)
     start = int(rng.uniform(-0.3, 0.5) * scape.length)
     for k in range(8):

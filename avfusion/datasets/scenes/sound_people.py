@@ -57,7 +57,7 @@ def babble(scape: Scape, decibels: float) -> None:
 def footsteps(scape: Scape, decibels: float) -> None:
     """Steps of passers-by: as many walkers as the crowd suggests, each with shoes of its own."""
     rng, people = scape.moment.rng("footsteps"), scape.moment.people
-    hardness = scape.moment.place.rng("floor").uniform(-10, 4)
+    hardness = scape.moment.location.rng("floor").uniform(-10, 4)
     walkers = np.zeros(scape.length, np.float32)
     for _ in range(1 + round(4 * people)):
         heel = noise(rng, 3600, [-99, -14, -8, -6, -4, -4, hardness - 4, hardness - 8, hardness - 12, -99])
@@ -76,7 +76,7 @@ def announcement(scape: Scape, decibels: float) -> None:
     if rng.random() < 0.12:
         return
     sound = 0.8 * _talkers(rng, scape.length, 1)
-    base = scape.moment.place.rng("chime").uniform(420, 700)
+    base = scape.moment.location.rng("chime").uniform(420, 700)
     start = int(rng.uniform(-0.3, 0.6) * scape.length)
     for k, ratio in enumerate((1.5, 1.2, 1.0)):
         tone = np.sin(seconds_axis(40_000) * np.float32(2 * np.pi * base * ratio))
@@ -87,9 +87,9 @@ def announcement(scape: Scape, decibels: float) -> None:
 
 def music(scape: Scape, decibels: float) -> None:
     """Background music: a chord progression, a bass and a beat."""
-    place, rng = scape.moment.place.rng("music"), scape.moment.rng("music")
-    beat = SAMPLE_RATE * 60 / place.uniform(90, 130)
-    root = place.uniform(180, 300)
+    location, rng = scape.moment.location.rng("music"), scape.moment.rng("music")
+    beat = SAMPLE_RATE * 60 / location.uniform(90, 130)
+    root = location.uniform(180, 300)
     sound = np.zeros(scape.length, np.float32)
     hat = decaying(noise(rng, 2400, [-99] * 7 + [-6, -3, -3]), 0.01)
     offset = rng.uniform(0, beat)
@@ -123,7 +123,7 @@ def trolley(scape: Scape, decibels: float) -> None:
     if rng.random() < 0.25:
         return
     roll = noise(rng, scape.length, [-99, -20, -16, -12, -10, -8, -7, -9, -14, -20])
-    rate = scape.moment.place.rng("joints").uniform(9, 20)
+    rate = scape.moment.location.rng("joints").uniform(9, 20)
     joints = 0.3 + np.abs(np.sin(seconds_axis(scape.length) * np.float32(np.pi * rate))) ** 8
     middle, width = rng.uniform(0, scape.moment.seconds), rng.uniform(0.4, 1.0)
     pass_by = np.exp(-(((seconds_axis(scape.length) - np.float32(middle)) / np.float32(width)) ** 2))

@@ -30,7 +30,7 @@ class Stage:
     vanishing: float = field(init=False)  # column where receding lines meet, on the background
 
     def __post_init__(self) -> None:
-        rng = self.moment.place.rng("camera")
+        rng = self.moment.location.rng("camera")
         self.background = np.zeros((HEIGHT, WIDTH + 2 * MARGIN, 4), np.float32)
         self.horizon = HEIGHT * float(rng.uniform(0.36, 0.56))
         self.vanishing = self.background.shape[1] * float(rng.uniform(0.3, 0.7))
@@ -43,7 +43,7 @@ class Stage:
     @property
     def daylight(self) -> Canvas:
         """Red, green, blue of the light under the open sky."""
-        day = self.moment.place.daylight
+        day = self.moment.location.daylight
         return np.array([0.22 + 0.78 * day, 0.24 + 0.76 * day, 0.36 + 0.64 * day], np.float32)
 
     @property
@@ -56,7 +56,7 @@ class Stage:
         return np.asarray(colour, np.float32)[:3] * self.light
 
     def camera(self, picture: Canvas) -> Canvas:
-        """Colours [..., 3] as the place's camera records them."""
+        """Colours [..., 3] as the location's camera records them."""
         grey = (picture[..., :1] + picture[..., 1:2] + picture[..., 2:]) * np.float32(1 / 3)
         toned = (grey + np.float32(self._saturation) * (picture - grey)) * self._gain.astype(np.float32)
         return np.clip(0.5 + np.float32(self._contrast) * (toned - 0.45), 0, 1)

@@ -61,8 +61,7 @@ def read(path: Path, *, allow_outside: bool = False) -> Dataset:
         )
         for clip_id, (_, row), (audio, video) in zip(ids, rows, files, strict=True)
     )
-    name = path.stem if path.stem != "manifest" else root.name
-    return Dataset(name=name, root=root, clips=clips, notes=_location_notes(path, rows))
+    return Dataset(name=path.stem, root=root, clips=clips, notes=_location_notes(path, rows))
 
 
 def _given_ids(rows: list[Row]) -> list[str]:

@@ -27,7 +27,7 @@ from avfusion.system.processes import available_cores, spread
 PICTURES = 10
 """Pictures kept of each clip, evenly spaced."""
 
-INDEX, SOUND, PICTURE = "material.json", "sound.f16", "pictures.f16"
+INDEX, SOUND, PICTURE = "pairs.json", "sound.f16", "pictures.f16"
 Half = NDArray[np.float16]
 
 
@@ -43,7 +43,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Material:
+class PairSource:
     """Clips ready to draw pairs from: sound [all samples], pictures [clips, PICTURES, 3, H, W], both float16."""
 
     entries: list[Entry]
@@ -65,8 +65,8 @@ class Material:
         return windows, np.stack(pictures)
 
 
-def prepare(dataset: Dataset, config: L3Config, folder: Path) -> Material:
-    """The material of `dataset` for the network `config`, written under `folder` unless it is there already.
+def prepare(dataset: Dataset, config: L3Config, folder: Path) -> PairSource:
+    """The pairs of `dataset` for the network `config`, written under `folder` unless it is there already.
 
     Clips that cannot be used are left out. Raises `UserError` if fewer than two remain.
     """
@@ -78,7 +78,7 @@ def prepare(dataset: Dataset, config: L3Config, folder: Path) -> Material:
         content = {"plan": plan, "shape": shape, "entries": [asdict(entry) for entry in entries]}
         write_atomically(index, json.dumps(content).encode())
     content = json.loads(index.read_text())
-    return Material(
+    return PairSource(
         [Entry(**entry) for entry in content["entries"]],
         np.memmap(folder / SOUND, np.float16, "r"),
         np.memmap(folder / PICTURE, np.float16, "r").reshape(-1, *content["shape"]),
