@@ -108,7 +108,7 @@ def test_a_fold_is_a_run_below_that_of_its_seed(folder: Path, lines: list[str]) 
         curve = MlflowClient().get_metric_history(folds[0].info.run_id, "val_loss")
         assert sorted(point.step for point in curve) == [1, 2]
     text = "\n".join(lines)
-    assert "72 clips, each tested in one of 3 folds by location; scores are of all clips" in text
+    assert "72 clips, each tested in one of 3 folds by location; scores are of all\n" in text
     assert "accuracy_fold_std" in text and f"{late.data.metrics['test/accuracy_fold_std']:.3f}" in text
     assert {"test/accuracy_std", "val/log_loss_std"} <= set(late.data.metrics)
 
@@ -128,7 +128,7 @@ def test_folds_stand_side_by_side_with_folds(folder: Path, lines: list[str]) -> 
     shown = run_job("compare", experiment=EXPERIMENT, output=str(folder / "page"), device="cpu")
     assert "72 test clips at 18 locations" in "\n".join(shown)
     assert "audio_only was trained in folds, so that no one model answered all clips" in (
-        folder / "page" / "comparison.md"
+        folder / "page" / "report.md"
     ).read_text().replace("\n", " ")
 
 
