@@ -19,7 +19,9 @@ from avfusion.features import FeatureStore
 from avfusion.report.gathering import material_of_experiment
 from avfusion.scoring.metrics import evaluate
 from avfusion.scoring.tsv import read_course_tsv
+from avfusion.tracking import records
 from avfusion.training.alpha_sweep import VALIDATION_COLUMNS, choose_alpha
+from avfusion.training.many import Trainer
 from tests.edge import run_job
 from tests.stand_ins import draw_nothing, log_no_models, train_here
 from tests.stores import make_store
@@ -179,6 +181,24 @@ def test_tune_scores_a_trial_over_folds_and_the_end_on_test(folder: Path, monkey
     assert not any(name.startswith("test/") for name in curves)
     (tuned,) = runs("tuned")
     assert "folds" not in tuned.data.params and "test/accuracy" in tuned.data.metrics
+
+
+def test_a_job_that_was_broken_off_trains_no_fold_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    given = {"features": str(folder / "store"), "variants": "baseline", "params": FAST, "device": "cpu", "folds": "3"}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(records, "log_folds", interrupt)
+        run_job("train", **given)
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_here", lambda self, trainings: iter(()))
+        run_job("train", **given)
+    baseline = runs("variant")[-1]
+    assert baseline.info.status == "FINISHED" and len(below(baseline, "fold")) == 3
 
 
 @pytest.mark.parametrize("job", ["train", "sweep"])

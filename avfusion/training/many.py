@@ -153,7 +153,7 @@ def _warn_of_short_classes(splits: Sequence[SplitFeatures]) -> None:
             least[name] = min(share, least.get(name, 1.0))
     if least:
         shares = ", ".join(f"{name} {share:.0%}" for name, share in sorted(least.items(), key=lambda item: item[1]))
-        _log.warning("locations are few or unequal: training has but this share of a class's clips: %s", shares)
+        _log.warning("less than half of a class is for training, for its locations are few or unequal: %s", shares)
 
 
 def _split(data: SplitFeatures, training: Training) -> SplitFeatures:
