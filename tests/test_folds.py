@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from avfusion.datasets import folds as folds_module
-from avfusion.datasets.folds import Fold, check_folds, check_splits, fold_splits, search_splits
+from avfusion.datasets.folds import Fold, check_splits, draw_folds, search_folds
 from avfusion.datasets.splits import assign_splits, guard
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
@@ -29,10 +29,8 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize("seed", range(12))
 def test_invariants(seed: int, total: int) -> None:
     clips = random_table(seed, ())
-    check_folds(clips, total, seed)
     tested = np.zeros(len(clips), int)
-    for fold in Fold.each(total):
-        splits = fold_splits(clips, fold, seed)
+    for splits in draw_folds(clips, total, seed):
         guard(clips, splits)
         assert (clips.assign(split=splits).groupby("location")["split"].nunique() == 1).all()
         for split in ("train", "val"):
@@ -43,8 +41,8 @@ def test_invariants(seed: int, total: int) -> None:
 
 def test_classes_are_shared_out_evenly() -> None:
     clips = table(*[(label, f"{label}{i}", "", 4) for label in "abc" for i in range(10)])
-    for fold in Fold.each(5):
-        counts = pd.crosstab(clips["label"], fold_splits(clips, fold, 0))
+    for splits in draw_folds(clips, 5, seed=0):
+        counts = pd.crosstab(clips["label"], splits)
         assert counts["test"].tolist() == [8] * 3 and counts["val"].between(4, 8).all()
 
 
@@ -53,8 +51,8 @@ def test_a_seed_has_its_own_folds_and_rows_may_come_in_any_order() -> None:
     shuffled = clips.sample(frac=1, random_state=0)
     drawn = {}
     for seed in (0, 1):
-        drawn[seed] = dict(zip(clips["location"], fold_splits(clips, Fold(1, 5), seed), strict=True))
-        assert drawn[seed] == dict(zip(shuffled["location"], fold_splits(shuffled, Fold(1, 5), seed), strict=True))
+        drawn[seed] = dict(zip(clips["location"], draw_folds(clips, 5, seed)[0], strict=True))
+        assert drawn[seed] == dict(zip(shuffled["location"], draw_folds(shuffled, 5, seed)[0], strict=True))
     assert drawn[0] != drawn[1]
 
 
@@ -62,8 +60,7 @@ def test_a_search_leaves_the_test_clips_alone_and_validates_each_other_clip_once
     clips = random_table(4, ())
     own = assign_splits(clips)
     validated = np.zeros(len(clips), int)
-    for fold in Fold.each(4):
-        splits = search_splits(clips, fold)
+    for splits in search_folds(clips, 4):
         assert ((splits == TEST) == (own == TEST)).all()
         validated += splits == "val"
     assert (validated == (own != TEST)).all()
@@ -74,13 +71,6 @@ def by_clip(clips: pd.DataFrame, total: int, seed: int) -> np.ndarray:
     return np.arange(len(clips)) % total + 1
 
 
-def twice(clips: pd.DataFrame, total: int, seed: int) -> np.ndarray:
-    """Folds whose first part, asked for again, is another: a location is tested in two of them, or in none."""
-    names = sorted(set(clips["location"]))
-    twice.calls += 1  # type: ignore[attr-defined]
-    return np.array([(names.index(name) + twice.calls) % total + 1 for name in clips["location"]])  # type: ignore[attr-defined]
-
-
 def test_a_planted_leak_between_folds_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clips = table(*[(label, f"{label}{i}", "", 4) for label in "abc" for i in range(10)])
     with (
@@ -88,15 +78,11 @@ def test_a_planted_leak_between_folds_stops(tmp_path: Path, monkeypatch: pytest.
         pytest.raises(UserError, match=r"^folds=5, fold 1 of 5: leak: the location 'a0'"),
     ):
         patch.setattr(folds_module, "_parts", by_clip)
-        check_folds(clips, 5, 0)
-    with monkeypatch.context() as patch, pytest.raises(UserError, match=r"^leak: the clip '.*' is tested in \d folds"):
-        twice.calls = 0  # type: ignore[attr-defined]
-        patch.setattr(folds_module, "_parts", twice)
-        check_folds(clips, 5, 0)
+        draw_folds(clips, 5, 0)
     same_file = clips.assign(audio=clips["id"] + ".wav", video="")
     same_file.loc[[0, 4, 8], "audio"] = "same.wav"  # of three locations
     with pytest.raises(UserError, match=r"^folds=5, fold \d of 5: leak: the audio 'same.wav' is in the splits"):
-        check_folds(same_file, 5, 0)
+        draw_folds(same_file, 5, 0)
 
 
 @pytest.mark.parametrize(

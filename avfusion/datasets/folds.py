@@ -33,42 +33,45 @@ class Fold:
         return (cls(number, total) for number in range(1, total + 1))
 
 
-def fold_splits(clips: pd.DataFrame, fold: Fold, seed: int) -> Splits:
-    """The split of each clip in one fold, whatever split the dataset gives it.
+def draw_folds(clips: pd.DataFrame, total: int, seed: int) -> list[Splits]:
+    """The split of each clip in every fold, whatever split the dataset gives it.
 
     The test part is the fold's own; of the clips outside it VALIDATION_SHARE of each class are drawn for validation,
     in whole locations.
 
     Args:
         clips: columns id, label and location (as in a dataset's table or a feature store).
-        fold: which.
+        total: how many folds.
         seed: of the folds; each has others.
 
     Returns:
-        "train", "val" or "test" for each row.
+        [total] of "train", "val" or "test" for each row.
 
     Raises:
         UserError: there are too few locations, or a leak (see `guard`).
     """
-    tested = _parts(clips, fold.total, seed) == fold.number
-    try:
-        drawn = draw_splits(clips[~tested], {"val": VALIDATION_SHARE}, "fold", seed, fold.number)
-    except UserError as error:
-        raise UserError(f"folds={fold.total}, {fold}, outside its test part: {error}") from error
-    splits = np.where(tested, "test", clips["location"].map(drawn).fillna("test").to_numpy(dtype=np.str_))
-    return _checked(clips, splits, fold)
+    locations = {str(label): len(set(group["location"])) for label, group in clips.groupby("label")}
+    if few := {label: number for label, number in locations.items() if number < 3}:
+        label, number = next(iter(few.items()))
+        raise UserError(
+            f"folds={total}: class {label!r} has {number} location{'s' * (number != 1)} ({len(few)} such in all); "
+            "training, validation and test take at least 3: add some, or leave the class out"
+        )
+    parts = _parts(clips, total, seed)
+    return [_around(clips, parts == fold.number, fold, seed) for fold in Fold.each(total)]
 
 
-def search_splits(clips: pd.DataFrame, fold: Fold) -> Splits:
-    """As `fold_splits`, for a search: the test clips of the dataset's split stay out of it in every fold.
+def search_folds(clips: pd.DataFrame, total: int) -> list[Splits]:
+    """As `draw_folds`, for a search: the test clips of the dataset's split are those of every fold.
 
     Each other clip is in the validation part of exactly one fold.
     """
     splits = assign_splits(clips)
     searched = splits != "test"
-    held_out = _parts(clips[searched], fold.total, seed=0) == fold.number
-    splits[searched] = np.where(held_out, "val", "train")
-    return _checked(clips, splits, fold)
+    parts = np.zeros(len(clips), np.intp)
+    parts[searched] = _parts(clips[searched], total, seed=0)
+    drawn = (np.where(searched, np.where(parts == fold.number, "val", "train"), "test") for fold in Fold.each(total))
+    return [_checked(clips, splits, fold) for splits, fold in zip(drawn, Fold.each(total), strict=True)]
 
 
 def check_splits(clips: pd.DataFrame, folds: int | None, seeds: Iterable[int]) -> None:
@@ -77,25 +80,17 @@ def check_splits(clips: pd.DataFrame, folds: int | None, seeds: Iterable[int]) -
         assign_splits(clips)
         return
     for seed in seeds:
-        check_folds(clips, folds, seed)
+        draw_folds(clips, folds, seed)
 
 
-def check_folds(clips: pd.DataFrame, total: int, seed: int) -> None:
-    """Raise `UserError` for folds that cannot be drawn, that leak, or that do not test each clip exactly once."""
-    locations = {str(label): len(set(group["location"])) for label, group in clips.groupby("label")}
-    if few := {label: number for label, number in locations.items() if number < 3}:
-        label, number = next(iter(few.items()))
-        raise UserError(
-            f"folds={total}: class {label!r} has {number} location{'s' * (number != 1)} ({len(few)} such in all); "
-            "training, validation and test take at least 3: add some, or leave the class out"
-        )
-    times = np.sum([fold_splits(clips, fold, seed) == "test" for fold in Fold.each(total)], axis=0)
-    if (times != 1).any():
-        row = int(np.argmax(times != 1))
-        raise UserError(
-            f"leak: the clip {clips['id'].iloc[row]!r} is tested in {times[row]} folds ({int((times != 1).sum())} such "
-            "in all); each must be tested in one"
-        )
+def _around(clips: pd.DataFrame, tested: NDArray[np.bool_], fold: Fold, seed: int) -> Splits:
+    """The splits of the fold that tests the clips `tested`."""
+    try:
+        drawn = draw_splits(clips[~tested], {"val": VALIDATION_SHARE}, "fold", seed, fold.number)
+    except UserError as error:
+        raise UserError(f"folds={fold.total}, {fold}, outside its test part: {error}") from error
+    others = clips["location"].map(drawn).fillna("test").to_numpy(dtype=np.str_)
+    return _checked(clips, np.where(tested, "test", others), fold)
 
 
 def _parts(clips: pd.DataFrame, total: int, seed: int) -> NDArray[np.intp]:

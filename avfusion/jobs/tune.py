@@ -9,7 +9,6 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from avfusion.datasets.folds import Fold
 from avfusion.features import FeatureStore
 from avfusion.features.provenance import note, tags, title
 from avfusion.jobs.features import open_features
@@ -104,8 +103,8 @@ def tune_job(
 def _check(plans: list[Plan], data: SplitFeatures, device: torch.device) -> None:
     """Raises `UserError` for what cannot be trained on these features or on this machine, before any trial is."""
     check_precision([(plan.variant, values) for plan in plans for values in plan.space.each("precision")], device)
-    folds = Fold.each(plans[0].folds) if plans[0].folds is not None else ()
-    check_trainable(data, [plan.variant for plan in plans], [data, *(data.in_search_fold(fold) for fold in folds)])
+    folds = data.in_search_folds(plans[0].folds) if plans[0].folds is not None else []
+    check_trainable(data, [plan.variant for plan in plans], [data, *folds])
 
 
 def _log_summary(tunings: "list[Tuning]") -> None:

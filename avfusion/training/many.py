@@ -14,7 +14,7 @@ from typing import NoReturn
 import torch
 from tqdm import tqdm
 
-from avfusion.datasets.folds import Fold, check_folds
+from avfusion.datasets.folds import Fold
 from avfusion.datasets.splits import short_of_training
 from avfusion.features import FeatureStore
 from avfusion.fusion import FusionNetwork, posthoc_late
@@ -122,8 +122,6 @@ def splits_of(data: SplitFeatures, folds: int | None, seeds: Iterable[int]) -> l
     """
     if folds is None:
         return [data]
-    for seed in seeds:
-        check_folds(data.store.clips, folds, seed)
     if (data.store.clips["split"] != "").any():
         _log.info("folds=%d: the split that the dataset brings is set aside", folds)
     return [data.in_fold(fold, seed) for seed in seeds for fold in Fold.each(folds)]

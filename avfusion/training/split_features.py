@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from avfusion.datasets.folds import Fold, fold_splits, search_splits
+from avfusion.datasets.folds import Fold, draw_folds, search_folds
 from avfusion.datasets.splits import assign_splits
 from avfusion.errors import UserError
 from avfusion.features import MODALITIES, FeatureStore, Modality
@@ -68,6 +68,7 @@ class SplitFeatures:
         self.statistics = statistics or ClipStatistics(store)
         self.given: Given = store.standardization if splits is None else given or {}
         self._kept: dict[str, tuple[Examples, int]] = {}
+        self._folds: dict[tuple[int, int], list[NDArray[np.str_]]] = {}
 
     def needing(self, modalities: tuple[str, ...]) -> "SplitFeatures":
         """The same splits of the clips that have all of `modalities`."""
@@ -80,12 +81,14 @@ class SplitFeatures:
         return self._other(splits, self.modalities, {})
 
     def in_fold(self, fold: Fold, seed: int) -> "SplitFeatures":
-        """The same clips as one fold of cross-validation splits them (see `avfusion.datasets.folds.fold_splits`)."""
-        return self.with_splits(fold_splits(self.store.clips, fold, seed))
+        """The same clips as one fold of cross-validation splits them (see `avfusion.datasets.folds.draw_folds`)."""
+        if (fold.total, seed) not in self._folds:
+            self._folds[fold.total, seed] = draw_folds(self.store.clips, fold.total, seed)
+        return self.with_splits(self._folds[fold.total, seed][fold.number - 1])
 
-    def in_search_fold(self, fold: Fold) -> "SplitFeatures":
-        """The same clips as one fold of a search splits them (see `avfusion.datasets.folds.search_splits`)."""
-        return self.with_splits(search_splits(self.store.clips, fold))
+    def in_search_folds(self, total: int) -> list["SplitFeatures"]:
+        """The same clips as the folds of a search split them (see `avfusion.datasets.folds.search_folds`)."""
+        return [self.with_splits(splits) for splits in search_folds(self.store.clips, total)]
 
     def _other(self, splits: NDArray[np.str_], modalities: tuple[str, ...], given: Given) -> "SplitFeatures":
         return SplitFeatures(
