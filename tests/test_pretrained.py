@@ -61,6 +61,10 @@ def test_files_that_are_no_good(tmp_path: Path) -> None:
     path.write_bytes(b"no weights")
     with pytest.raises(UserError, match="cannot be read as safetensors"):
         load_weights(yamnet.YAMNet(), "yamnet", path)
+    with path.open("rb+") as file:
+        file.truncate(200 * 2**20)
+    with pytest.raises(UserError, match=r"some\.safetensors: 200 MiB; at most 128 are accepted"):
+        load_weights(yamnet.YAMNet(), "yamnet", path)
     with pytest.raises(UserError, match="holds no network 'yamnet'; was it saved by avfusion"):
         load_weights(yamnet.YAMNet(), "yamnet", efficientnet_lite0.SHIPPED)
 

@@ -14,6 +14,10 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from avfusion.errors import UserError
+from avfusion.system.files import refuse_larger
+
+MOST_MEBIBYTES = 128
+"""Size of a file of weights; the shipped ones take 10 at most."""
 
 State = dict[str, Tensor]
 
@@ -59,10 +63,12 @@ def randomise(network: nn.Module, generator: torch.Generator) -> None:
 def load_weights(network: nn.Module, name: str, path: Path) -> None:
     """Give `network` the weights that `path` holds under `name`.
 
-    Raises UserError for a file that is not safetensors, is damaged, or has no such network or another one.
+    Raises UserError for a file that is not safetensors, is damaged, larger than `MOST_MEBIBYTES`, or has no such
+    network or another one.
     """
     prefix = f"{name}."
     try:
+        refuse_larger(path, MOST_MEBIBYTES)
         with safe_open(path, framework="pt") as file:
             names = [key for key in file.keys() if key.startswith(prefix)]  # noqa: SIM118 - no iterator
             state = {key.removeprefix(prefix): file.get_tensor(key) for key in names}
