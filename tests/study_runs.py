@@ -8,7 +8,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.edge import run_job
-from tests.stand_ins import draw_nothing, train_here
+from tests.stand_ins import draw_nothing, log_no_models, train_here
 from tests.stores import make_store
 
 EXPERIMENT = "study"
@@ -28,6 +28,7 @@ def study_runs(folder: Path) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         draw_nothing(patch)
         train_here(patch)
+        log_no_models(patch)
         for number, variants in enumerate(("baseline", "audio_only,video_only,baseline,late")):
             store = folder / f"store{number}"
             make_store(store, seed=number + 10, locations=8, separation=0.6, synthetic=True)

@@ -21,6 +21,7 @@ from avfusion.features.writer import writing
 from avfusion.tracking.models import promote, register
 from tests.edge import run_job
 from tests.media_files import tone, write_sound, write_video
+from tests.stand_ins import draw_nothing, train_here
 from tests.stores import make_store
 
 DEFAULTS = {
@@ -67,10 +68,13 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fusion(tracking_uri: str, clips: Path) -> Run:
     """A registered late fusion with companions; it is the champion."""
     store = extract_here(clips, clips.parent / "store")
-    run_job("train",
-        features=str(store.path), variants="late,video_only,audio_only", seeds="0",
-        params="epochs=15,learning_rate=0.01", device="cpu", register="true",
-    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        draw_nothing(patch)
+        train_here(patch)
+        run_job("train",
+            features=str(store.path), variants="late,video_only,audio_only", seeds="0",
+            params="epochs=15,learning_rate=0.01", device="cpu", register="true",
+        )  # fmt: skip
     client = MlflowClient()
     experiment = client.get_experiment_by_name("avfusion")
     assert experiment is not None
@@ -146,8 +150,9 @@ def test_a_model_of_pictures_alone_says_that_it_needs_them(fusion: Run, clips: P
     assert table["note"].tolist() == expected
 
 
-def test_no_name_ends_a_batch(fusion: Run, clips: Path, tmp_path: Path) -> None:
+def test_no_name_ends_a_batch(fusion: Run, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever files are called, each has its answer or a reason, and a timeline of its own."""
+    draw_nothing(monkeypatch)
     names = ["caf\udce9.wav", "new\nline.wav", "n" * 251 + ".wav", "$x^.wav", "x.wav", "X.wav", "x.mp3", "\t.wav"]
     (tmp_path / "in").mkdir()
     for name in names:
@@ -198,7 +203,11 @@ def test_one_clip_that_cannot_be_used_is_a_mistake(fusion: Run, tmp_path: Path) 
         predict(tmp_path, clip=str(tmp_path / "a.mp4"))
 
 
-def test_several_seeds_leave_the_model_of_the_best(tracking_uri: str, tmp_path: Path) -> None:
+def test_several_seeds_leave_the_model_of_the_best(
+    tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw_nothing(monkeypatch)
+    train_here(monkeypatch)
     make_store(tmp_path / "store")
     given = {"features": str(tmp_path / "store"), "variants": "audio_only,late", "params": "epochs=2", "device": "cpu"}
     run_job("train", **given, seeds="0,1")

@@ -21,6 +21,7 @@ from avfusion.scoring.tsv import read_course_tsv
 from avfusion.training.alpha_sweep import STUDY_ALPHAS, VALIDATION_COLUMNS, choose_alpha
 from tests.edge import run_job
 from tests.processors import without_bf16
+from tests.stand_ins import draw_nothing, log_no_models
 from tests.stores import CLASSES, make_store
 
 FAST = "epochs=3,batch_size=16"
@@ -83,6 +84,8 @@ def test_a_run_holds_configuration_curves_and_scores(trained: Trained) -> None:
 def test_bf16_where_it_is_slow_is_told(
     trained: Trained, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, hardware: bool
 ) -> None:
+    draw_nothing(monkeypatch)
+    log_no_models(monkeypatch)
     monkeypatch.setattr("avfusion.system.device.cpu_has_amx", lambda: hardware)
     given = "epochs=1,batch_size=16,precision=bf16"
     run_job("train", features=str(trained[0]), variants="late", seeds="0", params=given, device="cpu")
@@ -200,7 +203,11 @@ def test_the_logged_model_refuses_what_it_cannot_use(
     assert caught.value.error_code == "INVALID_PARAMETER_VALUE"  # which the scoring server answers with 400
 
 
-def test_several_seeds_are_nested_and_averaged(tracking_uri: str, tmp_path: Path) -> None:
+def test_several_seeds_are_nested_and_averaged(
+    tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw_nothing(monkeypatch)
+    log_no_models(monkeypatch)
     make_store(tmp_path / "store", seed=2)
     run_job("train", features=str(tmp_path / "store"), variants="early", seeds="3,4", params=FAST, device="cpu")
     (parent,), seeds = runs("variant", tmp_path / "store"), runs("seed", tmp_path / "store")

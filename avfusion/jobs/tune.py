@@ -187,18 +187,14 @@ class Tuning:
         plan, metric = self.plan, TARGETS[self.plan.metric]
         number, best = best_params(plan, self.study)
         table = trials_table(plan, self.study)
+        value = f"validation {plan.metric.replace('_', ' ')}"
         record = StudyRecord(
             title=plan.variant.title,
             asked=plan.asked,
             trials=table,
             scales=plan.space.scales,
             importances=importances(self.study),
-            drawings=drawings(
-                self.study,
-                plan.variant.title,
-                f"validation {plan.metric.replace('_', ' ')}",
-                note(self.store.provenance),
-            ),
+            drawings=drawings(self.study, plan.variant.title, value, note(self.store.provenance)),
             metric=plan.metric,
             larger_is_better=metric.direction == "maximize",
             best_trial=number,
