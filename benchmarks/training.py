@@ -12,6 +12,8 @@ Compared with:
   same weights at the start and same batches; means and standard deviations of accuracy over the seeds. Ours is in bf16
   where this processor has AMX, else in float32 too.
 
+- `cross_attention`, `bottleneck`: `lstm`, all in float32.
+
 Every side runs in a process of its own with a warm page cache. An epoch includes validation. Ours are medians, and both
 sides of `flatten` and `lstm`, which take turns seed by seed, each after a warm-up of two batches.
 """
@@ -22,6 +24,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,6 +32,7 @@ import torch
 
 from avfusion.features import FeatureStore
 from avfusion.fusion import FusionNetwork, Shape, build, variants
+from avfusion.fusion.base import Stage
 from avfusion.fusion.hyperparameters import Value
 from avfusion.system.device import multiplies_bf16
 from avfusion.system.seeds import derive_seed
@@ -112,11 +116,15 @@ def sweep(folder: Path, n_workers: int, n_epochs: int) -> Side:
     return Side([], time.perf_counter() - started, [result.metrics["val/accuracy"] for result in results])
 
 
-def framewise(variant: str, n_clips: int, n_frames: int, n_epochs: int, seed: int, plain: bool) -> Side:
+def framewise(
+    variant: str, n_clips: int, n_frames: int, n_epochs: int, seed: int, plain: bool, precision: str = ""
+) -> Side:
     """Epochs of a variant that keeps all frames, after a warm-up of two batches; the accuracy is the last epoch's."""
     started = time.perf_counter()
     training, held_out = examples(n_clips, n_frames, seed), examples(n_clips * 2 // 5, n_frames, 1000 + seed)
-    params = settings(variant, epochs=str(n_epochs), patience=str(n_epochs), precision=_fastest_precision())
+    params = settings(
+        variant, epochs=str(n_epochs), patience=str(n_epochs), precision=precision or _fastest_precision()
+    )
     network = made(variant, n_frames, seed)
     few = Examples(*(values[: 2 * BATCH] for values in (training.audio, training.video, training.labels)))
     warm_up = made(variant, n_frames, 99)
@@ -126,8 +134,10 @@ def framewise(variant: str, n_clips: int, n_frames: int, n_epochs: int, seed: in
             adam, batches = plain_adam(module, params), InMemory(data, seed)
             history = [plain_epoch(module, adam, batches, InMemory(others, None)) for _ in range(epochs)]
     else:
-        list(fit(warm_up, few, few, {**params, "epochs": 1}, seed))
-        history = [(epoch.seconds, epoch.val_accuracy) for epoch in fit(network, training, held_out, params, seed)]
+        list(fit(Stage("", warm_up), few, few, {**params, "epochs": 1}, seed))
+        history = [
+            (epoch.seconds, epoch.val_accuracy) for epoch in fit(Stage("", network), training, held_out, params, seed)
+        ]
     return Side([seconds for seconds, _ in history], time.perf_counter() - started, [history[-1][1]])
 
 
@@ -200,6 +210,26 @@ def compare_framewise(variant: str, n_epochs: int, needed: float, given: argpars
     return line, f"{variant}, ours in {_fastest_precision()}: {after}: {' and '.join(both)}"
 
 
+def compare_with_lstm(given: argparse.Namespace) -> list[Row]:
+    """An epoch of the variants that attend against one of `lstm`, all three in turn for each seed, in float32."""
+    sides = {variant: Side([], 0.0, []) for variant in ("lstm", "cross_attention", "bottleneck")}
+    with ExitStack() as stack:
+        processes = {variant: stack.enter_context(Apart()) for variant in sides}
+        for seed in SEEDS:
+            for variant, side in sides.items():
+                process = processes[variant]
+                took = process(framewise, variant, given.clips, given.frames, 2, seed, False, "float32")
+                side.epochs.extend(took.epochs)
+                side.accuracies.extend(took.accuracies)
+                side.memory = process.memory
+    slow = sides.pop("lstm")
+    return [
+        row(f"`{variant}`, an epoch of {given.clips} clips", "`lstm`", slow, side,
+            (statistics.median(slow.epochs), statistics.median(side.epochs)), 1)
+        for variant, side in sides.items()
+    ]  # fmt: skip
+
+
 def _fastest_precision() -> str:
     return "bf16" if multiplies_bf16(CPU) else "float32"
 
@@ -216,9 +246,11 @@ def main() -> None:
     parser.add_argument("--train", type=int, default=8646, help="training clips")
     parser.add_argument("--held-out", type=int, default=3645, help="validation clips")
     parser.add_argument("--frames", type=int, default=96, help="frames of a clip")
-    parser.add_argument("--clips", type=int, default=1000, help="training clips of flatten, lstm; 2 held out for 5")
+    parser.add_argument(
+        "--clips", type=int, default=1000, help="training clips of flatten, lstm, attention; 2 held out for 5"
+    )
     parser.add_argument("--sweep-epochs", type=int, default=8, help="epochs of each alpha")
-    parser.add_argument("--only", default="baseline,sweep,memory,flatten,lstm", help="parts to measure")
+    parser.add_argument("--only", default="baseline,sweep,memory,flatten,lstm,attention", help="parts to measure")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "avfusion-benchmark-tuning")
     given = parser.parse_args()
     parts, started, stolen = given.only.split(","), time.perf_counter(), _stolen()
@@ -236,6 +268,8 @@ def main() -> None:
         if part in parts:
             line, note = compare_framewise(part, n_epochs, needed, given)
             rows, notes = [*rows, line], [*notes, note]
+    if "attention" in parts:
+        rows += compare_with_lstm(given)
     print(machine("h5py"))
     print(
         f"{given.train} + {given.held_out} clips of [{given.frames}, {DIM}] x 2; {time.perf_counter() - started:.0f} s"

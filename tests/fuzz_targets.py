@@ -380,7 +380,7 @@ def _model() -> Iterator[Any]:
             python_model=str(Path(__file__).parents[1] / "avfusion" / "serving" / "model.py"),
             artifacts={"classifier": str(Path(name, "classifier"))},
             pip_requirements=[],
-            signature=_signature(fusion.description.classes),
+            signature=_signature(fusion),
         )
         yield mlflow.pyfunc.load_model(str(Path(name, "model")))
 

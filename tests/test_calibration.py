@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from sklearn.metrics import log_loss as reference_log_loss
 
 from avfusion.scoring.calibration import (
+    best_weights,
     brier_score,
     expected_calibration_error,
     fit_temperature,
@@ -100,3 +102,29 @@ def test_a_probability_of_zero_has_a_finite_loss() -> None:
     # The floor inside the logarithm is the smallest step of a double; the greatest temperature is 20.
     gap = -np.log(np.finfo(float).eps) / 20
     assert parts.refinement == pytest.approx(np.mean(np.log1p(np.exp([-gap, gap]))), rel=1e-3)
+
+
+def test_weights_are_found_again_and_none_is_negative() -> None:
+    """Truth drawn from the product of two models' probabilities to known powers; a third knows nothing."""
+    generator = np.random.default_rng(0)
+    first, second, noise = (np.log(generator.dirichlet(np.full(4, 0.7), size=40_000)) for _ in range(3))
+    product = np.exp(0.7 * first + 1.4 * second)
+    product /= product.sum(axis=1, keepdims=True)
+    labels = torch.from_numpy((generator.random(40_000)[:, None] > product.cumsum(axis=1)).sum(axis=1).clip(max=3))
+    tensors = [torch.from_numpy(one) for one in (first, second, noise)]
+    assert best_weights(tensors, labels) == pytest.approx([0.7, 1.4, 0.0], abs=0.03)
+    assert best_weights([tensors[0], -tensors[1]], labels)[1] == 0
+
+
+def test_weights_are_no_worse_than_any_near_them() -> None:
+    truth = torch.arange(300) % 3
+    models = [torch.randn(300, 3, generator=torch.Generator().manual_seed(seed)).log_softmax(1) for seed in (1, 2)]
+    models[0][torch.arange(300), truth] += 1.0
+    found = best_weights(models, truth)
+
+    def loss(first: float, second: float) -> float:
+        return float(torch.nn.functional.cross_entropy(first * models[0] + second * models[1], truth))
+
+    assert all(
+        loss(*found) <= loss(found[0] + d, max(found[1] + e, 0)) + 1e-7 for d in (-0.05, 0, 0.05) for e in (0, 0.05)
+    )

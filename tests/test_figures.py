@@ -16,10 +16,11 @@ from avfusion.figures import (
     conflict_cells,
     confusion_difference,
     confusion_heatmap,
+    diagnostics_by_class,
     loss_curves,
     variant_summary,
 )
-from avfusion.figures.style import shown
+from avfusion.figures.style import AUDIO_COLOUR, VIDEO_COLOUR, shown
 
 NOTE = "synthetic scenes"
 
@@ -72,6 +73,23 @@ def variants() -> pd.DataFrame:
     )
 
 
+MEANINGS = {
+    "gate": "mean gate: 1 trusts the sound, 0 the picture",
+    "doubt_audio": "uncertainty of the sound: 1 knows nothing",
+    "doubt_video": "uncertainty of the picture: 1 knows nothing",
+}
+
+
+def said(n_classes: int = 10) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {"diagnostic": name, "class": scene, "mean": place / 20, "low": place / 20 - 0.05, "high": place / 20 + 0.2}
+            for number, name in enumerate(MEANINGS)
+            for place, scene in enumerate(names(n_classes), 1 + number)
+        ]
+    )
+
+
 def heatmap(n_classes: int) -> Figure:
     return confusion_heatmap(counts(n_classes), names(n_classes), "T", note=NOTE)
 
@@ -91,6 +109,8 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "one epoch": lambda: loss_curves(epochs(1), 1, "T", note=NOTE),
     "alpha": lambda: alpha_curve(alphas(1), "T", note=NOTE),
     "alpha, seeds": lambda: alpha_curve(alphas(3), "T", note=NOTE),
+    "diagnostics": lambda: diagnostics_by_class(said(), MEANINGS, "T", note=NOTE),
+    "one diagnostic": lambda: diagnostics_by_class(said(2), {"gate": MEANINGS["gate"]}, "T", note=NOTE),
     "variants": lambda: variant_summary(variants(), "T", chance=0.1, note=NOTE),
 }
 
@@ -179,6 +199,14 @@ def test_alpha_is_marked_where_validation_is_best() -> None:
     assert "alpha chosen on validation: 0.25" in [line.get_label() for line in given.lines]
 
 
+def test_diagnostics_stand_at_their_means_in_the_colour_of_their_modality() -> None:
+    axes = diagnostics_by_class(said(2), MEANINGS, "T").axes[0]
+    assert [line.get_label() for line in axes.lines] == list(MEANINGS.values())
+    assert [np.asarray(line.get_xdata()).tolist() for line in axes.lines] == [[0.05, 0.1], [0.1, 0.15], [0.15, 0.2]]
+    assert [line.get_color() for line in axes.lines[1:]] == [AUDIO_COLOUR, VIDEO_COLOUR]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == [shown(name) for name in names(2)]
+
+
 def test_long_names_keep_both_ends() -> None:
     assert shown("street_pedestrian") == "street_pedestrian"
     assert shown("underground_metro_station_platform_7") == "underground_…_platform_7"
@@ -192,6 +220,7 @@ def test_long_names_keep_both_ends() -> None:
         (lambda: loss_curves(epochs()[["epoch", "val_loss"]], 1, "T"), "no column train_loss"),
         (lambda: loss_curves(epochs(), 99, "T"), "the chosen epoch 99 is not among the records"),
         (lambda: alpha_curve(alphas(1).drop(columns="seed"), "T"), "no column seed"),
+        (lambda: diagnostics_by_class(said(2).drop(columns="low"), {}, "T"), "no column low"),
         (lambda: conflict_cells(cells(2).drop(columns="both"), "T"), "no column both"),
         (lambda: variant_summary(pd.DataFrame({"f1": [1]}), "T"), "no column accuracy; found f1"),
     ],

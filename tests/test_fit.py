@@ -7,8 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from avfusion.errors import UserError
+from avfusion.fusion.base import Stage
 from avfusion.fusion.hyperparameters import resolve
-from avfusion.training.fit import RECIPE, Examples, fit, scores
+from avfusion.training.fit import Examples, fit, scores
+from avfusion.training.recipe import RECIPE
 
 
 class Linear(nn.Module):
@@ -50,7 +52,7 @@ def examples(n_clips: int = 40, n_classes: int = 3, seed: int = 0) -> Examples:
 def run_script(losses: list[float], **given: str) -> tuple[Scripted, list[float], int]:
     network = Scripted(losses)
     one = Examples(torch.zeros(4, 1, 2), torch.zeros(4, 1, 2), torch.zeros(4, dtype=torch.long))
-    history = list(fit(network, one, one, resolve(RECIPE, given), 0))
+    history = list(fit(Stage("", network), one, one, resolve(RECIPE, given), 0))
     return network, [epoch.learning_rate for epoch in history], len(history)
 
 
@@ -62,6 +64,11 @@ def test_defaults_are_the_study_recipe() -> None:
         "epochs": 100,
         "patience": 7,
         "precision": "float32",
+        "scheduler": "plateau",
+        "label_smoothing": 0.0,
+        "mixup": 0.0,
+        "modality_dropout": 0.0,
+        "balance": 0.0,
     }
 
 
@@ -86,7 +93,7 @@ def test_one_epoch_equals_a_plain_adam_loop() -> None:
     data = examples(40)
     network, reference = Linear(), Linear()
     reference.load_state_dict(network.state_dict())
-    (epoch,) = fit(network, data, data, resolve(RECIPE, {"epochs": "1", "batch_size": "64"}), 5)
+    (epoch,) = fit(Stage("", network), data, data, resolve(RECIPE, {"epochs": "1", "batch_size": "64"}), 5)
     optimizer = torch.optim.Adam(reference.parameters(), lr=1e-4, weight_decay=1e-4)
     loss = nn.functional.cross_entropy(reference(data.audio, data.video), data.labels)
     loss.backward()  # type: ignore[no-untyped-call]
@@ -103,8 +110,8 @@ def test_bf16_rounds_the_training_passes_alone() -> None:
     exact, rounded = Linear(), Linear()
     rounded.load_state_dict(exact.state_dict())
     given = {"epochs": "1", "batch_size": "16", "learning_rate": "0.01"}
-    (exact_epoch,) = fit(exact, data, data, resolve(RECIPE, given), 5)
-    (epoch,) = fit(rounded, data, data, resolve(RECIPE, {**given, "precision": "bf16"}), 5)
+    (exact_epoch,) = fit(Stage("", exact), data, data, resolve(RECIPE, given), 5)
+    (epoch,) = fit(Stage("", rounded), data, data, resolve(RECIPE, {**given, "precision": "bf16"}), 5)
     assert epoch.train_loss != exact_epoch.train_loss
     assert epoch.train_loss == pytest.approx(exact_epoch.train_loss, rel=2**-8)  # bf16 keeps 8 bits
     assert not torch.equal(rounded.out.weight, exact.out.weight)
@@ -119,7 +126,7 @@ def test_training_scores_are_over_all_clips_but_a_lonely_last_one(n_clips: int, 
     shown: list[Tensor] = []
     network.register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0]) if network.training else None)
     still = {"epochs": "1", "batch_size": "8", "learning_rate": "1e-8", "weight_decay": "0"}
-    (epoch,) = fit(network, data, data, resolve(RECIPE, still), 5)
+    (epoch,) = fit(Stage("", network), data, data, resolve(RECIPE, still), 5)
     firsts = torch.cat(shown)[:, 0, 0].tolist()
     rows = [data.audio[:, 0, 0].tolist().index(value) for value in firsts]
     assert len(rows) == n_seen
@@ -138,7 +145,7 @@ def test_each_clip_is_seen_once_an_epoch() -> None:
             return super().forward(audio, video)
 
     data = examples(40)
-    list(fit(Spy(), data, data, resolve(RECIPE, {"epochs": "1", "batch_size": "16"}), 0))
+    list(fit(Stage("", Spy()), data, data, resolve(RECIPE, {"epochs": "1", "batch_size": "16"}), 0))
     assert [len(batch) for batch in seen] == [16, 16, 8]
     assert torch.equal(torch.cat(seen).sort().values, data.audio[:, 0, 0].sort().values)
 
@@ -148,7 +155,7 @@ def test_the_global_random_state_is_untouched() -> None:
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
-    list(fit(network, examples(), examples(), resolve(RECIPE, {"epochs": "2"}), 0))
+    list(fit(Stage("", network), examples(), examples(), resolve(RECIPE, {"epochs": "2"}), 0))
     assert torch.equal(torch.rand(1), expected)
 
 
@@ -156,7 +163,7 @@ def test_divergence_is_one_clear_line() -> None:
     data = examples()
     broken = Examples(data.audio * float("nan"), data.video, data.labels)
     with pytest.raises(UserError, match=r"diverged in epoch 1 .*lower learning_rate=0.0001"):
-        list(fit(Linear(), broken, data, resolve(RECIPE, {}), 0))
+        list(fit(Stage("", Linear()), broken, data, resolve(RECIPE, {}), 0))
 
 
 def test_scores_do_not_depend_on_the_batch_size() -> None:

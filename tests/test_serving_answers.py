@@ -1,5 +1,6 @@
 """From features to scenes: companions, timelines, shares; blank sound and pictures."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,18 @@ def test_companions_answer_where_a_modality_is_missing(tmp_path: Path) -> None:
         alone = answer(fusion.companions[f"{kept}_only"], features)
         np.testing.assert_array_equal(found.probabilities, alone.probabilities)
     assert answer(fusion, make_features(6, 6)).modalities == ("audio", "video")
+
+
+def test_diagnostics_are_those_of_the_model_and_unknown_where_a_companion_answers() -> None:
+    fusion, features = with_companions("evidential"), make_features(6, 6)
+    found = answer(fusion, features)
+    assert list(found.diagnostics) == list(fusion.network.diagnosed)
+    with torch.no_grad():
+        expected = fusion.diagnostics(*(torch.tensor(features[m])[None] for m in ("audio", "video")))
+    assert found.diagnostics == {name: pytest.approx(float(value)) for name, value in expected.items()}
+    alone = answer(fusion, features | {"audio": np.zeros((0, 0), np.float32)})
+    assert alone.diagnostics == dict.fromkeys(found.diagnostics)
+    assert answer(with_companions("late"), features).diagnostics == {}
 
 
 def test_without_a_companion_it_says_so() -> None:
@@ -266,3 +279,17 @@ def test_an_answer_is_of_finite_numbers() -> None:
         answer(damaged, make_features(5, 5))
     with pytest.raises(UserError, match="audio_only has no answer"):
         make_timeline(damaged, make_features(5, 5), every(0.5))
+
+
+def test_a_fusion_trained_for_it_answers_by_itself_with_the_other_modality_at_its_mean(tmp_path: Path) -> None:
+    fusion, features = with_companions("early"), make_features(6, 6)
+    fusion.description = replace(fusion.description, answers_alone=("audio",))
+    fusion.save(tmp_path)
+    fusion = SceneClassifier.load(tmp_path)
+    lacking = features | {"video": np.zeros((0, 0), np.float32)}
+    at_mean = features | {"video": np.full((6, DIM), 2, np.float32)}
+    found = answer(fusion, lacking)
+    assert found.modalities == ("audio",)
+    np.testing.assert_array_equal(found.probabilities, answer(fusion, at_mean).probabilities)
+    assert responsible(fusion, ("video",)) is fusion.companions["video_only"]
+    assert np.isnan(make_timeline(fusion, lacking, {"audio": 0.25, "video": 0.0}).shares["video"]).all()

@@ -14,6 +14,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from avfusion.errors import UserError
+from avfusion.features import MODALITIES
 from avfusion.fusion.late import LateFusion
 from avfusion.fusion.lstm import LSTM
 from avfusion.scoring.metrics import evaluate
@@ -203,6 +204,33 @@ def test_the_logged_model_refuses_what_it_cannot_use(
     assert caught.value.error_code == "INVALID_PARAMETER_VALUE"  # which the scoring server answers with 400
 
 
+def test_what_a_variant_says_beside_its_answers_is_logged_and_served(tracking_uri: str, tmp_path: Path) -> None:
+    """And clips that are mixed in training have no training accuracy."""
+    store = make_store(tmp_path / "store", seed=5)
+    given = {"variants": "audio_only,evidential", "seeds": "0", "params": f"{FAST},mixup=0.2", "device": "cpu"}
+    run_job("train", features=str(store.path), **given)
+    _, run = runs("variant", store.path)
+    table = json.loads(artifact(run, "diagnostics.json").read_text())
+    by_class = pd.DataFrame(table["data"], columns=table["columns"]).set_index(["diagnostic", "class"])["mean"]
+    clips = pd.read_csv(artifact(run, "diagnostics.csv"), index_col="clip")
+    assert artifact(run, "figures/diagnostics.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("uncertainty", "uncertainty_audio", "uncertainty_video"):
+        assert run.data.metrics[f"test/{name}"] == pytest.approx(clips[name].mean())
+        for scene in CLASSES:
+            mean = clips[name][clips.index.str.startswith(scene)].mean()
+            assert run.data.metrics[f"test/{name}/{scene}"] == pytest.approx(mean)
+            assert by_class[name, scene] == pytest.approx(mean, abs=1e-4)
+    assert "train_loss" in run.data.metrics and "train_accuracy" not in run.data.metrics
+
+    row = store.clips["id"].tolist().index(clips.index[0])
+    sound, picture = (store.frames(m, row).astype(float).tolist() for m in MODALITIES)
+    served = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
+    answers = served.predict(pd.DataFrame({"audio": [sound, sound], "video": [picture, None]}))
+    np.testing.assert_allclose(answers.loc[0, list(clips.columns)].astype(float), clips.iloc[0], rtol=1e-4)
+    assert [answers.loc[1, name] for name in clips.columns] == [None] * 3
+    assert answers["modalities"].tolist() == ["audio+video", "audio"]
+
+
 def test_several_seeds_are_nested_and_averaged(
     tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,7 +292,7 @@ def test_the_study_alphas() -> None:
         ({"features": "missing"}, "feature store not found: /.*missing"),
         ({"variants": "latte"}, "unknown variant 'latte'; choose from: all, audio_only"),
         ({"params": "alpha=1.5"}, r"alpha=1.5: expected a number in \[0, 1\]"),
-        ({"params": "alfa=0.5"}, "unknown hyperparameter 'alfa'; choose from: alpha, batch_size"),
+        ({"params": "alfa=0.5"}, "unknown hyperparameter 'alfa'; choose from: alpha, balance, batch_size"),
         ({"seeds": "0,0"}, "seeds=0,0: expected different whole numbers"),
         ({"device": "tpu"}, "'--device': 'tpu' is not one of 'auto', 'cpu', 'cuda'"),
     ],

@@ -173,6 +173,7 @@ def test_the_best_is_retrained_and_compared_on_the_same_seeds(store: Path, stora
 
 def test_one_seed_several_variants_and_a_grid(store: Path, storage: str) -> None:
     fixed = "epochs=3,learning_rate=0.01,weight_decay=0,batch_size=16,dropout=0.1"
+    fixed += ",scheduler=plateau,label_smoothing=0,mixup=0,modality_dropout=0"
     lines = run_tune(
         store, storage=storage, study="grid", variant="audio_only,early", sampler="grid", trials="50", retrain="3",
         space=f"{fixed},hidden=512|8,embedding=128|8",
@@ -379,7 +380,7 @@ def test_training_that_diverges_is_a_failed_trial(tmp_path: Path, storage: str) 
         ({"metric": "loss"}, "'--metric': 'loss' is not one of 'log_loss', 'accuracy'"),
         ({"sampler": "cma"}, "'--sampler': 'cma' is not one of 'tpe', 'gp', 'random', 'grid'"),
         ({"pruner": "sha"}, "'--pruner': 'sha' is not one of 'median', 'none'"),
-        ({"space": "alfa=0.1:0.2"}, "space: unknown hyperparameter 'alfa'; choose from: alpha, batch_size"),
+        ({"space": "alfa=0.1:0.2"}, "space: unknown hyperparameter 'alfa'; choose from: alpha, balance, batch_size"),
         ({"space": "alpha=0.6:0.2"}, "space: alpha=0.6:0.2: an empty range"),
         ({"space": "alpha"}, "space: cannot read 'alpha'; write name=value"),
         ({"retrain": "x"}, "retrain=x: expected different whole numbers"),

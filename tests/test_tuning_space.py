@@ -88,6 +88,7 @@ def test_grids() -> None:
     assert Range(1, 3, whole=True).grid == (1, 2, 3)
     assert Choices(("a", "b")).grid == ("a", "b")
     fixed = "learning_rate=0.001,weight_decay=0,batch_size=64,embedding=64,output_hidden=64,dropout=0.1"
+    fixed += ",scheduler=plateau,label_smoothing=0,mixup=0,modality_dropout=0,balance=0"
     space = make_space(LATE, overrides(f"{fixed},alpha=0.2|0.4,hidden=8|16|32"))
     points = space.grid(100, seed=1)
     assert len(points) == space.grid_size == 6

@@ -7,6 +7,7 @@ from avfusion.figures.alpha_curve import alpha_curve
 from avfusion.figures.clip_timeline import clip_timeline
 from avfusion.figures.conflict_cells import conflict_cells
 from avfusion.figures.confusion import confusion_difference, confusion_heatmap
+from avfusion.figures.diagnostics import diagnostics_by_class
 from avfusion.figures.forest_plot import forest_plot
 from avfusion.figures.l3_net import l3_net
 from avfusion.figures.loss_curves import loss_curves
@@ -22,6 +23,7 @@ __all__ = [
     "conflict_cells",
     "confusion_difference",
     "confusion_heatmap",
+    "diagnostics_by_class",
     "forest_plot",
     "hyperparameter_contour",
     "l3_net",

@@ -3,7 +3,7 @@
 Shapes: B clips, T frames, Da and Dv feature dimensions (512 in the study), C classes.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -23,6 +23,11 @@ class Shape:
     n_classes: int
 
 
+Loss = Callable[[Tensor, Tensor, Tensor, int], tuple[Tensor, Tensor]]
+"""(audio, video, targets, epoch from 1) -> class scores [B, C] and what is minimised, a number. Targets are the classes
+[B] or, where examples are of several classes, the share of each [B, C]."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """One fit in a variant's training: what is trained, and on whole clips or on single frames."""
@@ -33,12 +38,15 @@ class Stage:
     """Takes (audio, video) like a variant; those of its parameters that require a gradient are trained."""
     single_frames: bool = False
     """Whether every frame is an example of its own, a clip with T = 1."""
+    loss: Loss | None = None
+    """What is minimised; None is the cross-entropy of the network's scores."""
 
 
 class FusionNetwork(nn.Module):
     """Base of all variants: `Variant(shape, **hyperparameters)`, then `(audio, video) -> scores`.
 
-    A subclass in a module of this package, with an `id` of its own, is found by `avfusion.fusion.variants`.
+    A subclass in a module of this package, with an `id` of its own, is found by `avfusion.fusion.variants`. What hears
+    one modality alone is a submodule called `audio` or `video`, at any depth: `balance` of the recipe goes by these.
     """
 
     id: ClassVar[str]
@@ -61,6 +69,13 @@ class FusionNetwork(nn.Module):
     """Its own knobs: exactly the keyword arguments that its constructor takes beside the shape."""
     recipe: ClassVar[Mapping[str, Value]] = {}
     """Defaults of the training recipe that differ for this variant."""
+    cannot_use: ClassVar[Mapping[str, str]] = {}
+    """Entries of the training recipe that it does not have, and why ("its modalities are trained apart")."""
+    masks_padding: ClassVar[bool] = False
+    """Whether frames of NaN are no frames to it: shorter clips are then made as long as the others with them, for
+    training, instead of with repetitions of their last frame."""
+    diagnosed: ClassVar[Mapping[str, str]] = {}
+    """What it says of a clip beside its scores (`diagnostics`): name, and in words what the number means."""
 
     def forward(self, audio: Tensor, video: Tensor) -> Tensor:
         """Class scores [B, C] (unnormalised log-probabilities) of audio [B, T, Da] and video [B, T, Dv]."""
@@ -77,6 +92,10 @@ class FusionNetwork(nn.Module):
         """Log-probabilities [B, C] and decided classes [B]; by default softmax and the largest of the scores."""
         scores = self(audio, video)
         return torch.log_softmax(scores, 1), scores.argmax(1)
+
+    def diagnostics(self, audio: Tensor, video: Tensor) -> dict[str, Tensor]:
+        """For each of `diagnosed` one number per clip [B], in [0, 1]; logged by class, and given with predictions."""
+        return {}
 
 
 def to_length(frames: Tensor, n_frames: int) -> Tensor:

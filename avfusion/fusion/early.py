@@ -18,6 +18,7 @@ class EarlyFusion(FusionNetwork):
     source = "the study, Table 6"
     order = 4
     quick = True
+    cannot_use: ClassVar = {"balance": "its modalities meet in its first layer"}
     hyperparameters: ClassVar = {
         "dropout": DROPOUT,
         "hidden": Whole(1024, low=1, high=8192, search=(256, 512, 1024, 2048)),

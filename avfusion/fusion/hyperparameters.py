@@ -4,7 +4,7 @@ A variant declares its own in its class, as `{"alpha": Real(0.5, low=0, high=1, 
 the training recipe declares those that all variants share. Users write `alpha=0.25,dropout=0.3`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from avfusion.errors import UserError
@@ -14,12 +14,15 @@ Value = float | int | bool | str
 
 @dataclass(frozen=True)
 class Real:
-    """A real number in [low, high]; a search draws from `search` (a pair), on a log scale if `log`."""
+    """A real number in [low, high].
+
+    A search draws from `search`: two ends of a range, on a log scale if `log`, or more numbers to choose among.
+    """
 
     default: float
     low: float
     high: float
-    search: tuple[float, float]
+    search: tuple[float, ...]
     log: bool = False
 
     @property
@@ -117,7 +120,7 @@ def resolve(table: Table, given: Mapping[str, str]) -> dict[str, Value]:
     return values
 
 
-def check_known(tables: list[Table], given: Mapping[str, str], option: str = "params") -> None:
+def check_known(tables: Sequence[Table], given: Iterable[str], option: str = "params") -> None:
     """Raise a UserError, listing the choices, for a name in `given` that none of `tables` has."""
     known = sorted({name for table in tables for name in table})
     for name in given:

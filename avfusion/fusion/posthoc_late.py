@@ -10,21 +10,24 @@ from avfusion.fusion.base import FusionNetwork, Shape, Stage
 from avfusion.fusion.blocks import EMBED_AND_CLASSIFY
 from avfusion.fusion.hyperparameters import Choice, Real
 from avfusion.fusion.unimodal import AudioOnly, VideoOnly
-from avfusion.scoring.calibration import best_temperature
+from avfusion.scoring.calibration import best_temperature, best_weights
 
-RULES = ("product", "mean", "alpha")
+RULES = ("product", "mean", "alpha", "weighted")
 
 
 class PosthocLate(FusionNetwork):
     """`audio_only` and `video_only`, each temperature-scaled on validation (Guo et al., On Calibration, ICML 2017).
 
     `rule` combines the distributions: `product` (renormalised), `mean`, or `alpha`: (1 - alpha) audio + alpha video.
+    `weighted` is a product too, but its temperatures are chosen for it and not for each network by itself: they are 1 /
+    weight of the two weights >= 0 with the lowest log loss of the product on validation.
     """
 
     id = "posthoc_late"
     title = "post-hoc late fusion"
     source = "combination of classifiers after training; temperatures: Guo et al. 2017"
     order = 10
+    cannot_use: ClassVar = dict.fromkeys(("modality_dropout", "balance"), "its modalities are trained apart")
     hyperparameters: ClassVar = {
         **EMBED_AND_CLASSIFY,
         "rule": Choice("product", RULES, search=RULES),
@@ -47,8 +50,12 @@ class PosthocLate(FusionNetwork):
 
     @torch.no_grad()
     def calibrate(self, audio: Tensor, video: Tensor, labels: Tensor) -> None:
-        """Temperatures with the lowest validation log loss."""
+        """Temperatures with the lowest validation log loss: of each network, or of the weighted product."""
         self.eval()
+        if self.rule == "weighted":
+            alone = [torch.log_softmax(network(audio, video), 1) for network in (self.audio, self.video)]
+            self.temperatures.copy_(1 / torch.tensor(best_weights(alone, labels)))
+            return
         for position, network in enumerate((self.audio, self.video)):
             self.temperatures[position] = best_temperature(network(audio, video), labels)
 
@@ -56,7 +63,7 @@ class PosthocLate(FusionNetwork):
         """Log-probabilities [B, C], up to a constant per clip for `product`; see `FusionNetwork.forward`."""
         sound = torch.log_softmax(self.audio(audio, video) / self.temperatures[0], 1)
         picture = torch.log_softmax(self.video(audio, video) / self.temperatures[1], 1)
-        if self.rule == "product":
+        if self.rule in ("product", "weighted"):
             return sound + picture
         weights = torch.tensor([1 - self.alpha, self.alpha], device=sound.device).log()
         return torch.logaddexp(sound + weights[0], picture + weights[1])

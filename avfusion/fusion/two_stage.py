@@ -49,6 +49,7 @@ class TwoStage(FusionNetwork):
     order = 9
     pools_time = False
     recipe: ClassVar = {"batch_size": 64, "epochs": 200}
+    cannot_use: ClassVar = dict.fromkeys(("modality_dropout", "balance"), "its modalities are trained apart")
     hyperparameters: ClassVar = {
         "dropout": DROPOUT,
         "hidden": Whole(512, low=1, high=8192, search=(128, 256, 512, 1024)),

@@ -17,6 +17,7 @@ class AudioOnly(FusionNetwork):
     order = 1
     quick = True
     modalities: ClassVar[tuple[str, ...]] = ("audio",)
+    cannot_use: ClassVar = dict.fromkeys(("modality_dropout", "balance"), "it listens to one modality alone")
     hyperparameters: ClassVar = EMBED_AND_CLASSIFY
 
     def __init__(self, shape: Shape, *, dropout: float, hidden: int, embedding: int, output_relu: bool) -> None:

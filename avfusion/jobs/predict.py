@@ -138,7 +138,8 @@ class Prediction:
         rows = [self.rows[number] for number in sorted(self.rows)]
         table = pd.DataFrame(rows, columns=["clip", "scene", "probability", "modalities", "note"])
         classes = [class_column(name) for name in self.classifier.description.classes]
-        scores = pd.DataFrame([row.get("scores", {}) for row in rows], columns=classes, dtype=float)
+        columns = [*classes, *self.classifier.network.diagnosed]
+        scores = pd.DataFrame([row.get("scores", {}) for row in rows], columns=columns, dtype=float)
         return pd.concat([table, scores], axis=1)
 
     def _row(self, number: int, part: Part) -> dict[str, object]:
@@ -159,7 +160,7 @@ class Prediction:
             "probability": found.probability,
             "modalities": "+".join(found.modalities),
             "note": said,
-            "scores": found.class_columns,
+            "scores": {**found.class_columns, **found.diagnostics},
         }
 
     def _write_timeline(self, name: str, part: Part, found: Answer, said: str) -> None:

@@ -15,9 +15,10 @@ from avfusion.system.device import choose_device
 from avfusion.tracking.lookup import KIND
 from avfusion.tracking.models import REGISTERED
 from avfusion.tracking.models import register as register_model
-from avfusion.tracking.records import log_summary, log_variant
+from avfusion.tracking.records import log_variant
 from avfusion.tracking.runs import set_tags
 from avfusion.tracking.session import connect, ui_lines
+from avfusion.tracking.summary import log_summary
 from avfusion.tracking.work import Work, training_job
 from avfusion.training.cross_validation import SPREAD
 from avfusion.training.experiment import resolve_params

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 from torch import Tensor
 
 from avfusion.scoring.metrics import log_loss
@@ -98,6 +98,27 @@ def best_temperature(scores: Tensor, labels: Tensor) -> float:
         return float(torch.nn.functional.cross_entropy(scores.double() / np.exp(log_temperature), labels))
 
     return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method="bounded").x))
+
+
+def best_weights(log_probabilities: Sequence[Tensor], labels: Tensor) -> list[float]:
+    """The weights w in [0, 20] with the lowest cross-entropy of sum of w * log_probabilities, given true classes [N].
+
+    One weight for each of several models' log-probabilities [N, C]; probabilities are then proportional to the product
+    of theirs to the powers w. The loss is convex in w, so that its minimum is found from anywhere. scikit-learn's
+    logistic regression has a weight for each class and model, and can be below 0.
+    """
+    stacked = torch.stack([one.double() for one in log_probabilities])  # [models, N, C]
+
+    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        variable = torch.tensor(weights, requires_grad=True)
+        value = torch.nn.functional.cross_entropy(torch.einsum("m,mnc->nc", variable, stacked), labels)
+        (gradient,) = torch.autograd.grad(value, variable)
+        return value.item(), gradient.numpy()
+
+    start = np.full(len(stacked), 1.0 / len(stacked))
+    with torch.enable_grad():
+        found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, 20.0)] * len(stacked))
+    return [float(weight) for weight in found.x]
 
 
 def fit_temperature(validation: Predictions) -> float:

@@ -34,6 +34,8 @@ class Answer:
     """[C], in the order of the classes; they sum to 1."""
     modalities: tuple[str, ...]
     """What the answer rests on."""
+    diagnostics: Mapping[str, float | None]
+    """What else the model says of the clip (see `FusionNetwork.diagnosed`); None where a companion answers."""
 
     @property
     def class_columns(self) -> dict[str, float]:
@@ -51,11 +53,18 @@ def present(features: Features) -> tuple[str, ...]:
     return tuple(name for name in MODALITIES if len(features[name]))
 
 
+def basis(classifier: SceneClassifier, features: Features) -> tuple[str, ...]:
+    """The modalities on which an answer of `classifier` itself rests: those that are there and that it listens to."""
+    return tuple(name for name in present(features) if name in classifier.network.modalities)
+
+
 def responsible(classifier: SceneClassifier, having: tuple[str, ...]) -> SceneClassifier:
-    """`classifier` if a clip has all that it listens to, else the companion that can do with what the clip has.
+    """`classifier` if a clip has all that it listens to or it does without, else the companion for what the clip has.
 
     Raises `UserError`, saying what is missing, if there is none.
     """
+    if set(having) & set(classifier.description.answers_alone):
+        return classifier
     for candidate in (classifier, *classifier.companions.values()):
         if set(candidate.network.modalities) <= set(having):
             return candidate
@@ -73,32 +82,32 @@ def responsible(classifier: SceneClassifier, having: tuple[str, ...]) -> SceneCl
 def answer(classifier: SceneClassifier, features: Features) -> Answer:
     """The scene of a clip by `classifier`, or by its companion; `UserError` as of `responsible` and `scores`."""
     chosen = responsible(classifier, present(features))
-    probabilities, decisions = scores(chosen, batch(chosen, features))
+    clip = batch(chosen, features)
+    probabilities, decisions = scores(chosen, clip)
+    with torch.no_grad():
+        diagnostics = {name: float(value) for name, value in chosen.diagnostics(clip["audio"], clip["video"]).items()}
     classes, best = chosen.description.classes, int(decisions[0])
     return Answer(
         scene=classes[best],
         probability=float(probabilities[0, best]),
         classes=classes,
         probabilities=probabilities[0],
-        modalities=chosen.network.modalities,
+        modalities=basis(chosen, features),
+        diagnostics=diagnostics if chosen is classifier else dict.fromkeys(classifier.network.diagnosed),
     )
 
 
 def batch(classifier: SceneClassifier, features: Features) -> dict[str, Tensor]:
-    """The features as a batch of one clip, both [1, T, D]: zeros for what `classifier` does not listen to.
+    """The features as a batch of one clip, both [1, T, D]: the training mean for what is not there, or not heard.
 
     The sound decides T; pictures are cut, or continued with the last one.
     """
-    shape = classifier.description.shape
-    dims = {"audio": shape.audio_dim, "video": shape.video_dim}
-    heard = classifier.network.modalities
+    heard = basis(classifier, features)
     n_frames = len(features[heard[0]])
     tensors: dict[str, Tensor] = {}
     for name in MODALITIES:
-        if name in heard:
-            tensors[name] = to_length(torch.tensor(features[name]), n_frames)[None]
-        else:
-            tensors[name] = torch.zeros(1, n_frames, dims[name])
+        frames = torch.tensor(features[name]) if name in heard else classifier.mean_frame(name)[None]
+        tensors[name] = to_length(frames, n_frames)[None]
     return tensors
 
 

@@ -47,7 +47,7 @@ class SceneModel(PythonModel):
     """Column `clip`, or `audio` and `video`, each an array [T, D] per row -> scene, probability, ...
 
     The other columns of an answer are `modalities` (what it rests on), `note` (what was missing or damaged) and
-    `probability/CLASS` for each class.
+    `probability/CLASS` for each class; then come the model's diagnostics, null where a companion answered.
     """
 
     def load_context(self, context: PythonModelContext) -> None:
@@ -89,7 +89,9 @@ class SceneModel(PythonModel):
         for number, features in enumerate(given):
             with _refusing(number, n_rows):
                 answers.append(self._answer(parts.get(number, features)))
-        return pd.DataFrame(answers)
+        table = pd.DataFrame(answers)
+        unknown = table.isna()  # JSON has null, and no NaN
+        return table.astype(object).mask(unknown, None) if unknown.to_numpy().any() else table
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -157,7 +159,7 @@ class SceneModel(PythonModel):
             raise _refused(str(error)) from None
         return {row: parts[position] for position, row in enumerate(clips)}
 
-    def _answer(self, given: Part | Given) -> dict[str, str | float]:
+    def _answer(self, given: Part | Given) -> dict[str, str | float | None]:
         """The answer to a clip that was decoded, or to ready features."""
         if isinstance(given, Part):
             if given.reason:
@@ -211,13 +213,14 @@ def _is_given(value: Any) -> bool:
     return value is not None and not (isinstance(value, float) and np.isnan(value))
 
 
-def _row(found: Answer, note: str) -> dict[str, str | float]:
+def _row(found: Answer, note: str) -> dict[str, str | float | None]:
     return {
         "scene": found.scene,
         "probability": found.probability,
         "modalities": "+".join(found.modalities),
         "note": note,
         **found.class_columns,
+        **found.diagnostics,
     }
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from avfusion.errors import UserError
 from avfusion.features import MODALITIES
-from avfusion.serving.answers import Features, batch, class_column, present, responsible, scores
+from avfusion.serving.answers import Features, basis, batch, class_column, present, responsible, scores
 from avfusion.training.classifier import SceneClassifier
 
 BATCH = 256
@@ -66,11 +66,11 @@ def make_timeline(classifier: SceneClassifier, features: Features, steps: Mappin
     """
     having = present(features)
     chosen = responsible(classifier, having)
-    step = steps[chosen.network.modalities[0]]
+    step = steps[basis(chosen, features)[0]]
     if step <= 0:
         raise UserError(f"a timeline needs the seconds between two moments, above 0; got {step:g}")
     whole = batch(chosen, features)
-    replaced = {name: {**whole, name: _mean(chosen, name, whole[name])} for name in having}
+    replaced = {name: {**whole, name: chosen.mean_frame(name).expand_as(whole[name])} for name in having}
     begins = np.floor(np.arange(whole["audio"].shape[1]) * step + 1e-6).astype(np.int64)
     seconds, lengths = np.unique(begins, return_counts=True)
     starts = np.cumsum(lengths) - lengths
@@ -81,12 +81,6 @@ def make_timeline(classifier: SceneClassifier, features: Features, steps: Mappin
         without, _ = _by_second(chosen, changed, starts, lengths)
         shares[name] = probabilities[rows, decisions] - without[rows, decisions]
     return Timeline(chosen.description.classes, seconds, probabilities, decisions, shares)
-
-
-def _mean(classifier: SceneClassifier, modality: str, features: Tensor) -> Tensor:
-    """The mean of all frames of the training clips in place of each frame."""
-    standardize = classifier.standardize_audio if modality == "audio" else classifier.standardize_video
-    return standardize.mean.expand_as(features)
 
 
 def _by_second(

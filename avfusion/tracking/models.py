@@ -31,6 +31,8 @@ REGISTERED, CHAMPION = "avfusion", "champion"
 """Name in the registry, and the alias of the best: models:/avfusion@champion."""
 COMPANIONS = "companions"
 """Tag of a run: which companions its model carries, or `none`."""
+ANSWERS_ALONE = "answers_alone"
+"""Tag of a run: from which modalities alone its model answers by itself, or `none`."""
 RUN_ID = re.compile("[0-9a-f]{32}")
 REQUIREMENTS = (
     "av", "filelock", "h5py", "matplotlib", "mlflow", "numpy", "pandas", "safetensors", "scipy", "torch", "tqdm",
@@ -54,22 +56,23 @@ def log_model(classifier: SceneClassifier) -> str:
             artifacts={CLASSIFIER: str(folder)},
             code_paths=[str(PACKAGE)],
             pip_requirements=[f"{name}=={version(name).split('+')[0]}" for name in REQUIREMENTS],
-            signature=_signature(classifier.description.classes),
+            signature=_signature(classifier),
         )
     mlflow.set_tag(COMPANIONS, ",".join(classifier.companions) or "none")
+    mlflow.set_tag(ANSWERS_ALONE, ",".join(classifier.description.answers_alone) or "none")
     return str(info.model_uri)
 
 
-def _signature(classes: tuple[str, ...]) -> ModelSignature:
+def _signature(classifier: SceneClassifier) -> ModelSignature:
     """Optional columns: MLflow cannot mix tensors with columns, and a clip may come with one modality only."""
     frames = Array(Array(DataType.double))
     arrays = [ColSpec(frames, name, required=False) for name in ("audio", "video")]
     inputs = Schema([ColSpec(DataType.string, "clip", required=False), *arrays])
     texts = {"scene": DataType.string, "probability": DataType.double, "modalities": DataType.string}
     outputs = [ColSpec(kind, name) for name, kind in {**texts, "note": DataType.string}.items()]
-    return ModelSignature(
-        inputs, Schema([*outputs, *(ColSpec(DataType.double, class_column(name)) for name in classes)])
-    )
+    scores = [ColSpec(DataType.double, class_column(name)) for name in classifier.description.classes]
+    diagnostics = [ColSpec(DataType.double, name, required=False) for name in classifier.network.diagnosed]
+    return ModelSignature(inputs, Schema([*outputs, *scores, *diagnostics]))
 
 
 def register(run_id: str) -> str:
@@ -122,6 +125,8 @@ def _description(run: Run) -> str:
     incomplete = f"for a clip that lacks a modality, the companions answer: {companions.replace(',', ', ')}"
     if companions == "none":
         incomplete = f"no companion: a clip needs {' and '.join(variant.modalities)}"
+    if (alone := run.data.tags.get(ANSWERS_ALONE, "none")) != "none":
+        incomplete += f"; from {alone.replace(',', ' or ')} alone it answers by itself"
     limits = [
         *([f"made with {warning}" for warning in [note(provenance)] if warning]),
         f"always answers one of its {len(classes)} classes: {markdown(', '.join(classes))}",

@@ -10,16 +10,17 @@ from types import MappingProxyType
 
 import mlflow
 import pandas as pd
-from mlflow import MlflowClient
 
 from avfusion.features import FeatureStore
 from avfusion.features.provenance import embedder_in_words, note, title
 from avfusion.figures import confusion_heatmap, loss_curves
+from avfusion.scoring.diagnostics import by_class
 from avfusion.scoring.metrics import confusion, evaluate, per_class
 from avfusion.scoring.tsv import DcaseNames, write_course_tsv, write_dcase_tsv
 from avfusion.system.names import metric_name
 from avfusion.tracking.artifacts import log_features, log_table, save_figure
 from avfusion.tracking.continued import JobRuns
+from avfusion.tracking.diagnostics import log_diagnostics
 from avfusion.tracking.failures import storing
 from avfusion.tracking.lookup import FOLDS, KIND
 from avfusion.tracking.models import log_model
@@ -29,7 +30,6 @@ from avfusion.training.experiment import Result, Trained, best_epoch
 from avfusion.training.many import Training
 from avfusion.training.selection import best_seed
 
-CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")
 DCASE_NAMES_OF: dict[tuple[str, ...], DcaseNames] = {
     ("audio",): "filename_audio",
     ("video",): "filename_video",
@@ -44,6 +44,8 @@ def log_result(result: Scored, store: FeatureStore, *, with_model: bool) -> None
     log_features(store)
     set_tags({"mlflow.note.content": description(result, store)})
     log_table(per_class(result.test).round(4).reset_index(), "per_class")
+    if result.diagnostics:
+        log_diagnostics(result, store)
     _log_files(result, store)
     if with_model and isinstance(result, Result):
         log_model(result.trained.classifier)
@@ -105,16 +107,17 @@ def log_folds(runs: JobRuns, name: str, result: Scored, store: FeatureStore, tag
 def log_scores(result: Scored, store: FeatureStore, more: Mapping[str, object] = MappingProxyType({})) -> None:
     """The numbers of `result` into the active run: parameters and `more`, curves, final metrics, metrics per class."""
     trained, table = [part.trained for part in parts(result)], per_class(result.test)
-    history = {
-        f"{stage}/{name}".lstrip("/"): [float(getattr(epoch, name)) for epoch in epochs]
-        for stage, epochs in (trained[0].stages.items() if len(trained) == 1 else ())
-        for name in CURVES
-    }
+    history: dict[str, list[float]] = {}
+    for epoch in trained[0].history if len(trained) == 1 else ():
+        for name, value in epoch.points.items():
+            history.setdefault(name, []).append(value)
     class_metrics = {
         f"test/{column}/{metric_name(str(scene))}": float(value)
         for column in ("precision", "recall", "f1")
         for scene, value in table[column].items()
     }
+    for row in by_class(result.diagnostics, result.test).to_dict("records"):
+        class_metrics[f"test/{row['diagnostic']}/{metric_name(row['class'])}"] = row["mean"]
     parameters = sum(p.numel() for p in trained[0].classifier.network.parameters())
     log_batch(
         {
@@ -186,28 +189,6 @@ def log_best_model(results: list[Scored]) -> None:
     best = best_seed(with_model)
     log_model(best.trained.classifier)
     set_tags({"model_seed": str(best.trained.seed)})
-
-
-def log_summary(table: pd.DataFrame, store: FeatureStore) -> None:
-    """`table` (one row per variant) into the active job run, and as Markdown into its experiment's description."""
-    run = mlflow.active_run()
-    assert run is not None, "log_summary needs an active run"
-    log_features(store)
-    log_table(table, "summary")
-    client = MlflowClient()
-    name = client.get_run(run.info.run_id).info.run_name  # the active run still has the name it was made with
-    note = f"**Latest comparison** on {title(store.provenance)} (run `{name}`)\n\n{markdown(table)}\n"
-    client.set_tag(run.info.run_id, "mlflow.note.content", note)
-    client.set_experiment_tag(run.info.experiment_id, "mlflow.note.content", note)
-
-
-def markdown(table: pd.DataFrame) -> str:
-    """A table as Markdown, numbers with three decimals."""
-    lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
-    for row in table.itertuples(index=False):
-        cells = [f"{value:.3f}" if isinstance(value, float) else str(value) for value in row]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
 
 
 def folds_param(result: Scored) -> dict[str, int]:

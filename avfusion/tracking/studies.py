@@ -22,7 +22,6 @@ from avfusion.figures import (
 )
 from avfusion.fusion.hyperparameters import Value
 from avfusion.tracking.artifacts import log_features, log_figure, log_table
-from avfusion.tracking.records import CURVES
 from avfusion.tracking.runs import BATCH, REASON, ending, experiment_run, log_batch, opener, set_tags
 from avfusion.training.fit import Epoch
 
@@ -88,7 +87,9 @@ class TrialRuns:
         """Log and close the run of trial `number`, if it is open."""
         if (run_id := self.runs.pop(number, None)) is not None:
             now = int(time.time() * 1000)
-            points = [Metric(name, value, now, step) for name, step, value in _curves(history)]
+            points = [
+                Metric(name, value, now, epoch.epoch) for epoch in history for name, value in epoch.points.items()
+            ]
             points += [Metric(name, float(value), now, 0) for name, value in {TRIAL: number, **metrics}.items()]
             _close(run_id, outcome, self.params.pop(number), points, reason)
 
@@ -189,13 +190,6 @@ def _close(run_id: str, outcome: str, params: Mapping[str, object], points: list
     for start in range(room, len(points), BATCH):  # hundreds of epochs in several stages
         client.log_batch(run_id, metrics=points[start : start + BATCH])
     client.set_terminated(run_id, STATUS.get(outcome, KILLED))
-
-
-def _curves(history: Sequence[Epoch]) -> Iterator[tuple[str, int, float]]:
-    """Name, step and value of every point of every curve."""
-    for epoch in history:
-        for name in CURVES:
-            yield f"{epoch.stage}/{name}".lstrip("/"), epoch.epoch, float(getattr(epoch, name))
 
 
 def _experiment() -> str:

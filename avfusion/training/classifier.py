@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from avfusion.errors import UserError
+from avfusion.features import MODALITIES
 from avfusion.features.layout import FIRST_FRAMES
 from avfusion.features.provenance import check_embedder
 from avfusion.fusion import FusionNetwork, Shape, build, variants
@@ -40,6 +41,8 @@ class Description:
     classes: tuple[str, ...]
     features: dict[str, Any]
     """Provenance of the features that it was trained on: embedder, weights, dataset."""
+    answers_alone: tuple[str, ...] = ()
+    """Modalities from which alone a fusion answers by itself, the other at its mean, in place of a companion."""
 
 
 class SceneClassifier(nn.Module):
@@ -69,6 +72,10 @@ class SceneClassifier(nn.Module):
         """Log-probabilities [B, C] and decided classes [B] of features as the embedder gives them."""
         return self.network.answers(*self._prepared(audio, video))
 
+    def diagnostics(self, audio: Tensor, video: Tensor) -> dict[str, Tensor]:
+        """What else the variant says of each clip, [B] by name (see `FusionNetwork.diagnosed`)."""
+        return self.network.diagnostics(*self._prepared(audio, video))
+
     def _prepared(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
         """Standardised, cut as it was for training, and of the length that the variant needs."""
         first = self.description.features.get("parameters", {}).get(FIRST_FRAMES)
@@ -77,6 +84,10 @@ class SceneClassifier(nn.Module):
             return audio, video
         n_frames = self.description.shape.n_frames
         return to_length(audio, n_frames), to_length(video, n_frames)
+
+    def mean_frame(self, modality: str) -> Tensor:
+        """The mean [D] of all frames of the training clips: what stands for features that are not there."""
+        return (self.standardize_audio if modality == "audio" else self.standardize_video).mean
 
     def save(self, folder: Path) -> None:
         """Write the files, and those of the companions, into `folder`, which is made if it is missing."""
@@ -93,6 +104,7 @@ class SceneClassifier(nn.Module):
         try:
             fields = read_object(folder / DESCRIPTION)
             fields |= {"shape": Shape(**fields["shape"]), "classes": tuple(fields["classes"])}
+            fields |= {"answers_alone": tuple(fields.get("answers_alone", ()))}
             description = Description(**fields)
             refuse_larger(folder / WEIGHTS, MOST_MEBIBYTES)
             _check(description, shapes := _shapes(folder / WEIGHTS))
@@ -130,6 +142,8 @@ def _check(description: Description, found: dict[str, tuple[int, ...]]) -> None:
     check_embedder(description.features)
     if not all(isinstance(name, str) for name in description.classes):
         raise ValueError("its classes are not all names")
+    if not set(description.answers_alone) <= set(MODALITIES):
+        raise ValueError(f"it answers from {', '.join(description.answers_alone)} alone, expected audio or video")
     for name in description.classes:
         check_name("its description", "class", name)
     if n_named != shape.n_classes:

@@ -1,11 +1,12 @@
 """What a variant comes to over all folds: each clip answered by the network that was not trained at its location."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from avfusion.fusion import FusionNetwork
 from avfusion.fusion.hyperparameters import Value
@@ -31,6 +32,8 @@ class CrossValidation:
     """All clips, in the order of the store."""
     test_seconds: Predictions | None
     """Ten answers per clip; None for a variant that needs whole clips."""
+    diagnostics: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """See `Result`; of all clips."""
 
     @classmethod
     def of(cls, folds: Sequence[Result], data: SplitFeatures) -> "CrossValidation":
@@ -39,7 +42,9 @@ class CrossValidation:
         of_seconds = [f"{name}_{second}" for name in ids for second in range(SECONDS)]
         seconds = [fold.test_seconds for fold in folds if fold.test_seconds is not None]
         test = _pooled([fold.test for fold in folds], ids)
-        return cls(tuple(folds), test, _pooled(seconds, of_seconds) if seconds else None)
+        said = pd.concat([pd.DataFrame(fold.diagnostics, index=list(fold.test.ids)) for fold in folds])
+        diagnostics = {str(name): said.loc[list(test.ids), name].to_numpy() for name in said.columns}
+        return cls(tuple(folds), test, _pooled(seconds, of_seconds) if seconds else None, diagnostics)
 
     @property
     def variant(self) -> type[FusionNetwork]:
@@ -72,6 +77,7 @@ class CrossValidation:
             if predictions is not None
             for name, value in evaluate(predictions).items()
         }
+        pooled |= {f"test/{name}": float(values.mean()) for name, values in self.diagnostics.items()}
         spreads = {f"{name}{SPREAD}": float(every[name].std()) for name in every.columns if "/" in str(name)}
         return {**means, **pooled, **spreads, "seconds": float(every["seconds"].sum())}
 

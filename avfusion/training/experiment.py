@@ -1,21 +1,27 @@
 """One experiment: train a variant, choose its epoch on validation, and only then score the test split."""
 
+import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
+from avfusion.errors import UserError
 from avfusion.fusion import FusionNetwork, build, variants
 from avfusion.fusion.hyperparameters import Hyperparameter, Value, check_known, resolve, with_default
 from avfusion.scoring.metrics import evaluate
 from avfusion.scoring.predictions import Predictions
-from avfusion.scoring.seconds import per_second
 from avfusion.system.seeds import derive_seed
+from avfusion.training.answering import diagnostics, examples, predictions, predictions_by_second
 from avfusion.training.classifier import Description, SceneClassifier
-from avfusion.training.fit import RECIPE, Epoch, Examples, fit_stages
+from avfusion.training.fit import Epoch, fit_stages
+from avfusion.training.recipe import RECIPE
 from avfusion.training.split_features import TEST, TRAIN, VALIDATION, SplitFeatures
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,8 @@ class Result:
     test: Predictions
     test_seconds: Predictions | None
     """Ten answers per clip (the 1-s protocol of DCASE); None for a variant that needs whole clips."""
+    diagnostics: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """What else the variant says of the test clips, by name (see `FusionNetwork.diagnosed`): [n] each, in [0, 1]."""
 
     @property
     def variant(self) -> type[FusionNetwork]:
@@ -71,7 +79,9 @@ class Result:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Every metric, as `val/accuracy`, `test/log_loss`, `test_1s/class_log_loss` ..., and what training took."""
+        """Every metric, as `val/accuracy`, `test/log_loss`, `test_1s/class_log_loss` ..., the means of the diagnostics,
+        as `test/gate`, and what training took.
+        """
         answered = {"val": self.trained.validation, "test": self.test, "test_1s": self.test_seconds}
         scores = {
             f"{split}/{name}": value
@@ -79,8 +89,10 @@ class Result:
             if predictions is not None
             for name, value in evaluate(predictions).items()
         }
+        means = {f"test/{name}": float(values.mean()) for name, values in self.diagnostics.items()}
         return {
             **scores,
+            **means,
             "best_epoch": self.trained.best.epoch,
             "epochs": len(self.trained.history),
             "seconds": self.trained.seconds,
@@ -93,12 +105,25 @@ def best_epoch(history: list[Epoch]) -> Epoch:
 
 
 def hyperparameters(variant: type[FusionNetwork]) -> dict[str, Hyperparameter]:
-    """All that can be set for `variant`: the recipe, with the variant's own defaults, and its hyperparameters."""
+    """All that can be set for `variant`: what it uses of the recipe, with its own defaults, and its hyperparameters."""
     recipe = {
         name: with_default(entry, variant.recipe[name]) if name in variant.recipe else entry
         for name, entry in RECIPE.items()
+        if name not in variant.cannot_use
     }
     return {**recipe, **variant.hyperparameters}
+
+
+def check_usable(chosen: list[type[FusionNetwork]], given: Iterable[str], option: str = "params") -> None:
+    """Raise `UserError` for a name in `given` that none of the `chosen` variants has; warn of who cannot use one."""
+    for name in given:
+        refusing = [f"{variant.id} ({variant.cannot_use[name]})" for variant in chosen if name in variant.cannot_use]
+        if refusing:
+            line = f"{option}: {name} cannot be used by {', '.join(refusing)}"
+            if len(refusing) == len(chosen):
+                raise UserError(f"{line}; leave it out")
+            _log.warning("%s; they train without it", line)
+    check_known([hyperparameters(variant) for variant in chosen], given, option)
 
 
 def changed_params(variant: str, params: Mapping[str, str]) -> str:
@@ -119,11 +144,11 @@ def changed_params(variant: str, params: Mapping[str, str]) -> str:
 def resolve_params(chosen: list[type[FusionNetwork]], given: Mapping[str, str]) -> list[dict[str, Value]]:
     """For each of the `chosen` variants all its values: `given` where it has that name, else its default.
 
-    Raises `UserError` for a name that none of the `chosen` variants has and for an illegal value.
+    Raises `UserError` for a name that none of the `chosen` variants has and for an illegal value; warns of who cannot
+    use one.
     """
-    tables = [hyperparameters(variant) for variant in chosen]
-    check_known(list(tables), given)
-    return [resolve(table, given) for table in tables]
+    check_usable(chosen, given)
+    return [resolve(hyperparameters(variant), given) for variant in chosen]
 
 
 def train(
@@ -143,7 +168,7 @@ def train(
     data = data.needing(variant.modalities)
     data.check_trainable()
     (training, recut_training), (validation, recut_validation) = (
-        _examples(data, variant, split) for split in (TRAIN, VALIDATION)
+        examples(data, variant, split) for split in (TRAIN, VALIDATION)
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed("init", variant.id, seed))
@@ -160,7 +185,7 @@ def train(
         seed=seed,
         history=history,
         classifier=classifier,
-        validation=_predictions(data, VALIDATION, classifier),
+        validation=predictions(data, VALIDATION, classifier),
         seconds=time.perf_counter() - started,
         recut_clips=recut_training + recut_validation,
     )
@@ -169,41 +194,10 @@ def train(
 def score_test(data: SplitFeatures, trained: Trained) -> Result:
     """`trained` with its answers for the test clips; to be called once, after every choice is made."""
     data = data.needing(trained.variant.modalities)
-    seconds = _seconds(data, TEST, trained.classifier) if trained.variant.any_length else None
-    return Result(trained, _predictions(data, TEST, trained.classifier), seconds)
-
-
-def _examples(data: SplitFeatures, variant: type[FusionNetwork], split: str) -> tuple[Examples, int]:
-    return (data.pooled(split), 0) if variant.pools_time else data.sequences(split)
-
-
-@torch.no_grad()
-def _predictions(data: SplitFeatures, split: str, classifier: SceneClassifier) -> Predictions:
-    """The classifier's answers for `split`, clip lengths as they are wherever the variant takes any length."""
-    network = classifier.network.eval()
-    answers = [network.answers(audio, video) for audio, video in _batches(data, split, network)]
-    return data.predictions(data.rows(split), answers)
-
-
-@torch.no_grad()
-def _seconds(data: SplitFeatures, split: str, classifier: SceneClassifier) -> Predictions:
-    """The classifier's answers to single frames, ten of each clip of `split`."""
-    network, rows = classifier.network.eval(), data.rows(split)
-    frames = [data.second_frames(int(row)) for row in rows]  # each a pair [10, 1, D]
-    answers = [network.answers(audio, video)[0] for audio, video in frames]
-    log_probabilities = torch.stack(answers).double().numpy()
-    return per_second(data.ids(split), data.classes, data.labels[rows], log_probabilities)
-
-
-def _batches(
-    data: SplitFeatures, split: str, network: FusionNetwork, size: int = 256
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Standardised audio and video [b, T, D] of the clips of `split`, in order."""
-    if network.any_length and not network.pools_time:
-        yield from (data.clip(int(row)) for row in data.rows(split))
-    else:
-        examples, _ = _examples(data, type(network), split)
-        yield from zip(torch.split(examples.audio, size), torch.split(examples.video, size), strict=True)
+    classifier, seconds = trained.classifier, None
+    if trained.variant.any_length:
+        seconds = predictions_by_second(data, TEST, classifier)
+    return Result(trained, predictions(data, TEST, classifier), seconds, diagnostics(data, TEST, classifier))
 
 
 def _classifier(data: SplitFeatures, params: dict[str, Value], network: FusionNetwork) -> SceneClassifier:

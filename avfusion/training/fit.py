@@ -1,7 +1,4 @@
-"""Training by the study's recipe: one record per epoch, nothing known of MLflow.
-
-Source of the recipe: the study (Adam 1e-4 with weight decay 1e-4, batch 128, at most 100 epochs, learning rate x0.1
-on a plateau of the validation loss, stop after 7 epochs without improvement, keep the epoch with the lowest loss).
+"""Training by a recipe (see `avfusion.training.recipe`): one record per epoch, nothing known of MLflow.
 
 Shapes: N clips, T frames, Da and Dv feature dimensions, C classes.
 """
@@ -9,35 +6,24 @@ Shapes: N clips, T frames, Da and Dv feature dimensions, C classes.
 import math
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from avfusion.errors import UserError
 from avfusion.fusion import FusionNetwork
-from avfusion.fusion.hyperparameters import Choice, Hyperparameter, Real, Value, Whole
+from avfusion.fusion.base import Stage
+from avfusion.fusion.hyperparameters import Value
 from avfusion.system.memory import keep_freed_memory
 from avfusion.system.seeds import derive_seed
+from avfusion.training.augmentation import Augmentation, Batch
+from avfusion.training.balance import Balance
+from avfusion.training.recipe import make_scheduler
 
-RECIPE: Mapping[str, Hyperparameter] = {
-    "learning_rate": Real(1e-4, low=1e-8, high=1.0, search=(1e-5, 1e-2), log=True),
-    "weight_decay": Real(1e-4, low=0.0, high=1.0, search=(1e-6, 1e-2), log=True),
-    "batch_size": Whole(128, low=2, high=65536, search=(32, 64, 128, 256)),
-    "epochs": Whole(100, low=1, high=100_000),
-    "patience": Whole(7, low=1, high=100_000),
-    "precision": Choice("float32", ("float32", "bf16")),
-}
-"""The knobs that all variants share, with the study's values as defaults.
-
-`precision=bf16` lets training multiply matrices in bf16 (torch's autocast). It is meant for hardware that does so
-(NVIDIA GPUs since Ampere, CPUs with AMX), and slow elsewhere. Weights, their updates and all scores on validation and
-test clips stay in float32; the training loss is that of the bf16 passes.
-"""
-
-PLATEAU_PATIENCE = 3
-PLATEAU_THRESHOLD = 1e-4
-PLATEAU_FACTOR = 0.1
+CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")
 
 
 @dataclass(frozen=True)
@@ -71,12 +57,19 @@ class Epoch:
     epoch: int
     learning_rate: float
     train_loss: float
-    train_accuracy: float
+    train_accuracy: float | None
+    """None where clips are mixed with each other, and have no class of their own."""
     val_loss: float
     val_accuracy: float
     best: bool
     """Whether its validation loss is the lowest so far."""
     seconds: float
+
+    @property
+    def points(self) -> dict[str, float]:
+        """Of each curve over the epochs its point here, by name: `val_loss`, or `audio/val_loss` in the stage audio."""
+        values = {name: getattr(self, name) for name in CURVES}
+        return {f"{self.stage}/{name}".lstrip("/"): float(value) for name, value in values.items() if value is not None}
 
 
 def fit_stages(
@@ -85,7 +78,7 @@ def fit_stages(
     """Train `network` in place, stage after stage, then calibrate it; yields an `Epoch` after each epoch of each."""
     for stage in network.stages():
         training, held_out = (s.single_frames() if stage.single_frames else s for s in (train, validation))
-        yield from fit(stage.network, training, held_out, recipe, derive_seed(seed, stage.name), stage.name)
+        yield from fit(stage, training, held_out, recipe, derive_seed(seed, stage.name))
     network.calibrate(validation.audio, validation.video, validation.labels)
 
 
@@ -100,42 +93,30 @@ def scores(network: nn.Module, examples: Examples, batch_size: int = 1024) -> Te
     return torch.cat(rows)
 
 
-def fit(
-    network: nn.Module,
-    train: Examples,
-    validation: Examples,
-    recipe: Mapping[str, Value],
-    seed: int,
-    stage: str = "",
-) -> Iterator[Epoch]:
-    """Train `network` in place, yielding an `Epoch` after each; at the end it holds its best epoch's weights.
+def fit(stage: Stage, train: Examples, validation: Examples, recipe: Mapping[str, Value], seed: int) -> Iterator[Epoch]:
+    """Train the network of `stage` in place, yielding an `Epoch` after each; at the end it has the best one's weights.
 
-    `train` has at least two examples (see `SplitFeatures.check_trainable`). `recipe` has the names of `RECIPE`. `seed`
-    fixes the order of batches and dropout; the global random state is left as it was. The caller may stop early by
-    closing the iterator: the best weights so far are then restored too.
+    `train` has at least two examples (see `SplitFeatures.check_trainable`). `recipe` has the names of `RECIPE`, less
+    those that a variant cannot use. `seed` fixes the order of batches and all draws; the global random state is left as
+    it was. The caller may stop early by closing the iterator: the best weights so far are then restored too.
     """
     keep_freed_memory()
+    network = stage.network
     device = next(network.parameters()).device
-    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.Adam(
-        trained, lr=float(recipe["learning_rate"]), weight_decay=float(recipe["weight_decay"]), fused=True
-    )
-    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
-        optimizer, factor=PLATEAU_FACTOR, patience=PLATEAU_PATIENCE, threshold=PLATEAU_THRESHOLD
-    )
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=recipe["precision"] == "bf16")
+    steps = _Steps(stage, recipe, int(train.labels.max()) + 1, device)  # every class has training clips
+    end_epoch = make_scheduler(steps.optimizer, recipe)
     order = torch.Generator().manual_seed(derive_seed("order", seed))
     best_loss, best_epoch = float("inf"), 0
     best_state = {name: value.detach().clone() for name, value in network.state_dict().items()}
     try:
         for epoch in range(1, int(recipe["epochs"]) + 1):
             started = time.perf_counter()
-            learning_rate = float(optimizer.param_groups[0]["lr"])
+            learning_rate = float(steps.optimizer.param_groups[0]["lr"])
             permutation = torch.randperm(len(train), generator=order).to(device)
             with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
                 torch.manual_seed(derive_seed("dropout", seed, epoch))
                 batches = torch.split(permutation, int(recipe["batch_size"]))
-                train_loss, train_accuracy = _train_epoch(network, train, batches, optimizer, autocast)
+                train_loss, train_accuracy = steps.run(train, batches, epoch)
             val_loss, val_accuracy = _assess(scores(network, validation), validation.labels)
             if not math.isfinite(train_loss + val_loss):
                 raise UserError(
@@ -145,38 +126,71 @@ def fit(
             if best := val_loss < best_loss:
                 best_loss, best_epoch = val_loss, epoch
                 _copy(network, best_state)
-            scheduler.step(val_loss)
+            end_epoch(val_loss)
             seconds = time.perf_counter() - started
-            yield Epoch(stage, epoch, learning_rate, train_loss, train_accuracy, val_loss, val_accuracy, best, seconds)
+            yield Epoch(
+                stage.name, epoch, learning_rate, train_loss, train_accuracy, val_loss, val_accuracy, best, seconds
+            )
             if epoch - best_epoch >= int(recipe["patience"]):
                 break
     finally:
         network.load_state_dict(best_state)
 
 
-def _train_epoch(
-    network: nn.Module,
-    train: Examples,
-    batches: tuple[Tensor, ...],
-    optimizer: torch.optim.Optimizer,
-    autocast: torch.autocast,
-) -> tuple[float, float]:
-    """One pass over `batches` of indices; mean loss and accuracy of the passing network, dropout on.
+class _Steps:
+    """The steps of one fit, from batches to new weights."""
 
-    A batch of a single example is passed over, so that there must be at least two.
-    """
-    network.train()
-    batches = tuple(batch for batch in batches if len(batch) > 1)  # BatchNorm has no variance of one clip
-    outputs = []
-    for batch in batches:
-        with autocast:
-            output = network(train.audio.index_select(0, batch), train.video.index_select(0, batch)).float()
-        loss = nn.functional.cross_entropy(output, train.labels[batch])
-        optimizer.zero_grad()
+    def __init__(self, stage: Stage, recipe: Mapping[str, Value], n_classes: int, device: torch.device) -> None:
+        self.network = stage.network
+        self.loss = stage.loss or partial(_cross_entropy, self.network)
+        self.augmentation = Augmentation.of(recipe, n_classes)
+        self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=recipe["precision"] == "bf16")
+        strength = float(recipe.get("balance", 0.0))
+        self.balance = Balance(self.network, strength) if strength else None
+        trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        self.optimizer = torch.optim.Adam(
+            self.balance.groups() if self.balance else trained,
+            lr=float(recipe["learning_rate"]),
+            weight_decay=float(recipe["weight_decay"]),
+            fused=True,
+        )
+
+    def run(self, train: Examples, batches: tuple[Tensor, ...], epoch: int) -> tuple[float, float | None]:
+        """One pass over `batches` of indices; mean loss and accuracy of the passing network, dropout on.
+
+        A batch of a single example is passed over, so that there must be at least two. The loss is the cross-entropy
+        with what the clips are, mixed as they may be, whatever else training minimises; mixed clips have no accuracy.
+        """
+        self.network.train()
+        outputs, targets = [], []
+        for rows in batches:
+            if len(rows) > 1:  # BatchNorm has no variance of one clip
+                batch = Batch(*(part.index_select(0, rows) for part in (train.audio, train.video, train.labels)))
+                batch = self.augmentation.apply(batch)
+                outputs.append(self._step(batch, epoch))
+                targets.append(batch.targets)
+        output, target = torch.cat(outputs), torch.cat(targets)
+        if target.ndim == 2:
+            return float(nn.functional.cross_entropy(output, target)), None
+        return _assess(output, target)
+
+    def _step(self, batch: Batch, epoch: int) -> Tensor:
+        """Move the weights by one batch; the scores [B, C] from before."""
+        with self.autocast:
+            output, loss = self.loss(batch.audio, batch.video, self.augmentation.smoothed(batch.targets), epoch)
+        self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        outputs.append(output.detach())
-    return _assess(torch.cat(outputs), train.labels[torch.cat(batches)])
+        with self.balance.damped(self.optimizer, batch) if self.balance else nullcontext():
+            self.optimizer.step()
+        return output.detach()
+
+
+def _cross_entropy(
+    network: nn.Module, audio: Tensor, video: Tensor, targets: Tensor, epoch: int
+) -> tuple[Tensor, Tensor]:
+    """The loss of most stages; see `avfusion.fusion.base.Loss`."""
+    output = network(audio, video).float()
+    return output, nn.functional.cross_entropy(output, targets)
 
 
 def _assess(output: Tensor, labels: Tensor) -> tuple[float, float]:

@@ -20,6 +20,7 @@ from avfusion.features import FeatureStore
 from avfusion.fusion import FusionNetwork, posthoc_late
 from avfusion.fusion.hyperparameters import Value
 from avfusion.system.processes import spread, training_processes
+from avfusion.training.answering import better_alone
 from avfusion.training.classifier import SceneClassifier
 from avfusion.training.cross_validation import CrossValidation, Scored
 from avfusion.training.experiment import Result, score_test, train
@@ -85,8 +86,9 @@ class Trainer:
     def with_companions(self, results: Iterable[Scored]) -> Iterator[Scored]:
         """`results` in turn, a fusion's classifier with the companions of its seed; a unimodal one becomes one.
 
-        Companions answer for the fusion where a clip lacks a modality, so unimodal variants are to be trained first.
-        Over folds there is no one classifier: those are given out as they are.
+        Companions answer for the fusion where a clip lacks a modality, so unimodal variants are to be trained first. A
+        fusion trained with modality dropout answers by itself where it is better at that on validation. Folds have no one
+        classifier: they are given out as they are.
         """
         for result in results:
             if isinstance(result, CrossValidation):
@@ -96,6 +98,9 @@ class Trainer:
             of_seed = self.companions.setdefault(result.trained.seed, {})
             if len(variant.modalities) > 1:
                 classifier.companions |= of_seed
+                if result.trained.params.get("modality_dropout"):
+                    alone = better_alone(self.data, classifier)
+                    classifier.description = replace(classifier.description, answers_alone=alone)
             else:
                 of_seed[variant.id] = classifier
             yield result

@@ -8,7 +8,8 @@ import torch
 from avfusion.fusion import FusionNetwork, Shape, build
 from avfusion.fusion.hyperparameters import Value, resolve
 from avfusion.system.device import multiplies_bf16, refusing_bf16
-from avfusion.training.fit import RECIPE, Examples, fit_stages
+from avfusion.training.fit import Examples, fit_stages
+from avfusion.training.recipe import RECIPE
 
 _SHAPE = Shape(audio_dim=4, video_dim=4, n_frames=2, n_classes=2)
 _log = logging.getLogger(__name__)

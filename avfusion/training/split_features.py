@@ -67,7 +67,7 @@ class SplitFeatures:
         self.splits = assign_splits(store.clips) if splits is None else splits
         self.statistics = statistics or ClipStatistics(store)
         self.given: Given = store.standardization if splits is None else given or {}
-        self._kept: dict[str, tuple[Examples, int]] = {}
+        self._kept: dict[tuple[str, bool], tuple[Examples, int]] = {}
         self._folds: dict[tuple[int, int], list[NDArray[np.str_]]] = {}
 
     def needing(self, modalities: tuple[str, ...]) -> "SplitFeatures":
@@ -166,20 +166,20 @@ class SplitFeatures:
         )
         return Examples(audio, video, torch.from_numpy(self.labels[rows]))
 
-    def sequences(self, split: str) -> tuple[Examples, int]:
+    def sequences(self, split: str, *, padded: bool = False) -> tuple[Examples, int]:
         """Standardised frames, audio and video [n, n_frames, D], and how many clips had another length.
 
-        A longer clip is cut at the end, a shorter one repeats its last frame.
+        A longer clip is cut at the end. A shorter one repeats its last frame, or goes on with NaN if `padded`.
         """
-        if split in self._kept:
-            return self._kept[split]
+        if (split, padded) in self._kept:
+            return self._kept[split, padded]
         rows = self.rows(split)
         lengths = self.lengths[rows]
-        audio, video = (self._stacked(m, rows) for m in MODALITIES)
+        audio, video = (self._stacked(m, rows, padded) for m in MODALITIES)
         n_other = int((lengths != self.n_frames).sum())
         found = Examples(audio, video, torch.from_numpy(self.labels[rows])), n_other
         if self.keep_sequences:
-            self._kept[split] = found
+            self._kept[split, padded] = found
         return found
 
     def predictions(self, rows: NDArray[np.intp], answers: Iterable[tuple[Tensor, Tensor]]) -> Predictions:
@@ -199,10 +199,12 @@ class SplitFeatures:
         audio, video = (frames[0, second_frames(frames.shape[1])][:, None] for frames in self.clip(row))
         return audio, video
 
-    def _stacked(self, modality: Modality, rows: NDArray[np.intp]) -> Tensor:
+    def _stacked(self, modality: Modality, rows: NDArray[np.intp], padded: bool) -> Tensor:
         stacked = torch.empty(len(rows), self.n_frames, self.store.frames(modality, 0).shape[1])
         for position, row in enumerate(rows):
-            stacked[position] = self._frames(modality, int(row), self.n_frames)
+            n_own = min(int(self.lengths[row]), self.n_frames) if padded else self.n_frames
+            stacked[position, :n_own] = self._frames(modality, int(row), n_own)
+            stacked[position, n_own:] = torch.nan
         return stacked
 
     def _frames(self, modality: Modality, row: int, n_frames: int) -> Tensor:

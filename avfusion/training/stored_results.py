@@ -1,7 +1,7 @@
 """Results as folders, so that what was trained outlives the process that trained it.
 
 A result is a folder of `classifier/` (see `avfusion.training.classifier`), `result.json` (hyperparameters and curves)
-and the answers `val.npz`, `test.npz` and `test_1s.npz`, at full precision; nothing is pickled.
+and the answers `val.npz`, `test.npz` and `test_1s.npz`, at full precision, and `diagnostics.npy`; nothing is pickled.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from avfusion.training.classifier import SceneClassifier
 from avfusion.training.experiment import Result, Trained
 from avfusion.training.fit import Epoch
 
-RESULT, CLASSIFIER = "result.json", "classifier"
+RESULT, CLASSIFIER, DIAGNOSTICS = "result.json", "classifier", "diagnostics.npy"
 
 _log = logging.getLogger(__name__)
 
@@ -92,6 +92,7 @@ def _save(result: Result, folder: Path) -> None:
             probabilities=predictions.probabilities,
             decisions=predictions.decisions,
         )
+    np.save(folder / DIAGNOSTICS, np.array(list(result.diagnostics.values())))
     fields = {
         "variant": trained.variant.id,
         "params": trained.params,
@@ -121,7 +122,8 @@ def _load(folder: Path) -> Result:
         seconds=fields["seconds"],
         recut_clips=fields["recut_clips"],
     )
-    return Result(trained, answers["test"], answers.get("test_1s"))
+    diagnostics = dict(zip(trained.variant.diagnosed, np.load(folder / DIAGNOSTICS, allow_pickle=False), strict=True))
+    return Result(trained, answers["test"], answers.get("test_1s"), diagnostics)
 
 
 def _answers(result: Result) -> dict[str, Predictions]:

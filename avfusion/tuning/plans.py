@@ -8,9 +8,8 @@ from typing import Literal
 from avfusion.errors import unknown
 from avfusion.features import FeatureStore
 from avfusion.fusion import FusionNetwork, choose_variants
-from avfusion.fusion.hyperparameters import check_known
 from avfusion.system.seeds import derive_seed
-from avfusion.training.experiment import hyperparameters
+from avfusion.training.experiment import check_usable
 from avfusion.training.fit import Epoch
 from avfusion.tuning.sampling import PRUNERS, SAMPLERS
 from avfusion.tuning.space import Space, make_space
@@ -122,7 +121,7 @@ def make_plans(
     ):
         if name not in known:
             raise unknown(kind, name, list(known))
-    check_known([hyperparameters(one) for one in chosen], space, "space")
+    check_usable(chosen, space, "space")
     plans = []
     for one in chosen:
         name = default_name(one.id, store.digest, metric, folds)

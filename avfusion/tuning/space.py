@@ -188,9 +188,9 @@ def make_space(variant: type[FusionNetwork], given: Mapping[str, str]) -> Space:
 
 def _declared(entry: Hyperparameter) -> Dimension | None:
     """What the variant's file says; None where a hyperparameter is not searched by itself."""
-    if isinstance(entry, Real):
+    if isinstance(entry, Real) and len(entry.search) == 2:
         return Range(*entry.search, log=entry.log)
-    if isinstance(entry, Whole | Choice) and entry.search:
+    if isinstance(entry, Real | Whole | Choice) and entry.search:
         return Choices(entry.search)
     return None
 
