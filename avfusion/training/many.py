@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from itertools import islice
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import torch
 from tqdm import tqdm
@@ -27,6 +27,8 @@ from avfusion.training.experiment import Result, score_test, train
 from avfusion.training.fit import Epoch
 from avfusion.training.split_features import SplitFeatures
 from avfusion.training.stored_results import StoredResults
+
+AnyScored = TypeVar("AnyScored", bound=Scored)
 
 _log = logging.getLogger(__name__)
 
@@ -83,12 +85,12 @@ class Trainer:
         for _ in trainings:
             yield CrossValidation.of(tuple(islice(every, self.folds)), self.data)
 
-    def with_companions(self, results: Iterable[Scored]) -> Iterator[Scored]:
+    def with_companions(self, results: Iterable[AnyScored]) -> Iterator[AnyScored]:
         """`results` in turn, a fusion's classifier with the companions of its seed; a unimodal one becomes one.
 
         Companions answer for the fusion where a clip lacks a modality, so unimodal variants are to be trained first. A
-        fusion trained with modality dropout answers by itself where it is better at that on validation. Folds have no one
-        classifier: they are given out as they are.
+        fusion trained with modality dropout answers by itself where it is better at that on validation. Folds have no
+        one classifier: they are given out as they are.
         """
         for result in results:
             if isinstance(result, CrossValidation):
