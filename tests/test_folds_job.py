@@ -129,6 +129,7 @@ def test_folds_stand_side_by_side_with_folds(folder: Path, lines: list[str]) -> 
         candidates_of(found)
     shown = run_job("compare", experiment=EXPERIMENT, output=str(folder / "page"), device="cpu")
     assert "72 test clips at 18 locations" in "\n".join(shown)
+    assert "--seeds 0,1,2,3,4 --folds 3" in "\n".join(shown)  # what would settle verdicts on video_only, of one seed
     page = (folder / "page" / "report.md").read_text()
     assert "was trained in folds, so that no one model answered all clips" in page
 

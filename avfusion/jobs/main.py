@@ -22,6 +22,8 @@ def main_job(
     data: Path | None,
     output: Path | None,
     embedder: str,
+    hop: float | None,
+    frames: float | None,
     weights: str | None,
     precision: str,
     device: str,
@@ -50,7 +52,7 @@ def main_job(
     target = choose_device(device)
     check_precision(zip(chosen, resolved, strict=True), target)
     extraction = prepare(
-        output, embedder, weights, precision, device, modalities, strict, timeout, executor, address, parts
+        output, embedder, hop, frames, weights, precision, device, modalities, strict, timeout, executor, address, parts
     )
     dataset = load_data(data, allow_outside)
     check_splits(dataset.table(), folds, seeds)
@@ -65,7 +67,7 @@ def main_job(
         work = job.begin(asked_for(chosen, resolved, seeds, folds), store, target)
         trainer = Trainer(features, target, work.results, folds=folds)
         table = train_variants(trainer, chosen, resolved, seeds, work, registered=register)
-        lines = comparison(table, trainer, job.experiment_id)
+        lines = comparison(table, trainer, len(seeds), job.experiment_id)
         laps.end("training")
         return [*summary(store), laps.line(), *lines]
 

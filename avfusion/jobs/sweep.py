@@ -15,7 +15,7 @@ from avfusion.jobs.features import open_features
 from avfusion.system.device import choose_device
 from avfusion.tracking.artifacts import log_features, log_figure, log_table
 from avfusion.tracking.continued import JobRuns
-from avfusion.tracking.lookup import KIND
+from avfusion.tracking.lookup import KIND, VALIDATION_RIGHT
 from avfusion.tracking.records import log_folds, log_result, log_scores
 from avfusion.tracking.runs import log_batch, set_tags
 from avfusion.tracking.session import connect, ui_lines
@@ -26,9 +26,10 @@ from avfusion.training.alpha_sweep import (
     choose_alpha,
     chosen_by_validation,
     sweep_table,
+    validation_table,
 )
 from avfusion.training.cross_validation import CrossValidation, Scored, parts
-from avfusion.training.experiment import resolve_params
+from avfusion.training.experiment import Result, resolve_params
 from avfusion.training.many import Trainer, Training, check_trainable, splits_of
 from avfusion.training.precision import check_precision
 from avfusion.training.split_features import SplitFeatures
@@ -90,7 +91,7 @@ def sweep_job(
             table = sweep_table(results)
             best = choose_alpha(table[VALIDATION_COLUMNS])
             answers = chosen_by_validation(results, best, data)
-            _log_sweep(table, best, answers, store)
+            _log_sweep(table, best, results, answers, store)
         return [*_lines(table, best, answers, store), "", *("compare  " + line for line in ui_lines(job.experiment_id))]
 
 
@@ -100,7 +101,9 @@ def _log_alpha(runs: JobRuns, name: str, result: Scored, store: FeatureStore, ru
     log_folds(runs, name, result, store, run_tags)
 
 
-def _log_sweep(table: pd.DataFrame, best: float, answers: list[Scored], store: FeatureStore) -> None:
+def _log_sweep(
+    table: pd.DataFrame, best: float, results: list[Scored], answers: list[Scored], store: FeatureStore
+) -> None:
     """The sweep's table and curve, and all that is known of what was chosen, into the active run."""
     log_result(answers[0], store, with_model=False)
     scores = pd.DataFrame([result.metrics for result in answers]).mean()
@@ -108,6 +111,8 @@ def _log_sweep(table: pd.DataFrame, best: float, answers: list[Scored], store: F
     named = {f"best/{name.replace('/', '_')}": float(scores[name]) for name in sorted(columns)}
     log_batch({}, {"best/alpha": best, **named})
     log_table(table, "sweep")
+    if of_one_split := [result for result in results if isinstance(result, Result)]:
+        log_table(validation_table(of_one_split), VALIDATION_RIGHT)
     log_features(store)
     set_tags({"best_alpha": f"{best:g}"})
     log_figure(

@@ -11,6 +11,7 @@ from avfusion.features.provenance import tags, title
 from avfusion.fusion import FusionNetwork, choose_variants
 from avfusion.fusion.hyperparameters import Value
 from avfusion.jobs.features import open_features
+from avfusion.report.cautions import rests_on
 from avfusion.system.device import choose_device
 from avfusion.tracking.lookup import KIND
 from avfusion.tracking.models import REGISTERED
@@ -80,7 +81,7 @@ def train_job(
         work = job.begin(asked_for(chosen, resolved, seeds, folds), data.store, target)
         trainer = Trainer(data, target, work.results, folds=folds)
         table = train_variants(trainer, chosen, resolved, seeds, work, registered=register)
-        lines = comparison(table, trainer, job.experiment_id)
+        lines = comparison(table, trainer, len(seeds), job.experiment_id)
         return [f"features {data.store.path}; {len(data.store.clips)} clips, failed_clips={n_failed}", *lines]
 
 
@@ -93,10 +94,10 @@ def check_model_is_made(folds: int | None, *, register: bool) -> None:
         )
 
 
-def comparison(table: pd.DataFrame, trainer: Trainer, experiment_id: str) -> list[str]:
-    """Log the summary `table` of a job, and return it as lines with the way to the MLflow UI."""
+def comparison(table: pd.DataFrame, trainer: Trainer, n_seeds: int, experiment_id: str) -> list[str]:
+    """Log the summary `table` of a job, of `n_seeds` seeds, and return it as lines with the way to the MLflow UI."""
     data, folds = trainer.data, trainer.folds
-    log_summary(table, data.store)
+    log_summary(table, data.store, rests_on(n_seeds))
     counts = ", ".join(f"{len(data.rows(split))} {split}" for split in (TRAIN, VALIDATION, TEST))
     scored = f"clips: {counts}; scores are of the test clips"
     if folds is not None:
@@ -107,6 +108,7 @@ def comparison(table: pd.DataFrame, trainer: Trainer, experiment_id: str) -> lis
         "",
         table.to_string(index=False, float_format=lambda value: f"{value:.3f}"),
         "",
+        f"seeds    {rests_on(n_seeds)}",
         "compare  " + ui_lines(experiment_id)[0],
         *("         " + line for line in ui_lines(experiment_id)[1:]),
     ]

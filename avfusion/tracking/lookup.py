@@ -22,6 +22,9 @@ KIND, PARENT = "avfusion.kind", "mlflow.parentRunId"
 FOLDS, NO_FOLDS = "folds", "none"
 """Parameter of a run: in how many folds it was trained; what stands for none, on the dataset's own split."""
 
+VALIDATION_RIGHT = "validation_right"
+"""Table of a sweep's run: which validation clips each training got right."""
+
 
 @dataclass(frozen=True)
 class LoggedRun:

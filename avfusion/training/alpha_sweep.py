@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from avfusion.training.cross_validation import CrossValidation, Scored
+from avfusion.training.experiment import Result
 from avfusion.training.split_features import SplitFeatures
 
 STUDY_ALPHAS = tuple(round(0.10 + 0.05 * step, 2) for step in range(17))
@@ -29,6 +30,19 @@ def sweep_table(results: Sequence[Scored]) -> pd.DataFrame:
             for result in results
         ]
     )
+
+
+def validation_table(results: Sequence[Result]) -> pd.DataFrame:
+    """Which validation clips each training got right (1) or not (0).
+
+    One row per clip, in the order of the answers, and one column per training, in the order of `sweep_table`'s rows.
+    """
+    return pd.DataFrame(
+        {
+            f"alpha {result.trained.params['alpha']:g} seed {result.trained.seed}": result.trained.validation.right
+            for result in results
+        }
+    ).astype(int)
 
 
 def choose_alpha(validation: pd.DataFrame) -> float:
