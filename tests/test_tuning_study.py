@@ -259,7 +259,7 @@ def test_a_trial_over_folds_is_scored_by_their_mean_and_never_sees_a_test_clip(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = make_store(tmp_path / "store", seed=1, locations=8)
-    data, plan = SplitFeatures(store), plan_for(tmp_path / "journal", folds=4, pruner="median")
+    data, plan = SplitFeatures(store), plan_for(tmp_path / "journal", folds=4)
     objective = Objective(plan, data, CPU)
     assert all((fold.splits == "test").tolist() == (data.splits == "test").tolist() for fold in objective.folds)
     study = open_study(plan, open_storage(plan.storage))
