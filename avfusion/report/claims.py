@@ -153,7 +153,8 @@ def best_alpha(material: Material) -> Judged:
         f"; of {len(gains)} other alphas {said.count(Verdict.BETTER)} are worse and {said.count(Verdict.WORSE)} better "
         f"than it by more than the error over {len(locations)} locations"
     )
-    return _judged(f"{evidence}.", said, alone)
+    seeds = f"means over {sweep.n_seeds} seeds" if sweep.n_seeds > 1 else "one seed each, so these networks only"
+    return _judged(f"{evidence}; {seeds}.", said, alone)
 
 
 def averaging_wins(material: Material) -> Judged:
