@@ -1,4 +1,4 @@
-"""How fast is `extract` with OpenL3's networks? Side by side with the usual ways, in one run.
+"""How fast is `extract`, with OpenL3's networks and with the pair of `embedder=auto`? Beside the usual ways, in a run.
 
     python -m benchmarks.extraction                          5 to 10 minutes on two cores
     python -m benchmarks.extraction --precision bf16         a processor with AMX
@@ -35,6 +35,7 @@ from avfusion.system.device import choose_device
 from benchmarks.clips import make_clip, many
 from benchmarks.side_by_side import alternate, machine, peak_memory, peak_rate, print_table
 from benchmarks.usual_extraction import UsualExtraction, count_operations
+from benchmarks.usual_pair import UsualPair
 
 N = 16  # windows and frames of one turn of the networks alone
 
@@ -57,7 +58,30 @@ def main() -> None:
         sound, pictures = make_clip(Path(temporary))
         networks(device, precision, given.repeats)
         preparation(sound, pictures, given.repeats)
+        if device.type == "cpu":
+            pair(sound, pictures, given.repeats)
         whole_clip(sound, pictures, device, precision, given.clips, max(1, given.repeats // 2))
+
+
+def pair(sound: Path, pictures: Path, repeats: int) -> None:
+    """EfficientNet-Lite0 and YAMNet, from files to features of a clip, both sides on one core."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    ours, usual = load_embedder("efficientnet_lite0+yamnet", device="cpu"), UsualPair()
+    part = clip_features(ours, "clip", sound, pictures)
+    theirs = usual.embed_clip(sound, pictures, len(part.video))
+    sides: dict[str, Callable[[], Any]] = {
+        "ours": partial(clip_features, ours, "clip", sound, pictures),
+        "usual": partial(usual.embed_clip, sound, pictures, len(part.video)),
+    }
+    seconds = alternate(sides, repeats)
+    torch.set_num_threads(n_threads)
+    row = [f"{len(part.audio)} windows, {len(part.video)} pictures"]
+    row += [*(f"{seconds[name]:.2f}" for name in sides), f"{seconds['usual'] / seconds['ours']:.2f}"]
+    row += [f"{_cosine(mine, other):.5f}" for mine, other in zip((part.audio, part.video), theirs, strict=True)]
+    header = ["s per clip, one core", "ours", "eager PyTorch, all frames decoded", "times"]
+    header += ["smallest cosine, sound", "pictures"]
+    print_table("The pair of embedder=auto, decoding included", header, [row])
 
 
 def networks(device: torch.device, precision: str, repeats: int) -> None:

@@ -14,6 +14,7 @@ from entrypoints.kinds import (
     Kind,
     Names,
     Needed,
+    Number,
     OrNone,
     OutputFolder,
     Pairs,
@@ -72,8 +73,25 @@ OPTIONS = {
         "none",
         "Feature store to read, or a folder of HDF5 features (DCASE baseline, course).",
     ),
-    "embedder": Option(Text(), "demo", "What turns clips into features: demo or openl3."),
-    "weights": Option(OrNone(Text()), "none", "Weights of the embedder: a file or folder; `none` takes its own."),
+    "embedder": Option(
+        Text(),
+        "auto",
+        "What turns clips into features: demo, openl3, PICTURE+SOUND (efficientnet_lite0+yamnet), or auto: these two "
+        "for real clips, demo for synthetic ones.",
+    ),
+    "hop": Option(
+        OrNone(Number("a number of seconds above 0")),
+        "none",
+        "Seconds from one window of sound to the next; `none` takes the embedder's own.",
+    ),
+    "frames": Option(
+        OrNone(Number("a number of pictures per second above 0")),
+        "none",
+        "Pictures per second, of an embedder that can choose; `none` takes its own.",
+    ),
+    "weights": Option(
+        OrNone(Text()), "none", "Weights of the embedder: a file or folder, or untrained; `none` takes its own."
+    ),
     "precision": Option(click.Choice(["float32", "bf16", "auto"]), "float32", "Arithmetic of the embedder."),
     "device": Option(click.Choice(["auto", "cpu", "cuda"]), "auto", "Where to compute."),
     "modalities": Option(
@@ -175,7 +193,8 @@ OPTIONS = {
 """Every option by name."""
 
 EXTRACTION = (
-    "data output embedder weights precision device modalities strict allow_outside timeout executor address parts"
+    "data output embedder hop frames weights precision device modalities strict allow_outside "
+    "timeout executor address parts"
 )
 """The options of every entry point that extracts."""
 

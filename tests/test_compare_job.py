@@ -127,11 +127,27 @@ def test_the_page_shows_verdicts_forest_calibration_and_robustness(compared: Com
     assert "Left out: 1 older run(s) of the same variants" in text
     assert page.count("data:image/png") == 3
     spoken = "\n".join(lines)
-    assert "locations; 95 % intervals over locations" in spoken and "cannot tell apart" in spoken
+    assert "locations; 95 % intervals" in spoken and "cannot tell apart" in spoken
     assert str(folder / "report.html") in spoken and "mlflow ui" in spoken
     settings = "trained with batch_size = 16 (default 128), epochs = 2 (default 100)."
     assert re.search(rf"note +late is run late \([0-9a-f]{{8}}\), {re.escape(settings)}", spoken)
     assert settings in re.sub(r"\\", "", text)
+
+
+def test_with_one_seed_verdicts_are_about_these_networks_and_the_command_that_settles_it_is_named(
+    compared: Compared, store: Path
+) -> None:
+    lines, run, folder = compared
+    command = (
+        f"MLFLOW_EXPERIMENT_NAME={EXPERIMENT} python -m entrypoints.train --features {store} "
+        "--variants late,audio_only --seeds 0,1,2,3,4 --params batch_size=16,epochs=2"
+    )
+    said = "late and audio_only were trained with one seed: a verdict on them is about these two trained networks only."
+    for text in ("\n".join(lines), run.data.tags["mlflow.note.content"], (folder / "report.html").read_text()):
+        assert said in text
+        assert command in text
+    assert run.data.tags["verdicts_about"] == "these two trained networks only"
+    assert set(table(run, "pairs")["seeds"]) == {1}
 
 
 def test_a_filter_and_ids_choose_runs(store: Path, tmp_path: Path) -> None:

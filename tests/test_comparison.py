@@ -8,7 +8,16 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from avfusion.analysis.intervals import Estimate, Interval, SeedError, class_weights, draw_locations, estimate
+from avfusion.analysis.intervals import (
+    NOTHING,
+    Estimate,
+    Interval,
+    SeedErrors,
+    bootstrap_statistics,
+    class_weights,
+    draw_locations,
+    estimate,
+)
 from avfusion.analysis.locations import locations_of_names
 from avfusion.analysis.over_seeds import difference_over_seeds, mean_over_seeds
 from avfusion.analysis.pairs import Verdict, holm, mcnemar_p_value, mcnemar_table, pair_table, score_table, verdict
@@ -50,13 +59,14 @@ def draws(locations: Locations, n: int = 200) -> NDArray[np.float64]:
 def test_independent_clips_of_one_class_give_students_interval_and_p_value() -> None:
     values = np.random.default_rng(0).normal(0.3, 1, size=40)
     locations = Locations.of([str(number) for number in range(40)], np.zeros(40, np.int64), 1)
-    found = estimate(values, locations, class_weights(locations, equal=False), draws(locations, 4000))
+    found = estimate(values, locations, class_weights(locations, equal=False))
     reference = stats.ttest_1samp(values, 0)
     interval = reference.confidence_interval(0.95)
     assert found.p_value == pytest.approx(reference.pvalue)
-    assert (found.jackknife.low, found.jackknife.high) == pytest.approx((interval.low, interval.high))
+    assert (found.interval.low, found.interval.high) == pytest.approx((interval.low, interval.high))
     assert found.degrees == pytest.approx(39)
-    assert (found.bootstrap.low, found.bootstrap.high) == pytest.approx((interval.low, interval.high), abs=0.05)
+    drawn = estimate(values, locations, class_weights(locations, equal=False), draws(locations, 4000))
+    assert (drawn.interval.low, drawn.interval.high) == pytest.approx((interval.low, interval.high), abs=0.02)
 
 
 def test_strata_add_up_and_leave_differences_between_classes_out() -> None:
@@ -65,7 +75,7 @@ def test_strata_add_up_and_leave_differences_between_classes_out() -> None:
     locations = Locations.of([str(number) for number in range(40)], labels.astype(np.int64), 2)
     variances = [values[labels == label].var(ddof=1) / (labels == label).sum() for label in (0, 1)]
     for equal, shares in ((False, (0.25, 0.75)), (True, (0.5, 0.5))):
-        found = estimate(values, locations, class_weights(locations, equal=equal), draws(locations))
+        found = estimate(values, locations, class_weights(locations, equal=equal))
         parts = np.square(shares) * variances
         assert found.error == pytest.approx(np.sqrt(parts.sum()))
         assert found.degrees == pytest.approx(parts.sum() ** 2 / (parts**2 / [9, 29]).sum())
@@ -125,25 +135,26 @@ def test_classes_with_one_location_are_drawn_together() -> None:
 def test_of_one_location_nothing_can_be_said() -> None:
     locations = Locations.of(["a"] * 5, np.zeros(5, np.int64), 1)
     found = estimate(np.ones(5), locations, class_weights(locations, equal=True), draws(locations))
-    assert (found.value, found.p_value, found.jackknife) == (1.0, 1.0, Interval(-np.inf, np.inf))
+    assert (found.value, found.p_value, found.interval) == (1.0, 1.0, NOTHING)
+    assert found.within(0.0, 1.0).interval == NOTHING
 
 
 def test_equal_answers_differ_by_exactly_nothing() -> None:
     locations, _ = uneven()
     found = estimate(np.zeros(30), locations, class_weights(locations, equal=True), draws(locations))
     assert (found.value, found.error, found.p_value) == (0.0, 0.0, 1.0)
-    assert found.jackknife == found.bootstrap == Interval(0.0, 0.0)
+    assert found.interval == Interval(0.0, 0.0)
 
 
 def test_seeds_widen_the_error() -> None:
     locations, values = uneven()
     weights = class_weights(locations, equal=False)
     one = estimate(values, locations, weights, draws(locations))
-    several = estimate(values, locations, weights, draws(locations), SeedError(0.09, 2))
+    several = estimate(values, locations, weights, draws(locations), SeedErrors(np.array([0.09]), np.array([2.0])))
     assert several.error == pytest.approx(np.sqrt(one.error**2 + 0.09))
     assert several.degrees < one.degrees
     assert several.p_value > one.p_value
-    assert several.bootstrap.high - several.bootstrap.low > one.bootstrap.high - one.bootstrap.low
+    assert several.interval.high - several.interval.low > one.interval.high - one.interval.low
 
 
 def test_seeds_alone_give_welchs_error_and_degrees() -> None:
@@ -155,10 +166,93 @@ def test_seeds_alone_give_welchs_error_and_degrees() -> None:
     welch = stats.ttest_ind(ours, theirs, equal_var=False)
     interval = welch.confidence_interval(0.95)
     assert (found.value, found.p_value) == pytest.approx((ours.mean() - theirs.mean(), welch.pvalue))
-    assert (found.jackknife.low, found.jackknife.high) == pytest.approx((interval.low, interval.high))
+    assert (found.interval.low, found.interval.high) == pytest.approx((interval.low, interval.high))
     assert found.degrees == pytest.approx(welch.df)
     one = mean_over_seeds(first, locations, weights)
     assert (one.error, one.degrees) == pytest.approx((stats.sem(ours), 2))
+
+
+@pytest.mark.parametrize("equal", [False, True])
+def test_seeds_that_answer_alike_change_nothing(equal: bool) -> None:
+    locations, values = uneven()
+    weights, drawn = class_weights(locations, equal=equal), draws(locations)
+    alone = estimate(values, locations, weights, drawn)
+    nothing = np.zeros((5, len(values)))
+    assert mean_over_seeds(np.tile(values, (4, 1)), locations, weights, drawn) == alone
+    assert difference_over_seeds(np.tile(values, (2, 1)), nothing, locations, weights, drawn) == alone
+    assert difference_over_seeds(values[None], nothing[:1], locations, weights, drawn) == alone
+
+
+def test_of_locations_crossed_with_seeds_the_parts_and_degrees_are_those_of_the_closed_form() -> None:
+    generator = np.random.default_rng(6)
+    places, ours, theirs = generator.normal(size=12), generator.normal(size=3), generator.normal(size=5)
+    locations = Locations.of([str(number) for number in range(12)], np.zeros(12, np.int64), 1)
+    sides = places + ours[:, None], np.zeros(12) + theirs[:, None]  # locations differ, and seeds; nothing else
+    found = difference_over_seeds(*sides, locations, class_weights(locations, equal=True))
+    parts = np.array([places.var(ddof=1) / 12, ours.var(ddof=1) / 3, theirs.var(ddof=1) / 5])
+    assert found.value == pytest.approx(places.mean() + ours.mean() - theirs.mean())
+    assert found.error == pytest.approx(np.sqrt(parts.sum()))
+    assert found.degrees == pytest.approx(parts.sum() ** 2 / (parts**2 / [11, 2, 4]).sum())
+    assert found.p_value == pytest.approx(2 * stats.t.sf(abs(found.value) / found.error, found.degrees))
+
+
+def test_the_bootstrap_of_seeds_alone_is_students_t() -> None:
+    locations, _ = uneven()
+    weights, sums = class_weights(locations, equal=False), locations.sums(np.full(30, 0.7))
+    seeds = SeedErrors(np.array([0.2]), np.array([2.0]))
+    ratios = np.abs(bootstrap_statistics(0.7, sums, locations, weights, draws(locations, 20000), seeds))
+    assert np.quantile(ratios, [0.5, 0.9, 0.95]) == pytest.approx(stats.t.ppf([0.75, 0.95, 0.975], 2), rel=0.05)
+
+
+def test_the_interval_is_students_or_reaches_as_far_as_the_symmetric_bootstrap() -> None:
+    generator = np.random.default_rng(8)
+    locations = Locations.of([str(number) for number in range(12)], np.zeros(12, np.int64), 1)
+    weights, drawn = np.ones(1), draws(locations, 2000)
+    skewed, even = np.where(np.arange(12) < 1, -3.0, 0.3) + 0.1 * generator.normal(size=12), generator.uniform(size=12)
+    for values in (skewed, even):
+        plain, found = estimate(values, locations, weights), estimate(values, locations, weights, drawn)
+        ratios = np.abs(bootstrap_statistics(found.value, locations.sums(values), locations, weights, drawn))
+        reach = np.quantile(ratios, 0.95, method="inverted_cdf")
+        wider = reach > stats.t.ppf(0.975, 11)
+        assert wider or values is even
+        assert (found.interval.high - found.value) / found.error == pytest.approx(max(reach, stats.t.ppf(0.975, 11)))
+        assert (found.p_value > plain.p_value) == (found.degrees < plain.degrees) == wider
+        assert found.p_value == pytest.approx(2 * stats.t.sf(abs(found.value) / found.error, found.degrees))
+
+
+def test_where_each_class_has_one_location_nothing_is_said() -> None:
+    locations, values = alone()
+    found = estimate(values, locations, class_weights(locations, equal=True), draws(locations))
+    assert (found.interval, found.p_value) == (NOTHING, 1.0) and np.isfinite(found.error)
+    two = Locations.of(["a", "b", "c", "d"], np.array([0, 0, 1, 1], np.int64), 2)
+    found = estimate(np.array([0.1, 0.2, 0.3, 0.4]), two, np.full(2, 0.5), draws(two))
+    assert np.isfinite(found.interval.low) and found.interval.low < 0.25 < found.interval.high
+
+
+@pytest.mark.parametrize(("n_locations", "p_value"), [(2, 0.5), (5, 0.0625), (6, 0.03125), (12, 2.0**-11)])
+def test_where_all_locations_agree_the_p_value_is_that_of_their_signs(n_locations: int, p_value: float) -> None:
+    locations = Locations.of([str(number) for number in range(n_locations)], np.zeros(n_locations, np.int64), 1)
+    found = estimate(np.full(n_locations, 0.1), locations, np.ones(1), draws(locations))
+    assert found.value == pytest.approx(0.1) and found.error == 0.0
+    assert found.p_value == pytest.approx(p_value)
+    told = p_value < 0.05
+    assert found.interval.holds(0.0) != told
+
+
+def test_what_is_only_rounding_is_no_difference() -> None:
+    locations, values = uneven()
+    found = difference_over_seeds(values[None] * 0.1 * 3, values[None] * 0.3, locations, np.full(3, 1 / 3))
+    assert (found.value, found.error, found.p_value) == (0.0, 0.0, 1.0)
+    first = np.stack([values, values / 3, values / 7])
+    found = difference_over_seeds(first, first[[2, 0, 1]], locations, np.full(3, 1 / 3))
+    assert found.value == pytest.approx(0.0) and found.p_value == pytest.approx(1.0)
+
+
+def test_of_one_location_several_seeds_tell_nothing_either() -> None:
+    locations = Locations.of(["a"] * 5, np.zeros(5, np.int64), 1)
+    sides = np.full((3, 5), 0.9) + np.array([[0.0], [0.1], [0.2]]), np.zeros((2, 5))
+    found = difference_over_seeds(*sides, locations, np.ones(1), draws(locations))
+    assert (found.p_value, found.interval) == (1.0, NOTHING)
 
 
 def test_seeds_and_locations_add_up() -> None:
@@ -190,7 +284,9 @@ def test_scores_are_those_of_the_metrics_and_seeds_are_averaged() -> None:
         assert scores.loc[("a", score), "seed_std"] == pytest.approx(np.std(both, ddof=1))
         assert scores["seed_std"].isna()["b", score]
         assert pairs[score]["difference"] == pytest.approx(np.mean(both) - both[1])
-        assert pairs[score]["p_holm"] == pairs[score]["p_value"]  # the only pair
+    # One pair, and four scores that may each become a verdict.
+    assert [row["p_holm"] for row in pairs.values()] == holm([row["p_value"] for row in pairs.values()])
+    assert {row["seeds"] for row in pairs.values()} == {1}
     (agreement,) = mcnemar_table(variants).to_dict("records")
     assert agreement["only_first_right"] == (first.right & ~second.right).sum()
     assert agreement["only_second_right"] == (~first.right & second.right).sum()
@@ -221,7 +317,7 @@ def simulated(comparisons: int, gain: float, seed: int, draws: int = 0) -> tuple
 
     At 60 locations of three classes, six clips each, two models are right where normal scores are above 0: half of a
     score's variance belongs to the location, and `gain` is what the second model's mean has more. The long simulation,
-    at the layout of TAU's test clips, is `benchmarks/comparison.py`.
+    at the layout of TAU's test clips, is `benchmarks/comparison/intervals.py`.
     """
     generator = np.random.default_rng(seed)
     members = np.repeat(np.arange(60), 6)
@@ -247,10 +343,10 @@ def test_without_a_difference_about_five_verdicts_in_a_hundred_are_wrong() -> No
 def test_a_known_difference_is_covered_about_95_times_in_a_hundred() -> None:
     estimates, _ = simulated(600, gain=0.3, seed=12)
     true = stats.norm.cdf(0.3) - 0.5
-    assert 0.93 <= np.mean([entry.jackknife.holds(true) for entry in estimates]) <= 0.97
+    assert 0.93 <= np.mean([entry.interval.holds(true) for entry in estimates]) <= 0.97
     assert np.mean([entry.p_value < 0.05 for entry in estimates]) > 0.5  # and mostly found
     estimates, _ = simulated(400, gain=0.3, seed=13, draws=199)
-    assert 0.93 <= np.mean([entry.bootstrap.holds(true) for entry in estimates]) <= 0.97
+    assert 0.93 <= np.mean([entry.interval.holds(true) for entry in estimates]) <= 0.97
 
 
 def test_figures_show_every_pair_variant_and_shift() -> None:

@@ -49,9 +49,9 @@ def write_clips(folder: Path) -> Path:
     return folder
 
 
-def extract_here(clips: Path, folder: Path) -> FeatureStore:
-    """The feature store of `clips` by the demo embedder, without worker processes."""
-    dataset, embedder = read_dataset(clips / "clips.csv"), load_embedder("demo", device="cpu")
+def extract_here(clips: Path, folder: Path, name: str = "demo") -> FeatureStore:
+    """The feature store of `clips` by the embedder `name`, without worker processes."""
+    dataset, embedder = read_dataset(clips / "clips.csv"), load_embedder(name, device="cpu")
     provenance = {name: value for name, value in embedder.provenance.items() if name != "weights_files"}
     about = {"name": "tones", "synthetic": True, "digest": dataset.digest}
     plan = {"embedder": provenance, "dataset": about}
@@ -235,3 +235,27 @@ def test_the_answers_hold_what_the_model_says_beside_them(tmp_path: Path) -> Non
     assert list(table.columns[-3:]) == list(fusion.network.diagnosed)
     assert table.loc["a", list(fusion.network.diagnosed)].between(0, 1).all()
     assert table.loc["b", list(fusion.network.diagnosed)].isna().all() and table.loc["b", "modalities"] == "video"
+
+
+def test_a_model_of_two_embedders_answers_clips(tracking_uri: str, clips: Path, tmp_path: Path) -> None:
+    """Sound and pictures of different dimensions and rates, through training and prediction; sound of 1.5 s has two
+    windows, and two pictures are looked at."""
+    write_sound(tmp_path / "long.wav", 0.8 * tone(1, 72_000), "pcm_s16le", "s16", "mono")
+    store = extract_here(clips, tmp_path / "store", "efficientnet_lite0+yamnet")
+    assert (store.audio.shape, store.video.shape) == ((8, 1024), (8, 1280))
+    lines = run_job("train", features=str(store.path), variants="two_stage", seeds="0",
+        params="epochs=8,learning_rate=0.01", device="cpu", register="true",
+    )  # fmt: skip
+    assert "features: efficientnet_lite0+yamnet" in "\n".join(lines)
+    lines, table = predict(
+        tmp_path / "out", model="models:/avfusion/latest", timeline="0",
+        audio=str(tmp_path / "long.wav"), video=str(clips / "0.avi"),
+    )  # fmt: skip
+    assert table["note"].tolist() == [""] and table["scene"].isin(["loud", "quiet"]).all()
+    model = Path(mlflow.artifacts.download_artifacts("models:/avfusion/latest", dst_path=str(tmp_path / "model")))
+    weights = {path.name for path in (model / "code").rglob("*.safetensors")}
+    assert weights == {"efficientnet_lite0.safetensors", "yamnet.safetensors"}
+    (timeline,) = (tmp_path / "out/timelines").glob("*.csv")
+    assert pd.read_csv(timeline)["second"].tolist() == [0]
+    with pytest.raises(UserError, match=r"made by efficientnet_lite0 \(weights \w{12}\) \+ yamnet \(weights \w{12}\)"):
+        predict(tmp_path / "other", model="models:/avfusion/latest", clip=str(clips), embedder="demo")

@@ -29,6 +29,13 @@ def made(store: FeatureStore) -> Material:
     return material_of_experiment(EXPERIMENT)
 
 
+def read_locations(material: Material, run: LoggedRun) -> list[str]:
+    """The locations of a run's validation clips, as its feature store has them."""
+    assert material.store is not None
+    clips = material.store.clips.set_index("id")["location"]
+    return [str(clips[clip]) for clip in read_predictions(run, "val").ids]
+
+
 def data_table(material: Material) -> Table:
     (found,) = [block for block in data_section(material).blocks if isinstance(block, Table) and block.key == "Data"]
     return found
@@ -67,6 +74,13 @@ def test_the_sweep_comes_from_its_own_run(made: Material) -> None:
     chosen = table[table["alpha"] == made.sweep.best_alpha].iloc[0]
     assert accuracy(made.sweep.answers) == pytest.approx(chosen["test_accuracy"])
     assert made.sweep.history.columns.tolist() == ["epoch", "train_loss", "val_loss"]
+    validation = made.sweep.validation
+    assert validation is not None and list(validation.right) == [0.25, 0.5]
+    for alpha, right in validation.right.items():
+        assert right.shape == (2, len(validation.locations.members))
+        known = table[table["alpha"] == alpha].sort_values("seed")["val_accuracy"]
+        assert right.mean(axis=1) == pytest.approx(known.to_numpy())
+    assert set(validation.locations.names) == set(read_locations(made, run))
 
 
 def test_the_job_writes_and_logs_the_page(made: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -158,6 +158,7 @@ def test_a_run_describes_itself(trained: Trained) -> None:
 def test_the_summary_names_variants_scores_and_the_ui(trained: Trained) -> None:
     _, lines, found = trained
     text = "\n".join(lines)
+    assert "seeds    1: the scores are of these trained networks only; seeds=0,1,2,3,4 would tell" in text
     assert "toys (synthetic), features: toy (untrained)" in text
     assert f"{found[1].data.metrics['test/accuracy']:.3f}" in text
     assert "mlflow ui --backend-store-uri sqlite:///" in text

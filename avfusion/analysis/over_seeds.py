@@ -7,7 +7,7 @@ N   clips; C classes
 import numpy as np
 from numpy.typing import NDArray
 
-from avfusion.analysis.intervals import Estimate, SeedError, estimate
+from avfusion.analysis.intervals import Estimate, SeedErrors, estimate
 from avfusion.analysis.resampling import Locations
 
 
@@ -18,8 +18,8 @@ def mean_over_seeds(
     drawn: NDArray[np.float64] | None = None,
 ) -> Estimate:
     """The mean of `values` [S, N] with the class weights [C]; `drawn` as in `estimate`."""
-    error = _seed_error(seed_means(values, locations, weights))
-    return estimate(values.mean(axis=0), locations, weights, drawn, error)
+    errors = _seed_errors(seed_means(values, locations, weights))
+    return estimate(values.mean(axis=0), locations, weights, drawn, errors)
 
 
 def difference_over_seeds(
@@ -33,8 +33,8 @@ def difference_over_seeds(
 
     The spread over seeds of a side with a single seed is not known, and not in the error.
     """
-    error = _seed_error(*(seed_means(values, locations, weights) for values in (first, second)))
-    return estimate(first.mean(axis=0) - second.mean(axis=0), locations, weights, drawn, error)
+    errors = _seed_errors(*(seed_means(values, locations, weights) for values in (first, second)))
+    return estimate(first.mean(axis=0) - second.mean(axis=0), locations, weights, drawn, errors)
 
 
 def seed_means(values: NDArray[np.float64], locations: Locations, weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -45,10 +45,13 @@ def seed_means(values: NDArray[np.float64], locations: Locations, weights: NDArr
     return means
 
 
-def _seed_error(*means: NDArray[np.float64]) -> SeedError | None:
-    """The error that the choice of seeds leaves in a mean, or a difference of means, of the scores [S] of each side."""
-    variances = np.array([np.var(scores, ddof=1) / len(scores) for scores in means if len(scores) > 1])
-    if not len(variances) or not variances.any():
+def _seed_errors(*means: NDArray[np.float64]) -> SeedErrors | None:
+    """The error that the choice of seeds leaves in a mean, or a difference of means, of the scores [S] of each side.
+
+    None where no side has several seeds, or all of a side's seeds score alike.
+    """
+    several = [scores for scores in means if len(scores) > 1]
+    variances = np.array([np.var(scores, ddof=1) / len(scores) for scores in several])
+    if not variances.any():
         return None
-    degrees = np.array([len(scores) - 1 for scores in means if len(scores) > 1])
-    return SeedError(float(variances.sum()), float(variances.sum() ** 2 / (variances**2 / degrees).sum()))
+    return SeedErrors(variances, np.array([len(scores) - 1.0 for scores in several]))

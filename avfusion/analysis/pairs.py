@@ -19,7 +19,7 @@ Two sets of answers over twelve clips, recorded at four locations of each class:
 >>> pairs = pair_table([sure, guessing], locations)
 >>> pairs.loc[pairs["score"] == "accuracy", ["first", "second", "difference", "p_holm", "verdict"]].round(3)
   first    second  difference  p_holm verdict
-0  sure  guessing       0.583   0.005  better
+0  sure  guessing       0.583   0.012  better
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from avfusion.analysis.intervals import CONFIDENCE, DRAWS, Estimate, class_weights, draw_locations
+from avfusion.analysis.intervals import CONFIDENCE, DRAWS, class_weights, draw_locations
 from avfusion.analysis.over_seeds import difference_over_seeds, mean_over_seeds, seed_means
 from avfusion.analysis.resampling import Locations
 from avfusion.analysis.variant_answers import HIGHER_IS_BETTER, HIGHEST, SCORES, VariantAnswers
@@ -53,12 +53,12 @@ class Verdict(StrEnum):
 
 
 def score_table(variants: Sequence[VariantAnswers], locations: Locations, draws: int = DRAWS) -> pd.DataFrame:
-    """One row per score and variant: variant, score, value, seeds, seed_std, and the ends of both 95 % intervals.
+    """One row per score and variant: variant, score, value, seeds, seed_std, and low and high of its 95 % interval.
 
     The clips must be those of `locations`; the bootstrap takes `draws` replicates. seed_std is the standard deviation
-    over the seeds, NaN for one seed. The ends are bootstrap_low, bootstrap_high, jackknife_low and jackknife_high.
+    over the seeds, NaN for one seed.
     """
-    drawn, rows = _drawn(locations, draws), []
+    drawn, rows = replicates(locations, draws), []
     for score in SCORES:
         weights = _weights(locations, score)
         for variant in variants:
@@ -66,31 +66,32 @@ def score_table(variants: Sequence[VariantAnswers], locations: Locations, draws:
             found = mean_over_seeds(values, locations, weights, drawn).within(0.0, HIGHEST[score])
             spread = float(np.std(seed_means(values, locations, weights), ddof=1)) if len(values) > 1 else float("nan")
             known = {"value": found.value, "seeds": len(values), "seed_std": spread}
-            rows.append({"variant": variant.name, "score": score, **known, **_ends(found)})
+            ends = {"low": found.interval.low, "high": found.interval.high}
+            rows.append({"variant": variant.name, "score": score, **known, **ends})
     return pd.DataFrame(rows)
 
 
 def pair_table(variants: Sequence[VariantAnswers], locations: Locations, draws: int = DRAWS) -> pd.DataFrame:
-    """One row per score and pair: first, second, score, difference, both intervals, p_value, p_holm, verdict.
+    """One row per score and pair: first, second, score, difference, low, high, p_value, p_holm, verdict, seeds.
 
-    The difference is that of `first` minus that of `second`, clip by clip. p_value is two-sided, of the jackknife;
-    p_holm has Holm's correction over all pairs of a score. Intervals and arguments are those of `score_table`.
+    The difference is that of `first` minus that of `second`, clip by clip. p_holm has Holm's correction over all rows,
+    for each of them may become a verdict; the interval and p_value are those of the row alone. seeds is the smaller
+    number of seeds of the two. Arguments are those of `score_table`.
     """
-    drawn, rows = _drawn(locations, draws), []
+    drawn, rows = replicates(locations, draws), []
     for score in SCORES:
         weights, highest = _weights(locations, score), HIGHEST[score]
         values = {variant.name: variant.values(score) for variant in variants}
-        pairs = list(combinations(values, 2))
-        found = [
-            difference_over_seeds(values[first], values[second], locations, weights, drawn).within(-highest, highest)
-            for first, second in pairs
-        ]
-        corrected = holm([estimate.p_value for estimate in found])
-        for (first, second), estimate, p_holm in zip(pairs, found, corrected, strict=True):
-            row = {"first": first, "second": second, "score": score, "difference": estimate.value, **_ends(estimate)}
-            said = verdict(estimate.value, p_holm, HIGHER_IS_BETTER[score]).value
-            rows.append({**row, "p_value": estimate.p_value, "p_holm": p_holm, "verdict": said})
-    return pd.DataFrame(rows)
+        for first, second in combinations(values, 2):
+            both = values[first], values[second]
+            found = difference_over_seeds(*both, locations, weights, drawn).within(-highest, highest)
+            ends = (found.interval.low, found.interval.high)
+            rows.append((first, second, score, found.value, *ends, found.p_value, min(map(len, both))))
+    columns = ["first", "second", "score", "difference", "low", "high", "p_value", "seeds"]
+    table = pd.DataFrame(rows, columns=columns)
+    table["p_holm"] = holm(table["p_value"].tolist())
+    told = zip(table["difference"], table["p_holm"], table["score"].map(HIGHER_IS_BETTER), strict=True)
+    return table.assign(verdict=[verdict(*each).value for each in told])
 
 
 def mcnemar_table(variants: Sequence[VariantAnswers]) -> pd.DataFrame:
@@ -119,7 +120,7 @@ def verdict(difference: float, p_value: float, higher_is_better: bool) -> Verdic
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """The p-values of a family of tests, corrected so that any false alarm has 5 % (Holm, 1979)."""
-    return [float(value) for value in multipletests(p_values, method="holm")[1]]
+    return [float(value) for value in multipletests(p_values, method="holm")[1]] if p_values else []
 
 
 def mcnemar_p_value(only_first: int, only_second: int) -> float:
@@ -128,19 +129,10 @@ def mcnemar_p_value(only_first: int, only_second: int) -> float:
     return float(mcnemar([[0, only_first], [only_second, 0]], exact=exact, correction=True).pvalue)
 
 
-def _drawn(locations: Locations, draws: int) -> NDArray[np.float64]:
-    """[R, G] the bootstrap replicates, the same for every score and pair."""
+def replicates(locations: Locations, draws: int = DRAWS) -> NDArray[np.float64]:
+    """[R, G] the bootstrap's sets of weights on the locations, the same for whatever is compared there."""
     return draw_locations(locations, draws, derive_seed("compare", draws, len(locations)))
 
 
 def _weights(locations: Locations, score: str) -> NDArray[np.float64]:
     return class_weights(locations, equal=score.startswith("class_"))
-
-
-def _ends(found: Estimate) -> dict[str, float]:
-    return {
-        "bootstrap_low": found.bootstrap.low,
-        "bootstrap_high": found.bootstrap.high,
-        "jackknife_low": found.jackknife.low,
-        "jackknife_high": found.jackknife.high,
-    }

@@ -4,6 +4,7 @@ Of an experiment, runs on the features of its newest run stand side by side, and
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,7 @@ def compared_experiment(experiment: str, filter_: str | None, locations: Path | 
         raise UserError(
             f"{source} has {len(chosen)} finished run(s) of variants to compare; two are needed: train more"
         )
-    return _runs_side_by_side(chosen, source, locations, remarks)
+    return replace(_runs_side_by_side(chosen, source, locations, remarks), experiment=name)
 
 
 def _runs_side_by_side(

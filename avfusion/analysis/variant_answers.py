@@ -83,6 +83,8 @@ class SideBySide:
     """What a reader must know, for instance what was left out."""
     store: FeatureStore | None = None
     """The features that the variants were trained on, if they are still there."""
+    experiment: str | None = None
+    """Name of the MLflow experiment that was searched; None where files or runs were named."""
 
     @property
     def first(self) -> Predictions:
@@ -105,9 +107,16 @@ class SideBySide:
 
         Raises `UserError` if they are known of some clips only.
         """
-        clips = self.first.ids
-        names = clips if self.clip_locations is None else self.clip_locations.in_order(clips)
-        return Locations.of(names, self.first.labels, len(self.first.classes))
+        return locations_of(self.first, self.clip_locations)
+
+
+def locations_of(answers: Predictions, clip_locations: ClipLocations | None) -> Locations:
+    """The locations of the clips of `answers`, for intervals; each clip for itself if `clip_locations` is None.
+
+    Raises `UserError` if they are known of some clips only.
+    """
+    names = answers.ids if clip_locations is None else clip_locations.in_order(answers.ids)
+    return Locations.of(names, answers.labels, len(answers.classes))
 
 
 def align(first: Predictions, *others: Predictions) -> tuple[Predictions, ...]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from avfusion.analysis.calibration import calibration_table
@@ -13,12 +14,13 @@ from avfusion.analysis.trained import Robustness, candidates_of, robustness_of
 from avfusion.analysis.variant_answers import SideBySide
 from avfusion.errors import UserError
 from avfusion.jobs.promotion import check_promotable, promote_best
+from avfusion.report.cautions import THESE_ONLY, cautions
 from avfusion.report.comparison_page import HEADLINE, build_page, verdicts_in_words
 from avfusion.report.writing import PICTURES, write_report
 from avfusion.system.device import choose_device
 from avfusion.system.names import metric_name
 from avfusion.tracking.artifacts import log_table
-from avfusion.tracking.runs import job_run, log_asked, log_batch, log_file, log_folder
+from avfusion.tracking.runs import job_run, log_asked, log_batch, log_file, log_folder, set_tags
 from avfusion.tracking.session import connect, ui_lines
 
 OUTPUT = Path("runs/compare")
@@ -125,6 +127,8 @@ def _log(
     for page in pages:
         log_file(page)
     log_folder(folder / PICTURES, PICTURES)
+    about = THESE_ONLY if (tables["pairs"]["seeds"] == 1).any() else "variants"
+    set_tags({"mlflow.note.content": _note(found, tables), "verdicts_about": about})
 
 
 def _metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
@@ -133,17 +137,29 @@ def _metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
     return {f"{score}/{metric_name(variant)}": float(value) for score, variant, value in [*scores, *calibration]}
 
 
+def _with_interval(value: float, low: float, high: float) -> str:
+    return f"{value:.3f} " + (f"[{low:.3f}, {high:.3f}]" if np.isfinite(high - low) else "[not known]")
+
+
+def _note(found: SideBySide, tables: Mapping[str, pd.DataFrame]) -> str:
+    """The verdicts and what they are about, as Markdown for the run's page."""
+    verdicts = verdicts_in_words(tables["pairs"])
+    said = [f"- {name}: {text}" for name, texts in verdicts.items() for text in texts]
+    return "\n".join([*said, "", *cautions(found)])
+
+
 def _lines(found: SideBySide, tables: Mapping[str, pd.DataFrame]) -> list[str]:
     """Scores with intervals, verdicts, calibration; what is invariant is said by the page."""
     counts = f"{len(found.first)} test clips at {len(found.locations)} locations"
-    lines = ["", f"{counts}; 95 % intervals over locations", ""]
+    lines = ["", f"{counts}; 95 % intervals", ""]
     for variant in found.variants:
         rows = tables["scores"][tables["scores"]["variant"] == variant.name].set_index("score")
-        numbers = rows[["value", "jackknife_low", "jackknife_high"]].astype(float).T.to_dict("list")
-        parts = ("{} {:.3f} [{:.3f}, {:.3f}]".format(title, *numbers[score]) for score, title in HEADLINE.items())
+        known = rows[["value", "low", "high"]].astype(float).T.to_dict("list")
+        parts = (f"{title} {_with_interval(*known[score])}" for score, title in HEADLINE.items())
         lines.append(f"{variant.name:18} {'  '.join(parts)}")
     verdicts = verdicts_in_words(tables["pairs"])
     lines += ["", *(f"{name.capitalize()}: {text}." for name, texts in verdicts.items() for text in texts)]
+    lines += ["", *cautions(found)]
     calibration = tables["calibration"].drop(columns=["log_loss"])
     columns = calibration.columns[calibration.notna().any()]
     lines += ["", calibration[columns].to_string(index=False, float_format=lambda value: f"{value:.3f}")]

@@ -22,6 +22,8 @@ def main_job(
     data: Path | None,
     output: Path | None,
     embedder: str,
+    hop: float | None,
+    frames: float | None,
     weights: str | None,
     precision: str,
     device: str,
@@ -48,7 +50,7 @@ def main_job(
     target = choose_device(device)
     check_precision(zip(chosen, resolved, strict=True), target)
     extraction = prepare(
-        output, embedder, weights, precision, device, modalities, strict, timeout, executor, address, parts
+        output, embedder, hop, frames, weights, precision, device, modalities, strict, timeout, executor, address, parts
     )
     dataset = load_data(data, allow_outside)
     assign_splits(dataset.table())
@@ -62,7 +64,7 @@ def main_job(
         check_trainable(features, chosen)
         work = job.begin(asked_for(chosen, resolved, seeds), store, target)
         table = train_variants(features, chosen, resolved, seeds, target, work, registered=register)
-        lines = comparison(table, features, job.experiment_id)
+        lines = comparison(table, features, len(seeds), job.experiment_id)
         laps.end("training")
         return [*summary(store), laps.line(), *lines]
 

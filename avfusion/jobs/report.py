@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from avfusion.errors import UserError
+from avfusion.report.cautions import cautions
 from avfusion.report.claims import JUDGES
 from avfusion.report.contents import build_document
 from avfusion.report.document import signed
@@ -64,4 +65,4 @@ def _scores(material: Material) -> list[str]:
 def _claims(material: Material) -> list[str]:
     about = " (about these data, not about the study)" if material.not_tau else ""
     outcomes = (f"({letter}) {JUDGES[letter](material).outcome.value:11}  {text}" for letter, text in CLAIMS.items())
-    return [f"the study's claims{about}", *outcomes]
+    return [f"the study's claims{about}", *outcomes, "", *cautions(material)]

@@ -14,12 +14,12 @@ from avfusion.fusion import variants
 from avfusion.jobs.features import open_features
 from avfusion.system.device import choose_device
 from avfusion.tracking.artifacts import log_features, log_figure, log_table
-from avfusion.tracking.lookup import KIND
+from avfusion.tracking.lookup import KIND, VALIDATION_RIGHT
 from avfusion.tracking.records import log_result, log_scores
 from avfusion.tracking.runs import log_batch, set_tags
 from avfusion.tracking.session import connect, ui_lines
 from avfusion.tracking.work import training_job
-from avfusion.training.alpha_sweep import STUDY_ALPHAS, VALIDATION_COLUMNS, choose_alpha, sweep_table
+from avfusion.training.alpha_sweep import STUDY_ALPHAS, VALIDATION_COLUMNS, choose_alpha, sweep_table, validation_table
 from avfusion.training.experiment import Result, resolve_params
 from avfusion.training.many import Trainer, Training, check_trainable
 from avfusion.training.precision import check_precision
@@ -89,6 +89,7 @@ def _log_sweep(table: pd.DataFrame, best: float, results: list[Result], store: F
     means = table[table["alpha"] == best].drop(columns=["seed"]).mean()
     log_batch({}, {f"best/{name}": float(value) for name, value in means.items()})
     log_table(table, "sweep")
+    log_table(validation_table(results), VALIDATION_RIGHT)
     log_features(store)
     set_tags({"best_alpha": f"{best:g}"})
     log_figure(

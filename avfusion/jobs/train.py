@@ -11,6 +11,7 @@ from avfusion.features.provenance import tags, title
 from avfusion.fusion import FusionNetwork, choose_variants
 from avfusion.fusion.hyperparameters import Value
 from avfusion.jobs.features import open_features
+from avfusion.report.cautions import rests_on
 from avfusion.system.device import choose_device
 from avfusion.tracking.lookup import KIND
 from avfusion.tracking.models import REGISTERED
@@ -72,13 +73,13 @@ def train_job(
         set_tags({"failed_clips": str(n_failed)})
         work = job.begin(asked_for(chosen, resolved, seeds), data.store, target)
         table = train_variants(data, chosen, resolved, seeds, target, work, registered=register)
-        lines = comparison(table, data, job.experiment_id)
+        lines = comparison(table, data, len(seeds), job.experiment_id)
         return [f"features {data.store.path}; {len(data.store.clips)} clips, failed_clips={n_failed}", *lines]
 
 
-def comparison(table: pd.DataFrame, data: SplitFeatures, experiment_id: str) -> list[str]:
-    """Log the summary `table` of a job, and return it as lines with the way to the MLflow UI."""
-    log_summary(table, data.store)
+def comparison(table: pd.DataFrame, data: SplitFeatures, n_seeds: int, experiment_id: str) -> list[str]:
+    """Log the summary `table` of a job, of `n_seeds` seeds, and return it as lines with the way to the MLflow UI."""
+    log_summary(table, data.store, rests_on(n_seeds))
     counts = ", ".join(f"{len(data.rows(split))} {split}" for split in (TRAIN, VALIDATION, TEST))
     return [
         "",
@@ -86,6 +87,7 @@ def comparison(table: pd.DataFrame, data: SplitFeatures, experiment_id: str) -> 
         "",
         table.to_string(index=False, float_format=lambda value: f"{value:.3f}"),
         "",
+        f"seeds    {rests_on(n_seeds)}",
         "compare  " + ui_lines(experiment_id)[0],
         *("         " + line for line in ui_lines(experiment_id)[1:]),
     ]

@@ -14,6 +14,7 @@ from avfusion.features.provenance import note, tags, title
 from avfusion.jobs.features import open_features
 from avfusion.jobs.promotion import promote_best
 from avfusion.jobs.retrain import DEFAULT, TUNED, comparison_lines, retrain
+from avfusion.report.cautions import rests_on
 from avfusion.system.device import choose_device
 from avfusion.tracking.artifacts import log_table
 from avfusion.tracking.session import connect, ui_lines
@@ -216,6 +217,7 @@ class Tuning:
             f"  {searched}",
             f"retrained with {self._seeds_in_words()}:",
             *(f"  {line}" for line in comparison_lines(self.comparison)),
+            f"seeds    {rests_on(len(self.seeds), 'retrain')}",
         ]
 
     def _seeds_in_words(self) -> str:

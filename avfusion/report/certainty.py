@@ -1,39 +1,56 @@
-"""How sure an accuracy, and a difference of two, is: the intervals of `compare`, in a report's words."""
+"""How sure an accuracy, and a difference of two, is: the intervals and verdicts of `compare`, in a report's words."""
+
+from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
-from avfusion.analysis.intervals import Estimate, class_weights
-from avfusion.analysis.over_seeds import difference_over_seeds, mean_over_seeds
-from avfusion.analysis.variant_answers import VariantAnswers
+from avfusion.analysis.pairs import Verdict, verdict
 from avfusion.report.document import signed
 from avfusion.report.material import Material
 
 
-def accuracy(model: VariantAnswers, material: Material) -> Estimate:
-    """The model's accuracy on the test clips, seeds averaged."""
-    weights = class_weights(material.locations, equal=False)
-    return mean_over_seeds(model.values("accuracy"), material.locations, weights).within(0.0, 1.0)
+@dataclass(frozen=True)
+class Gain:
+    """The accuracy of one model minus that of another, clip by clip."""
+
+    value: float
+    low: float
+    """The ends of the 95 % interval, which is not corrected for the number of pairs; infinite if it is not known."""
+    high: float
+    p_value: float
+    p_holm: float
+    """With Holm's correction over all pairs and scores of the report."""
+
+    @property
+    def corrected(self) -> Verdict:
+        """What `compare` says of the first model."""
+        return verdict(self.value, self.p_holm, higher_is_better=True)
+
+    @property
+    def alone(self) -> Verdict:
+        """What it would say if this were the only pair, and accuracy the only score."""
+        return verdict(self.value, self.p_value, higher_is_better=True)
 
 
-def gain(first: VariantAnswers, second: VariantAnswers, material: Material) -> Estimate:
-    """Accuracy of `first` minus that of `second`, clip by clip."""
-    weights = class_weights(material.locations, equal=False)
-    right = first.values("accuracy"), second.values("accuracy")
-    return difference_over_seeds(*right, material.locations, weights).within(-1.0, 1.0)
+def accuracies(material: Material) -> pd.DataFrame:
+    """Of each model, by its name: value, low and high of its accuracy on the test clips, seeds averaged."""
+    scores = material.scores[material.scores["score"] == "accuracy"]
+    return scores.set_index("variant")[["value", "low", "high"]]
 
 
-def seeds_in_words(material: Material) -> str:
-    """What the intervals say of the choice of seeds."""
-    several = [model.title for model in material.variants if len(model.seeds) > 1]
-    if not several:
-        return "Every model was trained with one seed: what other seeds would change is not in it."
-    if len(several) == len(material.variants):
-        return "The spread over the seeds is part of it."
-    return f"The spread over seeds is part of it for {', '.join(several)}; the others were trained with one seed."
+def gain(first: str, second: str, material: Material) -> Gain:
+    """Accuracy of the model `first` minus that of the model `second`."""
+    rows = material.pairs[material.pairs["score"] == "accuracy"].to_dict("records")
+    row = next(row for row in rows if {row["first"], row["second"]} == {first, second})
+    sign = 1 if row["first"] == first else -1
+    low, high = sorted((sign * row["low"], sign * row["high"]))
+    return Gain(sign * row["difference"], low, high, row["p_value"], row["p_holm"])
 
 
-def in_words(estimate: Estimate) -> str:
-    """A difference and its 95 % interval."""
-    low, high = estimate.jackknife.low, estimate.jackknife.high
-    interval = f"{signed(low)} to {signed(high)}" if np.isfinite(estimate.error) else "interval not known"
-    return f"{signed(estimate.value)} ({interval})"
+def in_words(gain: Gain) -> str:
+    """A difference with its 95 % interval and its p-values."""
+    if not np.isfinite(gain.high - gain.low):
+        return f"{signed(gain.value)} (interval not known)"
+    interval = f"{signed(gain.low)} to {signed(gain.high)}"
+    return f"{signed(gain.value)} ({interval}; p {gain.p_value:.3f}, corrected {gain.p_holm:.3f})"

@@ -1,21 +1,23 @@
-"""The study's claims (a) to (f): what our numbers say about each.
+"""The study's claims (a) to (f): what our numbers say about each, by the rule of `compare`.
 
-(a) and (b) describe clips, and are decided on these as they are. A comparison of two models holds, or does not, where
-the 95 % interval of the difference in accuracy over the same test clips lies on one side of zero; otherwise these
-clips cannot tell.
+(a) and (b) describe clips, and are decided on these as they are. (c), (d) and (f) compare models, and are decided by
+the verdicts that `compare` gives on the same models: locations are what is independent, and Holm's correction goes over
+all pairs and scores, so that the two pages cannot contradict each other. (e) compares alphas on the validation clips in
+the same way. What the same intervals say without the correction is said where it is something else.
 """
 
 from collections.abc import Callable
 from enum import StrEnum
 from typing import NamedTuple
 
-import numpy as np
-
 from avfusion.analysis.conflict import cell_table, error_distribution
-from avfusion.analysis.intervals import Estimate
+from avfusion.analysis.intervals import class_weights
+from avfusion.analysis.over_seeds import difference_over_seeds
+from avfusion.analysis.pairs import Verdict, holm, replicates, verdict
 from avfusion.report import published
-from avfusion.report.certainty import gain, in_words, seeds_in_words
-from avfusion.report.document import Cell, Kind, Section, Table, label, listed, ours
+from avfusion.report.cautions import cautions
+from avfusion.report.certainty import gain, in_words
+from avfusion.report.document import Cell, Kind, Section, Table, fact, label, listed, ours
 from avfusion.report.material import Material
 
 
@@ -41,18 +43,37 @@ class Judged(NamedTuple):
     """Whether models or classes that the claim is about are not there."""
 
 
+DECIDED_BY = {
+    **dict.fromkeys("ab", "the clips as they are"),
+    **dict.fromkeys("cdf", "locations, corrected over all pairs and scores"),
+    "e": "validation locations, corrected over the other alphas",
+}
+"""The rule of each claim, in words."""
+
+
 def claims_section(material: Material) -> Section:
-    """The table of claims, evidence and outcomes."""
+    """The table of claims, evidence, rules and outcomes."""
     rows = []
     for letter, text in published.CLAIMS.items():
         evidence, outcome, missing = JUDGES[letter](material)
         found = label(evidence) if missing else ours(evidence)
-        rows.append((label(f"({letter}) {text}"), found, Cell(outcome.value, OUTCOME_CELLS[outcome])))
+        verdict_cell = Cell(outcome.value, OUTCOME_CELLS[outcome])
+        rows.append((label(f"({letter}) {text}"), found, fact(DECIDED_BY[letter]), verdict_cell))
+    head = ("claim", "evidence", "decided by", "verdict")
+    table = Table("Claims", "what the study's text claims", head, tuple(rows), tuple(_notes(material)))
+    return Section("The study's claims", (table,))
+
+
+def _notes(material: Material) -> list[str]:
     notes = [
-        "(a) and (b) describe clips and are decided on these as they are. (c), (d) and (f) compare models: differences "
-        "are in accuracy over the same test clips, with 95 % intervals in parentheses, and are decided only where the "
-        f"interval leaves out zero. {seeds_in_words(material)} (e) cannot be told where 0.25 is within one standard "
-        "error of the best."
+        "(c), (d) and (f) compare models: differences are in accuracy over the same test clips, with 95 % intervals "
+        "over locations in parentheses. They are decided by the rule of compare, which is why the two pages agree on "
+        f"the same models: the p-value with Holm's correction over all {len(material.pairs)} pairs and scores of the "
+        "models here is below 0.05. An interval, and the p-value before the correction, are those of one pair alone; "
+        "what they would say is told where it is something else.",
+        "(e) holds only where validation chooses 0.25 and every other alpha is worse by that rule, over the locations "
+        "of the validation clips; it does not where another is better by it.",
+        *cautions(material),
     ]
     if material.unlike:
         unlike = "; ".join(f"{model.title} ({model.remarks})" for model in material.unlike)
@@ -62,8 +83,7 @@ def claims_section(material: Material) -> Section:
         )
     if material.not_tau:
         notes.insert(0, "These are not the study's data: the verdicts are about these data, not about the study.")
-    table = Table("Claims", "what the study's text claims", ("claim", "evidence", "verdict"), tuple(rows), tuple(notes))
-    return Section("The study's claims", (table,))
+    return notes
 
 
 def strongest_conflict(material: Material) -> Judged:
@@ -104,25 +124,36 @@ def late_beats_early(material: Material) -> Judged:
 
 
 def best_alpha(material: Material) -> Judged:
-    """(e): cannot tell where 0.25 is within one standard error of a validation accuracy of the chosen alpha."""
+    """(e): holds where every other alpha is worse than 0.25 on validation by more than the error over locations."""
     sweep = material.sweep
     if sweep is None:
         return Judged(f"not in {material.searched}: an alpha sweep", Outcome.OPEN, missing=True)
-    validation = sweep.means["val_accuracy"]
-    top = float(validation.loc[sweep.best_alpha])
-    evidence = f"validation chooses {sweep.best_alpha:g} (accuracy {top:.3f})"
-    if published.BEST_ALPHA not in validation.index:
-        return Judged(f"{evidence}; 0.25 was not tried.", Outcome.OPEN)
-    there = float(validation.loc[published.BEST_ALPHA])
-    evidence += f"; at 0.25 it is {there:.3f}"
-    if material.n_validation is None:
-        return Judged(evidence + ".", Outcome.HOLDS if sweep.best_alpha == published.BEST_ALPHA else Outcome.OPEN)
-    error = float(np.sqrt(top * (1 - top) / material.n_validation))
-    near = int((validation >= top - error).sum())
-    evidence += f"; {near} of {len(validation)} alphas lie within one standard error ({error:.3f}) of the best."
-    if sweep.best_alpha == published.BEST_ALPHA:
-        return Judged(evidence, Outcome.HOLDS)
-    return Judged(evidence, Outcome.OPEN if there >= top - error else Outcome.FAILS)
+    means, claimed = sweep.means["val_accuracy"], published.BEST_ALPHA
+    evidence = f"validation chooses {sweep.best_alpha:g} (accuracy {float(means.loc[sweep.best_alpha]):.3f})"
+    if claimed not in means.index:
+        return Judged(f"{evidence}; {claimed:g} was not tried.", Outcome.OPEN)
+    evidence += f"; at {claimed:g} it is {float(means.loc[claimed]):.3f}"
+    if sweep.validation is None:
+        return Judged(
+            f"{evidence}; the sweep's run does not say which validation clips each alpha got right: run `sweep` again.",
+            Outcome.OPEN,
+        )
+    p_values, gains = [], []
+    locations = sweep.validation.locations
+    weights, drawn = class_weights(locations, equal=False), replicates(locations)
+    for right in (right for alpha, right in sweep.validation.right.items() if alpha != claimed):
+        found = difference_over_seeds(sweep.validation.right[claimed], right, locations, weights, drawn)
+        p_values.append(found.p_value)
+        gains.append(found.value)
+    said, alone = (
+        [verdict(value, p_value, higher_is_better=True) for value, p_value in zip(gains, family, strict=True)]
+        for family in (holm(p_values), p_values)
+    )
+    evidence += (
+        f"; of {len(gains)} other alphas {said.count(Verdict.BETTER)} are worse and {said.count(Verdict.WORSE)} better "
+        f"than it by more than the error over {len(locations)} locations"
+    )
+    return _judged(f"{evidence}.", said, alone)
 
 
 def averaging_wins(material: Material) -> Judged:
@@ -141,24 +172,33 @@ JUDGES: dict[str, Callable[[Material], Judged]] = {
 
 
 def _ordered(material: Material, pairs: list[tuple[str, str]]) -> Judged:
-    """Whether the first model of every pair is better than the second."""
+    """Whether the first model of every pair is better in accuracy than the second, by the verdicts of `compare`."""
     names = list(dict.fromkeys(name for pair in pairs for name in pair))
     if reason := _missing(material, names, ()):
         return Judged(reason, Outcome.OPEN, missing=True)
-    gains: list[Estimate] = []
+    gains = [gain(*pair, material) for pair in pairs]
     evidence = []
-    for better, worse in pairs:
+    for (better, worse), found in zip(pairs, gains, strict=True):
         first, second = material.models[better], material.models[worse]
-        gains.append(gain(first, second, material))
         losses = first.metrics["log_loss"], second.metrics["log_loss"]
         evidence.append(
-            f"{first.title} minus {second.title}: {in_words(gains[-1])} (log loss {losses[0]:.3f} and {losses[1]:.3f})"
+            f"{first.title} minus {second.title}: {in_words(found)} (log loss {losses[0]:.3f} and {losses[1]:.3f})"
         )
-    if any(estimate.jackknife.high < 0 for estimate in gains):
-        outcome = Outcome.FAILS
-    else:
-        outcome = Outcome.HOLDS if all(estimate.jackknife.low > 0 for estimate in gains) else Outcome.OPEN
-    return Judged("; ".join(evidence) + ".", outcome)
+    return _judged("; ".join(evidence) + ".", [found.corrected for found in gains], [found.alone for found in gains])
+
+
+def _judged(evidence: str, corrected: list[Verdict], alone: list[Verdict]) -> Judged:
+    """A claim that the first is better in every pair, by verdicts with Holm's correction and without it."""
+    outcome, uncorrected = map(_of_all, (corrected, alone))
+    if uncorrected is not outcome:
+        evidence += f" Without Holm's correction: {uncorrected.value}."
+    return Judged(evidence, outcome)
+
+
+def _of_all(said: list[Verdict]) -> Outcome:
+    if Verdict.WORSE in said:
+        return Outcome.FAILS
+    return Outcome.HOLDS if set(said) == {Verdict.BETTER} else Outcome.OPEN
 
 
 def _missing(material: Material, models: list[str], classes: tuple[str, ...]) -> str:

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from avfusion.analysis.intervals import Estimate
 from avfusion.figures import alpha_curve, loss_curves, variant_summary
 from avfusion.report import published
-from avfusion.report.certainty import accuracy, seeds_in_words
+from avfusion.report.cautions import scope
+from avfusion.report.certainty import accuracies
 from avfusion.report.document import (
     Absent,
     Block,
@@ -139,10 +139,10 @@ def best_alpha_table(sweep: Sweep, material: Material) -> Table:
 def overview_section(material: Material) -> Section:
     """Table F and Figure C: every model side by side."""
     metrics = ("accuracy", "log_loss", "macro_f1", "class_accuracy", "class_log_loss")
-    found = {model.name: accuracy(model, material) for model in material.variants}
+    found = accuracies(material)
     rows = tuple(
-        (label(model.title), *(ours(model.metrics[name]) for name in metrics), ours(_interval(found[model.name])))
-        for model in material.variants
+        (label(model.title), *(ours(model.metrics[name]) for name in metrics), ours(_interval(low, high)))
+        for model, low, high in zip(material.variants, found["low"], found["high"], strict=True)
     )
     columns = ("model", "accuracy", "log loss", "macro F1", "class-averaged accuracy", "class-averaged log loss",
                "accuracy, 95 % interval")  # fmt: skip
@@ -152,16 +152,9 @@ def overview_section(material: Material) -> Section:
         else "locations are not known, so every clip counts for itself, which makes it too narrow if several clips "
         "come from one recording."
     )
-    notes = (f"Test clips, one answer per clip. Interval: {together} {seeds_in_words(material)}",)
-    ends = {name: entry.jackknife if np.isfinite(entry.error) else None for name, entry in found.items()}
-    summary = pd.DataFrame(
-        {
-            "accuracy": [entry.value for entry in found.values()],
-            "low": [interval.low if interval else np.nan for interval in ends.values()],
-            "high": [interval.high if interval else np.nan for interval in ends.values()],
-        },
-        index=[model.title for model in material.variants],
-    )
+    notes = (f"Test clips, one answer per clip. Interval: {together} {scope(material)}",)
+    summary = found.set_axis([model.title for model in material.variants]).rename(columns={"value": "accuracy"})
+    summary = summary.replace([-np.inf, np.inf], np.nan)
     chance = 1 / len(material.first.classes)
     drawn = variant_summary(summary, "Test accuracy, 95 % interval", chance=chance, note=material.note)
     return Section(
@@ -173,9 +166,8 @@ def overview_section(material: Material) -> Section:
     )
 
 
-def _interval(found: Estimate) -> str:
-    interval = found.jackknife
-    return f"{interval.low:.3f} to {interval.high:.3f}" if np.isfinite(found.error) else "not known"
+def _interval(low: float, high: float) -> str:
+    return f"{low:.3f} to {high:.3f}" if np.isfinite(high - low) else "not known"
 
 
 def _scores(means: pd.DataFrame, alpha: float) -> tuple[float, float]:

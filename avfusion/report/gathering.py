@@ -5,14 +5,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
 from avfusion.analysis.locations import find_locations
 from avfusion.analysis.sources import in_folder, in_run, newest_of_each, open_store, runs_of_experiment
-from avfusion.analysis.variant_answers import VariantAnswers, beside
+from avfusion.analysis.variant_answers import VariantAnswers, beside, locations_of
 from avfusion.errors import UserError
+from avfusion.features import FeatureStore
 from avfusion.report import published
-from avfusion.report.material import STUDY_MODELS, Material, Sweep, in_order, over_same_clips
+from avfusion.report.material import STUDY_MODELS, Material, Sweep, SweepValidation, in_order, over_same_clips
 from avfusion.system.names import escaped
 from avfusion.tracking.lookup import (
+    VALIDATION_RIGHT,
     LoggedRun,
     find_experiment,
     finished_runs,
@@ -67,8 +72,8 @@ def material_of_experiment(name: str) -> Material:
     models, left_out = over_same_clips(
         in_order([replace(model, title=STUDY_MODELS.get(model.name, model.title)) for model in read])
     )
-    sweep, no_sweep = _find_sweep(name, runs[0].features, models[0])
     store = open_store(models[0].config["features"])
+    sweep, no_sweep = _find_sweep(name, runs[0].features, models[0], store)
     return Material(
         variants=tuple(models),
         source=f"the MLflow experiment {experiment}",
@@ -78,6 +83,7 @@ def material_of_experiment(name: str) -> Material:
         sweep=sweep,
         searched="this experiment",
         missing=missing,
+        experiment=experiment,
     )
 
 
@@ -94,7 +100,9 @@ def _missing(runs: Sequence[LoggedRun]) -> dict[str, str]:
     return {"late": f"late fusion with alpha = {published.ALPHA:g} ({late[0].title} has another)"}
 
 
-def _find_sweep(experiment: str, features: str | None, first: VariantAnswers) -> tuple[Sweep | None, list[str]]:
+def _find_sweep(
+    experiment: str, features: str | None, first: VariantAnswers, store: FeatureStore | None
+) -> tuple[Sweep | None, list[str]]:
     """The newest alpha sweep on these features, over the clips of `first`; or that there is one on others."""
     sweeps = [run for run in finished_runs(find_experiment(experiment)[0], "sweep") if run.parent is None]
     run = next((run for run in sweeps if run.features == features), None)
@@ -105,13 +113,28 @@ def _find_sweep(experiment: str, features: str | None, first: VariantAnswers) ->
         answers = beside(VariantAnswers("sweep", run.title, (read_predictions(run, "test"),)), first).answers
     except UserError as error:
         raise UserError(f"{run.title} is over other clips than {first.origin}; run `sweep` again") from error
+    records = read_table(run, "sweep")
     return Sweep(
         origin=run.title,
-        records=read_table(run, "sweep"),
+        records=records,
         best_alpha=float(run.tags["best_alpha"]),
         answers=answers,
         history=read_curves(run, ("train_loss", "val_loss")),
+        validation=_sweep_validation(run, records, store),
     ), []
+
+
+def _sweep_validation(run: LoggedRun, records: pd.DataFrame, store: FeatureStore | None) -> SweepValidation | None:
+    """What the trainings of a sweep, the rows of `records`, answered on validation; None if its run does not say."""
+    try:
+        right = read_table(run, VALIDATION_RIGHT).to_numpy(dtype=np.float64).T
+    except UserError:
+        return None
+    answers = read_predictions(run, "val")
+    by_alpha = {
+        float(alpha): right[(records["alpha"] == alpha).to_numpy()] for alpha in sorted(records["alpha"].unique())
+    }
+    return SweepValidation(by_alpha, locations_of(answers, find_locations(answers.ids, None, store)))
 
 
 def _model_of_file(answers: VariantAnswers) -> VariantAnswers:

@@ -4,8 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from avfusion.analysis.pairs import pair_table, score_table
+from avfusion.analysis.resampling import Locations
 from avfusion.analysis.variant_answers import SideBySide, VariantAnswers, beside
 from avfusion.errors import UserError
 from avfusion.report import published
@@ -23,6 +27,16 @@ STUDY_MODELS = {
 """Id and title of the models of the study, in the order of our tables."""
 
 
+@dataclass(frozen=True, eq=False)
+class SweepValidation:
+    """What a sweep's trainings answered on the validation clips."""
+
+    right: Mapping[float, NDArray[np.float64]]
+    """Alpha -> [S, N] whether each of S seeds got each of N clips right (1) or not (0)."""
+    locations: Locations
+    """Of the N clips."""
+
+
 @dataclass(frozen=True)
 class Sweep:
     """Late fusion trained for each of several alphas."""
@@ -36,6 +50,8 @@ class Sweep:
     """Of the first seed at the best alpha, on the test clips."""
     history: pd.DataFrame
     """Epochs of the same training: epoch, train_loss, val_loss."""
+    validation: SweepValidation | None = None
+    """None if the sweep's run does not hold it."""
 
     @cached_property
     def means(self) -> pd.DataFrame:
@@ -62,6 +78,16 @@ class Material(SideBySide):
     def models(self) -> dict[str, VariantAnswers]:
         """The models by id."""
         return {model.name: model for model in self.variants}
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """The scores of the models with their intervals (see `score_table`)."""
+        return score_table(self.variants, self.locations)
+
+    @cached_property
+    def pairs(self) -> pd.DataFrame:
+        """The models of all pairs side by side, with the verdicts that `compare` gives (see `pair_table`)."""
+        return pair_table(self.variants, self.locations)
 
     @property
     def synthetic(self) -> bool | None:

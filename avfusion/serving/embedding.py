@@ -7,6 +7,7 @@ from typing import Any
 
 from avfusion.embedders import (
     HALVES,
+    UNTRAINED,
     Embedder,
     PortableEmbedder,
     check_embedder,
@@ -24,7 +25,6 @@ WEIGHTS = ("embedder.safetensors", "embedder")
 
 # What may differ without other features: where it computes, and where its weights were found.
 _INDIFFERENT = ("device", "weights_files")
-_UNTRAINED = "untrained"
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def load_same(
             "features, the arrays audio and video"
         )
     options = {option: half[option] for half in halves.values() for option in known if option in half}
-    untrained = {place: _UNTRAINED for place, half in halves.items() if half["weights"] == _UNTRAINED}
+    untrained = {place: UNTRAINED for place, half in halves.items() if half["weights"] == UNTRAINED}
     if "" not in halves:
         weights = {**untrained, **weights_of_halves(weights)}
     elif weights is None:

@@ -20,6 +20,9 @@ from avfusion.system.secrets import masked
 
 KIND, PARENT = "avfusion.kind", "mlflow.parentRunId"
 
+VALIDATION_RIGHT = "validation_right"
+"""Table of a sweep's run: which validation clips each training got right."""
+
 
 @dataclass(frozen=True)
 class LoggedRun:

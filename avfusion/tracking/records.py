@@ -155,15 +155,15 @@ def log_best_model(results: list[Result]) -> None:
     set_tags({"model_seed": str(best.trained.seed)})
 
 
-def log_summary(table: pd.DataFrame, store: FeatureStore) -> None:
-    """`table` (one row per variant) into the active job run, and as Markdown into its experiment's description."""
+def log_summary(table: pd.DataFrame, store: FeatureStore, remark: str) -> None:
+    """`table` (one row per variant) into the active job run, and with `remark` into its experiment's description."""
     run = mlflow.active_run()
     assert run is not None, "log_summary needs an active run"
     log_features(store)
     log_table(table, "summary")
     client = MlflowClient()
     name = client.get_run(run.info.run_id).info.run_name  # the active run still has the name it was made with
-    note = f"**Latest comparison** on {title(store.provenance)} (run `{name}`)\n\n{markdown(table)}\n"
+    note = f"**Latest comparison** on {title(store.provenance)} (run `{name}`)\n\n{markdown(table)}\n\n{remark}\n"
     client.set_tag(run.info.run_id, "mlflow.note.content", note)
     client.set_experiment_tag(run.info.experiment_id, "mlflow.note.content", note)
 

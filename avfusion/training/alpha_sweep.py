@@ -30,6 +30,19 @@ def sweep_table(results: Sequence[Result]) -> pd.DataFrame:
     )
 
 
+def validation_table(results: Sequence[Result]) -> pd.DataFrame:
+    """Which validation clips each training got right (1) or not (0).
+
+    One row per clip, in the order of the answers, and one column per training, in the order of `sweep_table`'s rows.
+    """
+    return pd.DataFrame(
+        {
+            f"alpha {result.trained.params['alpha']:g} seed {result.trained.seed}": result.trained.validation.right
+            for result in results
+        }
+    ).astype(int)
+
+
 def choose_alpha(validation: pd.DataFrame) -> float:
     """The alpha with the highest validation accuracy, mean over seeds; of equals the one with the lower log loss.
 

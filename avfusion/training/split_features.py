@@ -17,7 +17,7 @@ from avfusion.datasets.splits import assign_splits
 from avfusion.errors import UserError
 from avfusion.features import MODALITIES, FeatureStore, Modality
 from avfusion.fusion import Shape
-from avfusion.fusion.base import to_length
+from avfusion.fusion.base import paired, to_length
 from avfusion.scoring.predictions import Predictions
 from avfusion.scoring.seconds import second_frames
 from avfusion.training.fit import Examples
@@ -107,12 +107,12 @@ class SplitFeatures:
 
     @cached_property
     def n_frames(self) -> int:
-        """The commonest number of frames of a training clip."""
+        """The commonest number of moments of a training clip."""
         return int(np.bincount(self.lengths[self.rows(TRAIN)]).argmax())
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """[N] frames of each clip that count: of its sound, or of its pictures where it has no sound."""
+        """[N] moments of each clip: frames that count of its sound, or of its pictures where it has no sound."""
         audio, video = (self.store.clips[f"{modality}_frames"].to_numpy() for modality in MODALITIES)
         lengths: NDArray[np.int64] = np.where(audio > 0, audio, video)
         return lengths if self.store.first_frames is None else np.minimum(lengths, self.store.first_frames)
@@ -147,7 +147,8 @@ class SplitFeatures:
     def sequences(self, split: str, *, padded: bool = False) -> tuple[Examples, int]:
         """Standardised frames, audio and video [n, n_frames, D], and how many clips had another length.
 
-        A longer clip is cut at the end. A shorter one repeats its last frame, or goes on with NaN if `padded`.
+        Both modalities are paired at the moments of the sound. A longer clip is cut at the end. A shorter one repeats
+        its last frame, or goes on with NaN if `padded`.
         """
         if (split, padded) in self._kept:
             return self._kept[split, padded]
@@ -168,7 +169,7 @@ class SplitFeatures:
         return replace(found, decisions=decisions.numpy())
 
     def clip(self, row: int) -> tuple[Tensor, Tensor]:
-        """All standardised frames of one clip that count, audio and video [1, T, D], where T is that of the sound."""
+        """All standardised frames of one clip that count, audio and video [1, T, D], paired at the T of the sound."""
         audio, video = (self._frames(m, row, int(self.lengths[row]))[None] for m in MODALITIES)
         return audio, video
 
@@ -186,10 +187,14 @@ class SplitFeatures:
         return stacked
 
     def _frames(self, modality: Modality, row: int, n_frames: int) -> Tensor:
-        """Standardised frames [n_frames, D]; zeros for a modality that the clip lacks, which nobody listens to."""
+        """Standardised frames [n_frames, D], paired with the other modality's (see `avfusion.fusion.base.paired`).
+
+        Zeros for a modality that the clip lacks, which nobody listens to.
+        """
         frames = torch.tensor(self.frames(modality, row))
         if not len(frames):
             return torch.zeros(n_frames, frames.shape[1])
+        frames = paired(frames, int(self.lengths[row]), frame_by_frame=self.store.first_frames is not None)
         standardized: Tensor = self.standardize[modality](to_length(frames, n_frames))
         return standardized
 

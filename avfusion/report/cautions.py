@@ -1,0 +1,104 @@
+"""What must stand beside scores and verdicts: whether they are about variants, and how much the clips allow."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from avfusion.analysis.variant_answers import SideBySide, VariantAnswers
+from avfusion.fusion import variants
+from avfusion.report.document import listed
+from avfusion.tracking.session import EXPERIMENT
+from avfusion.training.experiment import hyperparameters
+
+SEEDS = "0,1,2,3,4"
+"""What the commands here ask for: of five a side the error has eight degrees of freedom, of three it has four."""
+
+THESE_ONLY = "these two trained networks only"
+FEW = 5
+"""Locations of a class below which verdicts are called weak."""
+SHOWN = 3
+"""Classes that are named for that."""
+MEASURED = {1: (0, 0), 2: (6, 8), 3: (22, 12), 4: (33, 9), 12: (86, 4)}
+"""Locations of every class -> of a hundred comparisons, true differences told and false verdicts where one model fails
+at rare locations: from benchmarks/comparison/few.py."""
+
+
+def rests_on(n_seeds: int, option: str = "seeds") -> str:
+    """What must stand under a table of scores: how many seeds it rests on, and the `option` that gives more."""
+    if n_seeds == 1:
+        return f"1: the scores are of these trained networks only; {option}={SEEDS} would tell about the variants"
+    return f"{n_seeds}: the scores are means over them"
+
+
+def cautions(found: SideBySide) -> list[str]:
+    """What must stand beside verdicts on the variants in `found`."""
+    command = settled_by(found)
+    return [scope(found) + (f" What would settle it: {command}" if command else ""), *few_locations(found)]
+
+
+def scope(found: SideBySide) -> str:
+    """Whether verdicts are about variants or about trained networks."""
+    once = [variant.name for variant in found.variants if len(variant.seeds) == 1]
+    if not once:
+        counts = ", ".join(f"{variant.name} {len(variant.seeds)}" for variant in found.variants)
+        return f"Every variant was trained with several seeds ({counts}): verdicts are about the variants."
+    every = len(once) == len(found.variants)
+    if every:
+        begin = "Every variant was trained with one seed: a verdict"
+    elif len(once) == 1:
+        begin = f"{once[0]} was trained with one seed: a verdict on it"
+    else:
+        begin = f"{listed(once)} were trained with one seed: a verdict on them"
+    return f"{begin} is about {THESE_ONLY}. Trained again with other seeds, the two may change places."
+
+
+def settled_by(found: SideBySide) -> str:
+    """The command that trains what was trained once with several seeds; words where there are no runs; else empty."""
+    once = [variant for variant in found.variants if len(variant.seeds) == 1]
+    if not all(variant.config.get("variant") in variants() for variant in once):
+        return "train each with several seeds, as runs in MLflow, and compare these runs."
+    experiment = found.experiment or EXPERIMENT
+    place = "" if experiment == EXPERIMENT else f"MLFLOW_EXPERIMENT_NAME={shlex.quote(experiment)} "
+    return " && ".join(place + shlex.join(_command(group)) for group in _alike(once))
+
+
+def few_locations(found: SideBySide) -> list[str]:
+    """That a class has fewer than five locations among the test clips, and what that does to verdicts; else nothing."""
+    counts = (found.locations.sizes > 0).sum(axis=0)
+    few = {scene: int(n) for scene, n in zip(found.first.classes, counts, strict=True) if 0 < n < FEW}
+    if not few:
+        return []
+    least, shown = min(few.values()), [f"{scene} {n}" for scene, n in sorted(few.items(), key=lambda entry: entry[1])]
+    told, false = MEASURED[least]
+    more = f" and {len(shown) - SHOWN} more" if len(shown) > SHOWN else ""
+    return [
+        f"Fewer than {FEW} test locations of {', '.join(shown[:SHOWN])}{more}: verdicts are weak. If all have "
+        f"{least}, five points of accuracy are told in {told} of 100 comparisons (if all have 12, in "
+        f"{MEASURED[12][0]}), and where one model fails at rare locations, {false} of 100 verdicts on equal models "
+        "are false, instead of 5."
+    ]
+
+
+def _alike(once: Sequence[VariantAnswers]) -> list[list[VariantAnswers]]:
+    """Those that one command can train: on the same features, with the same settings."""
+
+    def settings(variant: VariantAnswers) -> tuple[str, str]:
+        return str(variant.config["features"]["path"]), _params(variant.config)
+
+    return [list(group) for _, group in groupby(sorted(once, key=settings), settings)]
+
+
+def _command(group: Sequence[VariantAnswers]) -> list[str]:
+    config = group[0].config
+    names = ",".join(dict.fromkeys(variant.config["variant"] for variant in group))
+    params = _params(config)
+    words = ["--features", str(config["features"]["path"]), "--variants", names, "--seeds", SEEDS]
+    return ["python", "-m", "entrypoints.train", *words, *(["--params", params] if params else [])]
+
+
+def _params(config: Mapping[str, Any]) -> str:
+    """The settings of a training that are not the study's, as the option `params` takes them."""
+    known, given = hyperparameters(variants()[config["variant"]]), config["params"]
+    changed = {name: value for name, value in given.items() if name in known and str(value) != str(known[name].default)}
+    return ",".join(f"{name}={value}" for name, value in changed.items())
