@@ -185,6 +185,7 @@ def test_one_seed_several_variants_and_a_grid(store: Path, storage: str) -> None
     (tuned,) = runs("grid-early", "tuned")
     assert tuned.data.params["seed"] == "3" and {"predictions", "figures"} <= artifacts(tuned)
     assert sum("retrained with seed 3:" in line for line in lines) == 2 and "nan" not in "\n".join(lines)
+    assert sum(line.startswith("seeds    1: the scores are of these trained networks only") for line in lines) == 2
 
 
 def test_the_best_retrained_variant_is_promoted_with_its_companions(store: Path, storage: str) -> None:
