@@ -59,8 +59,10 @@ def _features(material: Material) -> tuple[tuple[str, str], ...]:
         return tuple((name, "not known: prediction files do not say") for name in known)
     features, provenance = material.features, material.features["provenance"]
     embedder = provenance["embedder"]
-    n_training = "not known: the feature store is no longer there"
-    if material.store is not None:
+    n_training, n_validation = "not known: the feature store is no longer there", str(material.n_validation)
+    if folds := material.variants[0].config.get("folds"):
+        n_training = n_validation = f"others in each of {folds} folds, which test each clip once"
+    elif material.store is not None:
         n_training = str(int((assign_splits(material.store.clips) == "train").sum()))
     halves = {"sound": embedder.get("audio"), "pictures": embedder.get("video")}  # of a pair
     return (
@@ -71,7 +73,7 @@ def _features(material: Material) -> tuple[tuple[str, str], ...]:
         ("embedder trained?", "yes" if embedder["trained"] else "no: its weights are random"),
         ("features", f"{Path(features['path']).name}, digest {features['digest'][:12]}"),
         ("training clips", n_training),
-        ("validation clips", str(material.n_validation)),
+        ("validation clips", n_validation),
     )
 
 

@@ -4,7 +4,7 @@ Every variant and seed sees the same splits, so that results are compared on the
 Shapes: N clips of the store, n of a split, T frames, Da and Dv feature dimensions (D for either), C classes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
 
@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from avfusion.datasets.folds import Fold, draw_folds, search_folds
 from avfusion.datasets.splits import assign_splits
 from avfusion.errors import UserError
 from avfusion.features import MODALITIES, FeatureStore, Modality
@@ -25,17 +26,23 @@ from avfusion.training.standardization import ClipStatistics, Standardize, globa
 
 TRAIN, VALIDATION, TEST = "train", "val", "test"
 
+Given = Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
+"""Mean and standard deviation [D] by modality."""
+
 
 class SplitFeatures:
     """The clips of a feature store with their labels, split into training, validation and test clips.
 
-    Nothing of it changes: `needing` and `with_splits` give another one, which shares what was read of the store.
+    Nothing of it changes: `needing`, `with_splits` and the folds give another one, which shares what was read of the
+    store.
 
     Attributes:
         store: the features and the list of clips.
         splits: [N] `train`, `val` or `test` of each clip, whole locations together.
         modalities: those that a clip must have; one that lacks any is in no split's rows.
         statistics: of each clip, read when they are first needed.
+        given: the standardisation that the store was imported with: of its own training clips, so that other splits do
+            without.
     """
 
     def __init__(
@@ -45,9 +52,12 @@ class SplitFeatures:
         *,
         modalities: tuple[str, ...] = (),
         statistics: ClipStatistics | None = None,
+        given: Given | None = None,
         keep_sequences: bool = False,
     ) -> None:
-        """Split the clips of `store`, unless `splits` are given; `statistics` are those of the store, if known.
+        """Split the clips of `store`, unless `splits` are given, with the standardisation `given` for them, if any.
+
+        `statistics` are those of the store, if known.
 
         With `keep_sequences` the frames of a split stay in memory once they were asked for: for many trainings of
         one variant. Raises `UserError` if a location or a clip is in two splits, or if a class lacks the locations to
@@ -56,24 +66,37 @@ class SplitFeatures:
         self.store, self.modalities, self.keep_sequences = store, modalities, keep_sequences
         self.splits = assign_splits(store.clips) if splits is None else splits
         self.statistics = statistics or ClipStatistics(store)
+        self.given: Given = store.standardization if splits is None else given or {}
         self._kept: dict[tuple[str, bool], tuple[Examples, int]] = {}
+        self._folds: dict[tuple[int, int], list[NDArray[np.str_]]] = {}
 
     def needing(self, modalities: tuple[str, ...]) -> "SplitFeatures":
         """The same splits of the clips that have all of `modalities`."""
         if modalities == self.modalities or self.complete(modalities).all():
             return self
-        return self._other(self.splits, modalities)
+        return self._other(self.splits, modalities, self.given)
 
     def with_splits(self, splits: NDArray[np.str_]) -> "SplitFeatures":
         """The same clips in other splits [N]; a clip may be in none, by any other word."""
-        return self._other(splits, self.modalities)
+        return self._other(splits, self.modalities, {})
 
-    def _other(self, splits: NDArray[np.str_], modalities: tuple[str, ...]) -> "SplitFeatures":
+    def in_fold(self, fold: Fold, seed: int) -> "SplitFeatures":
+        """The same clips as one fold of cross-validation splits them (see `avfusion.datasets.folds.draw_folds`)."""
+        if (fold.total, seed) not in self._folds:
+            self._folds[fold.total, seed] = draw_folds(self.store.clips, fold.total, seed)
+        return self.with_splits(self._folds[fold.total, seed][fold.number - 1])
+
+    def in_search_folds(self, total: int) -> list["SplitFeatures"]:
+        """The same clips as the folds of a search split them (see `avfusion.datasets.folds.search_folds`)."""
+        return [self.with_splits(splits) for splits in search_folds(self.store.clips, total)]
+
+    def _other(self, splits: NDArray[np.str_], modalities: tuple[str, ...], given: Given) -> "SplitFeatures":
         return SplitFeatures(
             self.store,
             splits,
             modalities=modalities,
             statistics=self.statistics,
+            given=given,
             keep_sequences=self.keep_sequences,
         )
 
@@ -129,9 +152,8 @@ class SplitFeatures:
     @cached_property
     def standardize(self) -> dict[str, Standardize]:
         """Standardisation per modality: the store's if imported with one, else by all frames of the training clips."""
-        train, given = self.rows(TRAIN), self.store.standardization
-        moments = self.statistics.moments
-        return {m: Standardize(*(given.get(m) or global_mean_std(moments[m], train))) for m in MODALITIES}
+        train, moments = self.rows(TRAIN), self.statistics.moments
+        return {m: Standardize(*(self.given.get(m) or global_mean_std(moments[m], train))) for m in MODALITIES}
 
     def pooled(self, split: str) -> Examples:
         """Standardised means over time, as clips of one frame: audio and video [n, 1, D].
