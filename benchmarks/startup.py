@@ -24,6 +24,7 @@ from avfusion.jobs.train import asked_for, train_variants
 from avfusion.tracking.session import connect
 from avfusion.tracking.work import training_job
 from avfusion.training.experiment import Result, resolve_params, score_test, train
+from avfusion.training.many import Trainer
 from avfusion.training.split_features import SplitFeatures
 from benchmarks.clips import make_clip
 from benchmarks.side_by_side import machine, print_table
@@ -98,8 +99,8 @@ def tracking(folder: Path) -> None:
 
     def tracked() -> object:
         with training_job("train") as job:
-            work = job.begin(asked_for(variants, params, seeds), data.store, device)
-            return train_variants(data, variants, params, seeds, device, work)
+            work = job.begin(asked_for(variants, params, seeds, None), data.store, device)
+            return train_variants(Trainer(data, device, work.results), variants, params, seeds, work)
 
     connect()
     n_runs = len(variants) * (len(seeds) + 1)

@@ -108,20 +108,26 @@ class Whole(Kind):
         return number
 
 
-class Seconds(Kind):
-    """A stretch of time; it may be 0 where `zero` says so."""
+class Number(Kind):
+    """A number above 0; it may be 0 where `zero` says so."""
 
-    name, annotation = "SECONDS", float
+    name, annotation = "X", float
 
     def __init__(self, expected: str, *, zero: bool = False) -> None:
         self.expected, self.zero = expected, zero
 
     def read(self, text: str, option: str) -> float:
         """See `Kind`."""
-        seconds = float(text)
-        if not math.isfinite(seconds) or seconds < 0 or (seconds == 0 and not self.zero):
+        number = float(text)
+        if not math.isfinite(number) or number < 0 or (number == 0 and not self.zero):
             raise ValueError(text)
-        return seconds
+        return number
+
+
+class Seconds(Number):
+    """A stretch of time."""
+
+    name = "SECONDS"
 
 
 class Seeds(Kind):

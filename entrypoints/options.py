@@ -14,6 +14,7 @@ from entrypoints.kinds import (
     Kind,
     Names,
     Needed,
+    Number,
     OrNone,
     OutputFolder,
     Pairs,
@@ -72,8 +73,25 @@ OPTIONS = {
         "none",
         "Feature store to read, or a folder of HDF5 features (DCASE baseline, course).",
     ),
-    "embedder": Option(Text(), "demo", "What turns clips into features: demo or openl3."),
-    "weights": Option(OrNone(Text()), "none", "Weights of the embedder: a file or folder; `none` takes its own."),
+    "embedder": Option(
+        Text(),
+        "auto",
+        "What turns clips into features: demo, openl3, PICTURE+SOUND (efficientnet_lite0+yamnet), or auto: these two "
+        "for real clips, demo for synthetic ones.",
+    ),
+    "hop": Option(
+        OrNone(Number("a number of seconds above 0")),
+        "none",
+        "Seconds from one window of sound to the next; `none` takes the embedder's own.",
+    ),
+    "frames": Option(
+        OrNone(Number("a number of pictures per second above 0")),
+        "none",
+        "Pictures per second, of an embedder that can choose; `none` takes its own.",
+    ),
+    "weights": Option(
+        OrNone(Text()), "none", "Weights of the embedder: a file or folder, or untrained; `none` takes its own."
+    ),
     "precision": Option(click.Choice(["float32", "bf16", "auto"]), "float32", "Arithmetic of the embedder."),
     "device": Option(click.Choice(["auto", "cpu", "cuda"]), "auto", "Where to compute."),
     "modalities": Option(
@@ -102,6 +120,9 @@ OPTIONS = {
     "seed": Option(Whole(0), "0", "Seed of weights, pairs and held-out locations."),
     "variants": Option(Names(), "quick", "Fusion variants: quick, all, or ids with commas."),
     "seeds": Option(Seeds(), "0", "Seeds with commas; several are averaged."),
+    "folds": Option(
+        OrNone(Whole(2)), "none", "Folds of cross-validation by location, testing every clip; `none`: the data's split."
+    ),
     "alphas": Option(
         OrNone(Fractions(), word="study"),
         "study",
@@ -112,7 +133,11 @@ OPTIONS = {
     "trials": Option(Whole(1), "60", "Trials of a study in total, whoever runs them."),
     "metric": Option(click.Choice(["log_loss", "accuracy"]), "log_loss", "What validation is to improve."),
     "sampler": Option(click.Choice(["tpe", "gp", "random", "grid"]), "tpe", "How trials are chosen."),
-    "pruner": Option(click.Choice(["median", "none"]), "median", "When a trial is given up early."),
+    "pruner": Option(
+        click.Choice(["median", "none"]),
+        "median",
+        "When a trial is given up: median (after an epoch, or with folds after a fold), or none.",
+    ),
     "space": Option(Pairs(), "none", "Instead of what the variant searches: alpha=0.2:0.6,hidden=128|256,dropout=0.3."),
     "storage": Option(
         OrNone(Text()),
@@ -175,14 +200,15 @@ OPTIONS = {
 """Every option by name."""
 
 EXTRACTION = (
-    "data output embedder weights precision device modalities strict allow_outside timeout executor address parts"
+    "data output embedder hop frames weights precision device modalities strict allow_outside "
+    "timeout executor address parts"
 )
 """The options of every entry point that extracts."""
 
 ENTRY_POINTS = {
     "main": EntryPoint(
         "From clips to compared fusion variants: extract, train, summary.",
-        f"{EXTRACTION} variants seeds params register",
+        f"{EXTRACTION} variants seeds folds params register",
         continues=True,
     ),
     "extract": EntryPoint(
@@ -195,18 +221,25 @@ ENTRY_POINTS = {
     ),
     "train": EntryPoint(
         "Train fusion variants on a feature store, each a run of its own.",
-        "features variants seeds params device allow_outside register",
+        "features variants seeds folds params device allow_outside register",
         continues=True,
     ),
     "sweep": EntryPoint(
         "Train late fusion for each alpha, choose alpha on validation, draw accuracy against alpha.",
-        "features alphas seeds params workers device",
+        "features alphas seeds folds params workers device",
         continues=True,
     ),
     "tune": EntryPoint(
         "Search a variant's hyperparameters by validation, then compare the best with the default.",
-        "features variant trials workers metric sampler pruner space storage study retrain device promote",
+        "features variant trials workers metric sampler pruner space storage study folds retrain device promote",
         continues=True,
+        own={
+            "folds": Option(
+                OrNone(Whole(2)),
+                "none",
+                "Folds of the clips outside the test split, over which a trial is scored; `none`: the data's split.",
+            )
+        },
     ),
     "predict": EntryPoint(
         "Say which scene clips show, with a model that was trained before.",

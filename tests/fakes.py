@@ -43,6 +43,16 @@ class FakeEmbedder:
         return np.array([[frame.mean()] * 2 for frame in frames], np.float32)
 
 
+class FewPictures(FakeEmbedder):
+    """Wants three pictures a second, of another dimension than its sound."""
+
+    def n_frames(self, seconds: float, n_windows: int) -> int:
+        return round(3 * seconds)
+
+    def embed_video(self, frames: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        return np.array([[frame.mean()] * 3 for frame in frames], np.float32)
+
+
 def load_fake(name: str, **options: str) -> FakeEmbedder:
     """In place of `load_embedder`."""
     embedder = FakeEmbedder()

@@ -25,12 +25,14 @@ def make_store(
     trained: bool = False,
     seed: int = 0,
     lengths: tuple[int, ...] = (),
+    pictures: tuple[int, int] | None = None,
     splits: dict[str, str] | None = None,
 ) -> FeatureStore:
     """A store of `clips` clips at each of `locations` locations per class.
 
     A class moves one dimension of each modality by `separation` standard deviations; `lengths` gives the clips other
-    numbers of frames, in turn; `splits` the split of clips by id.
+    numbers of frames, in turn; `pictures` gives the video another number of frames and dimension; `splits` the split of
+    clips by id.
     """
     generator = np.random.default_rng(seed)
     listed: list[Clip] = []
@@ -43,8 +45,10 @@ def make_store(
                 listed.append(Clip(name, label, f"{label}-{location}", split, Path(f"{name}.wav"), Path(f"{name}.mp4")))
                 length = lengths[len(parts) % len(lengths)] if lengths else n_frames
                 audio, video = generator.normal(size=(2, length, dim)).astype(np.float32)
+                if pictures is not None:
+                    video = generator.normal(size=pictures).astype(np.float32)
                 audio[:, number % dim] += separation
-                video[:, (number + 1) % dim] += separation
+                video[:, (number + 1) % video.shape[1]] += separation
                 parts.append(Part(name, audio=audio, video=video))
     dataset = Dataset("toys", Path(), tuple(listed), synthetic=synthetic)
     plan = {

@@ -14,8 +14,9 @@ from avfusion.embedders.efficientnet_lite0.network import NAME, SHIPPED, Efficie
 from avfusion.embedders.efficientnet_lite0.pictures import crop_frame, normalised, stream_crops
 from avfusion.embedders.pretrained.layers import folded
 from avfusion.embedders.pretrained.parity import cosine, lite0_pairs, pictures, relative_l2
-from avfusion.embedders.pretrained.weights import load_weights, weights_digest
+from avfusion.embedders.pretrained.weights import load_weights
 from avfusion.errors import UserError
+from avfusion.l3.weights import weights_digest
 
 GOLDEN = Path(__file__).parent / "data" / "lite0_golden.npz"
 Frame = npt.NDArray[np.uint8]
@@ -66,8 +67,12 @@ def test_folding_changes_nothing() -> None:
 
 def test_untrained_weights_are_fixed_by_their_seed() -> None:
     network = untrained_efficientnet_lite0()
-    digest = weights_digest(network)
-    assert digest == weights_digest(untrained_efficientnet_lite0()) != weights_digest(untrained_efficientnet_lite0(1))
+    digest = weights_digest({NAME: network})
+    assert (
+        digest
+        == weights_digest({NAME: untrained_efficientnet_lite0()})
+        != weights_digest({NAME: untrained_efficientnet_lite0(1)})
+    )
     with torch.inference_mode():
         embeddings = folded(network)(normalised(crop_frame(scene(300, 400))[None]))
     assert 0.01 < embeddings.std() < 100

@@ -98,7 +98,7 @@ def test_families_are_given_the_rest_of_the_name() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("toy:", r"unknown embedder 'toy:'; choose from: demo, .*; or PICTURE\+SOUND, pictures by: demo, openl3"),
+        ("toy:", r"unknown embedder 'toy:'; choose from: demo, .*; or PICTURE\+SOUND, pictures by: demo, .*openl3"),
         (
             "toy:x",
             r"embedder=toy:x: toy:x is for sound; expected PICTURE\+SOUND, pictures by: .*; sound by: .*toy:MODEL",
@@ -106,7 +106,7 @@ def test_families_are_given_the_rest_of_the_name() -> None:
         ("toy:x+demo", r"embedder=toy:x\+demo: toy:x is for sound; expected PICTURE\+SOUND"),
         ("demo+toy:", "unknown embedder of sound 'toy:'; choose from: demo, openl3, toy:MODEL"),
         ("demo+demo:x", "unknown embedder of sound 'demo:x'"),
-        ("vggish+demo", "unknown embedder of pictures 'vggish'; choose from: demo, openl3"),
+        ("vggish+demo", "unknown embedder of pictures 'vggish'; choose from: demo, .*openl3"),
         ("demo+", "unknown embedder of sound ''"),
         ("demo+demo+demo", r"embedder=demo\+demo\+demo: expected one name, or PICTURE\+SOUND"),
         ("openl3-original+demo", r"openl3-original is for sound and pictures at once; expected PICTURE\+SOUND"),

@@ -1,51 +1,79 @@
 import sys
+from functools import partial
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from avfusion.embedders import Embedder, embedder_names, load_embedder
+from avfusion.embedders import embedder_names, load_embedder
 from avfusion.errors import UserError
+from tests.embedder_contract import check_pictures, check_sound
 
 SOUND = (0.1 * np.random.RandomState(0).standard_normal((60_000, 2))).astype(np.float32)
 BLOCKS = [SOUND[:777], SOUND[777:]]
 FRAMES = np.random.RandomState(1).randint(0, 256, (3, 240, 320, 3)).astype(np.uint8)
 
 
-def check_contract(embedder: Embedder, name: str) -> None:
-    assert embedder.name == name
-    audio = embedder.embed_audio(BLOCKS, 48000)
-    assert audio.shape == (embedder.n_windows(len(SOUND), 48000), 512)
-    video = embedder.embed_video(iter(FRAMES))
-    assert video.shape == (3, 512)
-    assert audio.dtype == video.dtype == np.float32
-    expected = {"name", "preset", "weights", "trained", "precision", "device", "hop", "centred", "content_type"}
-    assert expected <= set(embedder.provenance)
-    assert embedder.provenance["name"] == name
-    assert embedder.provenance["hop"] == embedder.hop
+def half(place: str, name: str, **choices: Any) -> Any:
+    """The embedder of one modality, as the half of a pair."""
+    given = {"weights": "untrained", **choices}
+    pair = f"{name}+demo" if place == "video" else f"demo+{name}"
+    given["weights"] = {place: given["weights"]}
+    return getattr(load_embedder(pair, device="cpu", hop=0.5, **given), place)
+
+
+@pytest.mark.parametrize("name", [name for name in embedder_names("audio") if ":" not in name])
+def test_contract_of_sound(name: str, tmp_path: Path) -> None:
+    check_sound(partial(half, "audio", name), tmp_path)
+
+
+@pytest.mark.parametrize("name", [name for name in embedder_names("video") if ":" not in name])
+def test_contract_of_pictures(name: str, tmp_path: Path) -> None:
+    check_pictures(partial(half, "video", name), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["demo", "openl3"])
+def test_both_modalities_at_once_are_the_two_halves(name: str) -> None:
+    both = load_embedder(name, weights="untrained", device="cpu", hop=0.5)
+    pair = load_embedder(f"{name}+{name}", weights="untrained", device="cpu", hop=0.5)
+    np.testing.assert_array_equal(both.embed_audio(BLOCKS, 48_000), pair.embed_audio(BLOCKS, 48_000))
+    np.testing.assert_array_equal(both.embed_video(iter(FRAMES)), pair.embed_video(iter(FRAMES)))
+    assert both.n_frames(1.25, 7) == pair.n_frames(1.25, 7) == 7
+    assert both.provenance["hop"] == both.hop == 0.5
 
 
 def test_names() -> None:
     assert embedder_names() == ["demo", "openl3", "openl3-original"]
+    assert {"demo", "openl3", "yamnet"} <= set(embedder_names("audio"))
+    assert {"demo", "openl3", "efficientnet_lite0"} <= set(embedder_names("video"))
 
 
 def test_demo() -> None:
     embedder = load_embedder("demo", weights="untrained", device="cpu")
-    check_contract(embedder, "demo")
     assert embedder.hop == 0.2
     assert embedder.provenance["trained"] is False
     assert embedder.provenance["weights"] == "untrained"
     assert embedder.n_windows(480_000, 48000) == 49
-    again = load_embedder("demo", weights="untrained", device="cpu")
-    assert np.array_equal(again.embed_audio(BLOCKS, 48000), embedder.embed_audio(BLOCKS, 48000))
 
 
 def test_openl3_follows_the_dcase_recipe() -> None:
-    embedder = load_embedder("openl3", weights="untrained", device="cpu", hop=1.0)
-    check_contract(embedder, "openl3")
+    embedder = load_embedder("openl3", weights="untrained", device="cpu")
+    assert embedder.n_frames(10.0, embedder.n_windows(480_000, 48_000)) == 96
     assert embedder.provenance["content_type"] == "env"
     assert "224" in str(embedder.provenance["small_frames"])
+
+
+def test_the_pair_for_real_clips() -> None:
+    pair = load_embedder("efficientnet_lite0+yamnet", device="cpu")
+    assert (pair.n_windows(480_000, 48_000), pair.n_frames(10.0, 20)) == (20, 10)
+    assert pair.embed_audio(BLOCKS, 48_000).shape == (2, 1024)
+    assert pair.embed_video(iter(FRAMES)).shape == (3, 1280)
+    dense = load_embedder("efficientnet_lite0+yamnet", device="cpu", hop=0.1, frames=2.5)
+    assert (dense.n_windows(480_000, 48_000), dense.n_frames(10.0, 92)) == (92, 25)
+    assert (dense.provenance["audio"]["hop"], dense.provenance["video"]["frames"]) == (0.1, 2.5)
+    assert [pair.n_frames(seconds, 1) for seconds in (0.0, 0.9, 1.0, 1.01)] == [1, 1, 1, 2]
 
 
 def test_options_may_come_as_text() -> None:
@@ -68,6 +96,18 @@ def test_options_may_come_as_text() -> None:
         ("demo", {"device": "tpu"}, "unknown device 'tpu'; choose from: auto, cpu, cuda"),
         ("demo", {"precision": "int8"}, "unknown precision 'int8'; choose from: auto, bf16, float32"),
         ("openl3-original", {"precision": "bf16"}, "openl3-original runs with its own weights"),
+        ("efficientnet_lite0+yamnet", {"hop": 0.005}, "hop=0.005; yamnet expects a multiple of 0.01 seconds"),
+        ("efficientnet_lite0+yamnet", {"hop": "inf"}, "hop=inf; yamnet expects a multiple of 0.01 seconds"),
+        (
+            "efficientnet_lite0+yamnet",
+            {"frames": 0},
+            "frames=0; efficientnet_lite0 expects pictures per second, above 0",
+        ),
+        ("efficientnet_lite0+yamnet", {"centred": 1}, "unknown embedder option 'centred'; choose from: frames, hop"),
+        ("efficientnet_lite0+yamnet", {"precision": "int8"}, "unknown precision 'int8'"),
+        ("demo", {"frames": 1}, "unknown embedder option 'frames'; choose from: centred, hop"),
+        ("yamnet+efficientnet_lite0", {}, r"yamnet is for sound; expected PICTURE\+SOUND, pictures by: demo, effi"),
+        ("yamnet", {}, r"embedder=yamnet: yamnet is for sound; expected PICTURE\+SOUND"),
         ("openl3-original", {"content_type": "x"}, "unknown content_type 'x'; choose from: env, music"),
     ],
 )
@@ -123,8 +163,11 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_the_original_is_called_as_it_wants(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = stand_in(monkeypatch)
     embedder = load_embedder("openl3-original", content_type="music", hop="0.1")
-    check_contract(embedder, "openl3-original")
-    check_contract(embedder, "openl3-original")
+    for _ in range(2):
+        assert embedder.embed_audio(BLOCKS, 48_000).shape == (embedder.n_windows(len(SOUND), 48_000), 512)
+        assert embedder.embed_video(iter(FRAMES)).shape == (3, 512)
+    assert (embedder.provenance["name"], embedder.provenance["hop"]) == ("openl3-original", 0.1)
+    assert embedder.n_frames(1.25, 8) == 8
     assert calls == ["load audio", "load image"]  # once, not for every clip
     with pytest.raises(UserError, match=r"openl3-original: Image\(s\) must be at least as large as 224x224 px\."):
         embedder.embed_video(iter(FRAMES[:, :100]))

@@ -4,6 +4,7 @@ import doctest
 import re
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 from avfusion.fusion import Shape, build
 from avfusion.fusion.base import FusionNetwork
 from avfusion.training.experiment import hyperparameters
+from tests.embedder_contract import check_pictures
 from tests.stores import make_store
 
 ROOT = Path(__file__).parents[1]
@@ -40,11 +42,25 @@ def test_examples_in_docstrings(name: str, tmp_path: Path, monkeypatch: pytest.M
     assert result.failed == 0 and result.attempted > 0
 
 
+def names_of_the_example(number: int) -> dict[str, Any]:
+    """What an example of docs/adding.md defines."""
+    examples = re.findall(r"```python\n(.*?)```", (ROOT / "docs/adding.md").read_text(), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(examples[number], names)
+    return names
+
+
+def test_the_example_of_an_embedder(tmp_path: Path) -> None:
+    (offer,) = (entry.video for entry in names_of_the_example(1)["EMBEDDERS"].values())
+
+    def load(precision: str = "float32") -> Any:
+        return offer.load(weights=None, precision=precision, device="cpu", **offer.options)
+
+    check_pictures(load, tmp_path)
+
+
 def test_the_example_of_a_variant() -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/adding.md").read_text(), re.DOTALL)
-    names: dict[str, type[FusionNetwork]] = {}
-    exec(code, names)
-    variant = names["MaximumFusion"]
+    variant: type[FusionNetwork] = names_of_the_example(0)["MaximumFusion"]
     params = {name: entry.default for name, entry in hyperparameters(variant).items()}
     network = build(variant, Shape(audio_dim=5, video_dim=7, n_frames=3, n_classes=4), params)
     assert isinstance(network, nn.Module)

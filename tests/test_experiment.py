@@ -33,10 +33,11 @@ def test_same_seed_same_result(variant: type[FusionNetwork], tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("variant", ALL, ids=[variant.id for variant in ALL])
+@pytest.mark.parametrize("pictures", [None, (3, 6)], ids=["as many pictures", "fewer pictures"])
 def test_the_classifier_answers_raw_features_as_the_experiment_did(
-    variant: type[FusionNetwork], tmp_path: Path
+    variant: type[FusionNetwork], pictures: tuple[int, int] | None, tmp_path: Path
 ) -> None:
-    data = SplitFeatures(make_store(tmp_path / "store", lengths=(5, 4, 5)))
+    data = SplitFeatures(make_store(tmp_path / "store", lengths=(5, 4, 5), pictures=pictures))
     result = run(data, variant)
     for position, row in enumerate(data.rows(TEST)):
         audio, video = (torch.tensor(data.store.frames(m, int(row)))[None] for m in ("audio", "video"))

@@ -1,17 +1,20 @@
 """The jobs `extract` and `main` before any training: options, partial success, strictness, early refusals."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from mlflow import MlflowClient
 
+from avfusion.datasets import read_dataset
 from avfusion.errors import UserError
+from avfusion.extraction import Settings
 from avfusion.jobs import extract as job
 from avfusion.jobs.extract import _room
 from tests.edge import run_job
-from tests.fakes import load_fake
+from tests.fakes import FakeEmbedder, load_fake
 from tests.media_files import make_clip
 
 OPTIONS = {"output": "none", "embedder": "demo", "weights": "none", "precision": "float32", "device": "cpu"}
@@ -65,6 +68,9 @@ def test_paths_outside(data: Path) -> None:
         ("timeout", "-1", "timeout=-1: expected seconds above 0"),
         ("timeout", "inf", "timeout=inf: expected seconds above 0"),
         ("embedder", "vgg", "unknown embedder 'vgg'"),
+        ("embedder", "yamnet+efficientnet_lite0", "yamnet is for sound"),
+        ("frames", "2", "unknown embedder option 'frames'; choose from: centred, hop"),
+        ("hop", "0", "hop=0: expected `none` or a number of seconds above 0"),
     ],
 )
 def test_mistakes_in_options(data: Path, name: str, value: str, message: str) -> None:
@@ -77,6 +83,33 @@ def test_main_refuses_what_cannot_be_split_before_it_reads_a_clip(data: Path) ->
     with pytest.raises(UserError, match=r"class 'a' has . locations?; splitting it .* takes at least 3"):
         run_job("main", data=str(data), variants="audio_only", seeds="0", params="none", **OPTIONS)
     assert not Path("runs").exists()
+
+
+def test_auto_is_the_pair_for_real_clips_and_demo_for_synthetic_ones(
+    data: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "avfusion")
+    asked: list[tuple[str, dict[str, str]]] = []
+    settings: list[Settings] = []
+
+    def load(name: str, **options: str) -> FakeEmbedder:
+        asked.append((name, options))
+        return load_fake(name, **options)
+
+    monkeypatch.setattr(job, "load_embedder", load)
+    monkeypatch.setattr(job, "extract", lambda dataset, folder, given, strict: settings.append(given))
+    extraction = job.prepare(
+        None, "auto", None, 2.5, None, "float32", "cpu", "both", False, 60.0, "local", None, None
+    )  # fmt: skip
+    dataset = read_dataset(data)
+    for synthetic, expected in ((False, "efficientnet_lite0+yamnet"), (True, "demo")):
+        asked.clear()
+        extraction.run(replace(dataset, synthetic=synthetic))
+        settings[-1].load()
+        assert asked == [(expected, {"weights": None, "precision": "float32", "device": "cpu", "frames": 2.5})]
+        assert f"embedder=auto takes {expected} for" in caplog.text
+    with pytest.raises(UserError, match="weights=mine: name the embedder that they are for, as embedder=demo"):
+        run_job("extract", **{"data": str(data), **OPTIONS, "embedder": "auto", "weights": "mine"})
 
 
 @pytest.mark.parametrize(("memory", "expected"), [(6, 1), (9, 2), (1000, 3)])

@@ -24,6 +24,7 @@ from tests.fakes import (
     Endless,
     Failing,
     FakeEmbedder,
+    FewPictures,
     FullDisk,
     KillAtRename,
     NotFinite,
@@ -125,6 +126,20 @@ class Streaming(FakeEmbedder):
             self.sizes.append(len(block))
             pieces.append(block)
         return super().embed_audio(pieces, sample_rate)
+
+
+def test_the_embedder_says_how_many_pictures_it_wants(tmp_path: Path) -> None:
+    make_clip(tmp_path, "x", seconds=2.0, frames=20)
+    both = clip_features(FewPictures(), "x", tmp_path / "x.wav", tmp_path / "x.avi")
+    assert (both.audio.shape, both.video.shape) == ((20, 2), (6, 3))
+    assert (both.audio_step, both.seconds) == (0.1, 2.0)
+    assert both.video_step == pytest.approx(1 / 3)
+    silent = clip_features(FewPictures(), "x", None, tmp_path / "x.avi", required="any")
+    np.testing.assert_array_equal(silent.video, both.video)
+    assert silent.seconds == 2.0
+    store = run(make_dataset(tmp_path, "x.wav,x.avi,a,m"), tmp_path / "store", FewPictures)
+    assert (store.audio.shape, store.video.shape) == ((20, 2), (6, 3))
+    assert store.clips[["audio_frames", "video_frames"]].iloc[0].tolist() == [20, 6]
 
 
 def test_sound_is_handed_on_in_blocks(tmp_path: Path) -> None:

@@ -20,17 +20,19 @@ def demo() -> SplitEmbedder:
     return embedder
 
 
-@pytest.mark.parametrize("rate", [48_000, 44_100])
-def test_both_halves_are_the_whole_to_the_bit(demo: SplitEmbedder, rate: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "rate"), [("demo", 48_000), ("demo", 44_100), ("efficientnet_lite0+yamnet", 44_100)])
+def test_both_halves_are_the_whole_to_the_bit(name: str, rate: int, tmp_path: Path) -> None:
+    embedder = load_embedder(name, device="cpu")
+    assert isinstance(embedder, SplitEmbedder)
     sound, pictures = tmp_path / "x.wav", tmp_path / "x.mp4"
     write_sound(sound, tone(2, 5 * rate), "pcm_s16le", "s16", "stereo", rate)
     write_video(pictures, greys(13))  # fewer frames than moments: some stand for two
     for audio, video in ((sound, pictures), (sound, None), (None, pictures)):
         required: Required = "any" if None in (audio, video) else "both"
-        whole = clip_features(demo, "x", audio, video, required=required)
-        first = prepare_clip(demo, "x", audio, video, required=required)
+        whole = clip_features(embedder, "x", audio, video, required=required)
+        first = prepare_clip(embedder, "x", audio, video, required=required)
         assert isinstance(first, Prepared) and (first.taken.sound is None) == (audio is None)
-        second = embed_prepared(demo, first)
+        second = embed_prepared(embedder, first)
         np.testing.assert_array_equal(second.audio, whole.audio)
         np.testing.assert_array_equal(second.video, whole.video)
         assert (second.id, second.reason, second.note) == (whole.id, "", whole.note)

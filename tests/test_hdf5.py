@@ -310,8 +310,8 @@ def test_synthetic_scenes_stay_synthetic(tmp_path: Path, synthetic: bool) -> Non
 
 
 def test_round_trip_of_any_store(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Names that are not TAU's, splits left open, clips of several lengths."""
-    store = make_store(tmp_path / "store", classes=("Zoo", "a/b", "market"), lengths=(3, 5))
+    """Names that are not TAU's, splits left open, clips of several lengths, pictures that have their own."""
+    store = make_store(tmp_path / "store", classes=("Zoo", "a/b", "market"), lengths=(3, 5), pictures=(2, 7))
     splits = SplitFeatures(store).splits
     export_features(store, tmp_path / "course")
     assert "72 clips have fewer than the course's 96 frames" in caplog.text
@@ -323,6 +323,8 @@ def test_round_trip_of_any_store(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     assert there["split"].tolist() == splits.tolist()
     for row, other in enumerate(rows):
         np.testing.assert_array_equal(again.frames("video", other), store.frames("video", row))
+    pairs = (SplitFeatures(store).clip(0)[1], SplitFeatures(again).clip(rows[0])[1])
+    torch.testing.assert_close(*pairs)
 
 
 def import_and_die(root: Path, name: str, before: bool) -> None:

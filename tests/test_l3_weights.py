@@ -109,7 +109,7 @@ def test_safetensors_are_checked(tmp_path: Path) -> None:
         load_networks(config, path)
     state = read_safetensors(path, "audio")
     other = dataclasses.replace(config.audio, block_channels=(16, 32, 64, 48))
-    message = r"W: the weight 'convolutions.6.weight' has shape \(128, 64, 3, 3\); expected \(48, 64, 3, 3\)"
+    message = r"W: the weight 'convolutions.6.weight' has shape \[128, 64, 3, 3\]; expected \[48, 64, 3, 3\]"
     with pytest.raises(UserError, match=message):
         build_subnetwork(other, state, "W")
     with pytest.raises(UserError, match=r"W: unknown weight 'norms.9.bias'"):

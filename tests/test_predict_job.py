@@ -1,5 +1,6 @@
 """The job `predict` and the registry: train on a small store, register, promote, ask for clips."""
 
+import math
 import os
 import re
 from pathlib import Path
@@ -16,13 +17,16 @@ from avfusion.embedders import load_embedder
 from avfusion.errors import UserError
 from avfusion.extraction import clip_features
 from avfusion.features import FeatureStore
-from avfusion.features.parts import write_part
+from avfusion.features.parts import Part, write_part
 from avfusion.features.writer import writing
+from avfusion.jobs.predict import Prediction
+from avfusion.serving.queries import Query
 from avfusion.tracking.models import promote, register
 from tests.edge import run_job
 from tests.media_files import tone, write_sound, write_video
 from tests.stand_ins import draw_nothing, train_here
 from tests.stores import make_store
+from tests.test_serving_answers import make_features, with_companions
 
 DEFAULTS = {
     "clip": "none", "audio": "none", "video": "none", "timeline": "none", "embedder": "none", "weights": "none",
@@ -45,9 +49,9 @@ def write_clips(folder: Path) -> Path:
     return folder
 
 
-def extract_here(clips: Path, folder: Path) -> FeatureStore:
-    """The feature store of `clips` by the demo embedder, without worker processes."""
-    dataset, embedder = read_dataset(clips / "clips.csv"), load_embedder("demo", device="cpu")
+def extract_here(clips: Path, folder: Path, name: str = "demo") -> FeatureStore:
+    """The feature store of `clips` by the embedder `name`, without worker processes."""
+    dataset, embedder = read_dataset(clips / "clips.csv"), load_embedder(name, device="cpu")
     provenance = {name: value for name, value in embedder.provenance.items() if name != "weights_files"}
     about = {"name": "tones", "synthetic": True, "digest": dataset.digest}
     plan = {"embedder": provenance, "dataset": about}
@@ -220,3 +224,41 @@ def test_several_seeds_leave_the_model_of_the_best(
     seeds = MlflowClient().search_runs([experiment.experiment_id], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
     with pytest.raises(UserError, match="logged no model to register"):
         register(seeds[0].info.run_id)
+
+
+def test_the_answers_hold_what_the_model_says_beside_them(tmp_path: Path) -> None:
+    fusion, silent = with_companions("evidential"), {"audio": np.zeros((0, 0), np.float32)}
+    prediction = Prediction(fusion, [Query("a", None, None), Query("b", None, None)], tmp_path, math.inf)
+    for number, features in enumerate((make_features(6, 6), make_features(6, 6) | silent)):
+        prediction.rows[number] = prediction._row(
+            number, Part("ab"[number], audio=features["audio"], video=features["video"])
+        )
+    table = prediction.table()
+    assert list(table.columns[-3:]) == list(fusion.network.diagnosed)
+    here, not_here = table.iloc[:, -3:].to_numpy()
+    assert ((here > 0) & (here <= 1)).all() and np.isnan(not_here).all()
+    assert table["modalities"].tolist() == ["audio+video", "video"]
+
+
+def test_a_model_of_two_embedders_answers_clips(tracking_uri: str, clips: Path, tmp_path: Path) -> None:
+    """Sound and pictures of different dimensions and rates, through training and prediction; sound of 1.5 s has two
+    windows, and two pictures are looked at."""
+    write_sound(tmp_path / "long.wav", 0.8 * tone(1, 72_000), "pcm_s16le", "s16", "mono")
+    store = extract_here(clips, tmp_path / "store", "efficientnet_lite0+yamnet")
+    assert (store.audio.shape, store.video.shape) == ((8, 1024), (8, 1280))
+    lines = run_job("train", features=str(store.path), variants="two_stage", seeds="0",
+        params="epochs=8,learning_rate=0.01", device="cpu", register="true",
+    )  # fmt: skip
+    assert "features: efficientnet_lite0+yamnet" in "\n".join(lines)
+    lines, table = predict(
+        tmp_path / "out", model="models:/avfusion/latest", timeline="0",
+        audio=str(tmp_path / "long.wav"), video=str(clips / "0.avi"),
+    )  # fmt: skip
+    assert table["note"].tolist() == [""] and table["scene"].isin(["loud", "quiet"]).all()
+    model = Path(mlflow.artifacts.download_artifacts("models:/avfusion/latest", dst_path=str(tmp_path / "model")))
+    weights = {path.name for path in (model / "code").rglob("*.safetensors")}
+    assert weights == {"efficientnet_lite0.safetensors", "yamnet.safetensors"}
+    (timeline,) = (tmp_path / "out/timelines").glob("*.csv")
+    assert pd.read_csv(timeline)["second"].tolist() == [0]
+    with pytest.raises(UserError, match=r"made by efficientnet_lite0 \(weights \w{12}\) \+ yamnet \(weights \w{12}\)"):
+        predict(tmp_path / "other", model="models:/avfusion/latest", clip=str(clips), embedder="demo")

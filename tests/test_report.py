@@ -301,6 +301,7 @@ def test_the_claim_on_alpha(
     means = made.means["val_accuracy"]
     chosen = f"validation chooses {made.best_alpha:g} (accuracy {means[made.best_alpha]:.3f})"
     assert f"{chosen}; at 0.25 it is {means[0.25]:.3f}" in evidence
+    assert ("one seed each, so these networks only" in evidence) == (n_seeds == 1)
 
 
 def test_the_claim_on_alpha_needs_the_answers_of_every_alpha() -> None:

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -56,6 +58,17 @@ def test_severity_zero_is_the_clean_score(
         clean = evaluate(score_test(data, trained[str(name)]).test)
         for score, value in clean.items():
             np.testing.assert_allclose(group[score], value, rtol=1e-5)
+
+
+def test_pictures_of_another_number_and_size(tmp_path: Path) -> None:
+    make_store(tmp_path / "store", n_frames=6, lengths=(6, 6, 5), pictures=(4, 3))
+    data = SplitFeatures(FeatureStore.open(tmp_path / "store"))
+    chosen = [variants()[name] for name in ("late", "lstm")]
+    found = {v.id: train(data, v, p, 0, CPU) for v, p in zip(chosen, resolve_params(chosen, FAST), strict=True)}
+    curves = robustness({name: entry.classifier for name, entry in found.items()}, data, choose_shifts(("all",)))
+    for name, group in curves[curves["severity"] == 0].groupby("variant"):
+        clean = evaluate(score_test(data, found[str(name)]).test)
+        np.testing.assert_allclose(group["log_loss"], clean["log_loss"], rtol=1e-5)
 
 
 @pytest.mark.parametrize("shift", SHIFTS.values(), ids=SHIFTS)

@@ -109,8 +109,19 @@ def test_without_a_companion_it_says_so() -> None:
 
 def test_pictures_follow_the_length_of_the_sound() -> None:
     classifier, features = make_classifier("two_stage"), make_features(6, 4)
-    continued = features | {"video": features["video"][[0, 1, 2, 3, 3, 3]]}
-    np.testing.assert_allclose(answer(classifier, features).probabilities, answer(classifier, continued).probabilities)
+    paired = features | {"video": features["video"][[0, 1, 1, 2, 3, 3]]}
+    np.testing.assert_allclose(answer(classifier, features).probabilities, answer(classifier, paired).probabilities)
+    made, expected = (make_timeline(classifier, given, every(0.5)) for given in (features, paired))
+    np.testing.assert_allclose(made.probabilities, expected.probabilities)
+    assert made.seconds.tolist() == [0, 1, 2]
+
+
+def test_variants_that_average_take_every_picture_once() -> None:
+    classifier, features = make_classifier("late"), make_features(7, 3)
+    averaged = {name: frames.mean(axis=0, keepdims=True) for name, frames in features.items()}
+    np.testing.assert_allclose(
+        answer(classifier, features).probabilities, answer(classifier, averaged).probabilities, rtol=1e-5
+    )
 
 
 def test_a_second_is_answered_by_its_own_moments() -> None:
@@ -229,6 +240,32 @@ def test_a_model_carries_weights_that_the_package_has_not(tmp_path: Path, caplog
     assert "does not carry the weights of demo" in caplog.text
     save_embedder({"embedder": DEMO}, tmp_path)
     assert carried_weights(tmp_path) is None
+
+
+def test_a_model_carries_the_half_of_a_pair_that_the_package_has_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = "demo+yamnet"
+    untrained = load_embedder(name, weights={"video": "untrained"}, device="cpu")
+    expected = dict(untrained.provenance)
+    assert load_same(expected, device="cpu").provenance == expected
+    (tmp_path / "mine").mkdir()
+    untrained.video.save_weights(tmp_path / "mine" / "video.safetensors")  # type: ignore[attr-defined]
+    mine = dict(load_embedder(name, weights=str(tmp_path / "mine"), device="cpu").provenance)
+    files = mine.pop("weights_files")
+    save_embedder({"embedder": mine, "weights_files": files}, tmp_path)
+    assert [path.name for path in (tmp_path / WEIGHTS[1]).iterdir()] == ["video.safetensors"]
+    assert carried_weights(tmp_path) == str(tmp_path / WEIGHTS[1])
+    again = load_same(mine, carried_weights(tmp_path), "cpu")
+    assert again.provenance["video"]["weights"] == mine["video"]["weights"]
+    with pytest.raises(UserError, match=r"but here is demo \(.*\) \+ yamnet \(.*\) with other video weights"):
+        load_same(mine, device="cpu")
+    (tmp_path / "mine" / "video.safetensors").unlink()
+    save_embedder({"embedder": mine, "weights_files": files}, tmp_path / "nothing")
+    assert "does not carry the weights of demo (weights" in caplog.text
+    pair = load_embedder("efficientnet_lite0+yamnet", device="cpu").provenance
+    save_embedder({"embedder": pair, "weights_files": pair["weights_files"]}, tmp_path / "nothing")
+    assert not (tmp_path / "nothing").exists()
 
 
 def test_clips_to_parts_in_a_process(tmp_path: Path) -> None:

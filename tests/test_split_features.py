@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from avfusion.errors import UserError
+from avfusion.fusion.base import paired
 from avfusion.training.split_features import TEST, TRAIN, VALIDATION, SplitFeatures
 from avfusion.training.standardization import clip_moments, global_mean_std
 from tests.stores import make_store
@@ -77,3 +78,46 @@ def test_moments_are_of_each_clip_and_zero_for_one_without_frames() -> None:
         np.testing.assert_allclose(moments.mean[row], clips[row].astype(np.float64).mean(axis=0))
         np.testing.assert_allclose(moments.mean_square[row], (clips[row].astype(np.float64) ** 2).mean(axis=0))
     assert not moments.mean[1].any() and not moments.mean_square[1].any()
+
+
+@pytest.mark.parametrize(
+    ("n_frames", "n_moments", "expected"),
+    [
+        (4, 4, [0, 1, 2, 3]),
+        (2, 6, [0, 0, 0, 1, 1, 1]),
+        (3, 5, [0, 0, 1, 2, 2]),
+        (10, 4, [1, 3, 6, 8]),
+        (1, 3, [0, 0, 0]),
+        (7, 1, [3]),
+    ],
+)
+def test_a_moment_takes_the_frame_in_its_middle(n_frames: int, n_moments: int, expected: list[int]) -> None:
+    frames = torch.arange(n_frames, dtype=torch.float32)[None, :, None]
+    assert paired(frames, n_moments)[0, :, 0].tolist() == expected
+    middles = [int((moment + 0.5) * n_frames / n_moments) for moment in range(n_moments)]
+    assert middles == expected
+
+
+def test_pictures_keep_their_own_times_until_they_are_paired(tmp_path: Path) -> None:
+    data = SplitFeatures(make_store(tmp_path / "store", n_frames=5, pictures=(3, 6)))
+    assert (data.shape.audio_dim, data.shape.video_dim, data.shape.n_frames) == (8, 6, 5)
+    row = int(data.rows(TRAIN)[0])
+    frames = data.standardize["video"](torch.tensor(data.store.frames("video", row)))
+    assert frames.shape == (3, 6)
+    audio, video = data.clip(row)
+    assert audio.shape == (1, 5, 8)
+    torch.testing.assert_close(video[0], frames[[0, 0, 1, 2, 2]])
+    examples, _ = data.sequences(TRAIN)
+    torch.testing.assert_close(examples.video[0], video[0])
+    torch.testing.assert_close(data.pooled(TRAIN).video[0, 0], frames.mean(0), rtol=1e-4, atol=1e-5)
+    _, by_second = data.second_frames(row)
+    torch.testing.assert_close(by_second[:, 0], video[0, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]])
+
+
+def test_features_that_count_frames_from_the_start_are_paired_so(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store", n_frames=5, pictures=(3, 6))
+    store.first_frames = 4
+    data = SplitFeatures(store)
+    row = int(data.rows(TRAIN)[0])
+    frames = data.standardize["video"](torch.tensor(store.frames("video", row)))
+    torch.testing.assert_close(data.clip(row)[1][0], frames[[0, 1, 2, 2]])

@@ -6,7 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from avfusion.datasets.splits import TEST_SHARE, VALIDATION_SHARE, assign_splits, guard
+from avfusion.datasets.splits import (
+    TEST_SHARE,
+    TRAINING_SHARE,
+    VALIDATION_SHARE,
+    assign_splits,
+    guard,
+    short_of_training,
+)
 from avfusion.errors import UserError
 
 
@@ -149,3 +156,30 @@ def test_guard_wants_every_split() -> None:
         guard(clips, clips["split"].to_numpy())
     with pytest.raises(UserError, match="unknown split 'dev'"):
         guard(clips, np.array(["train", "dev"]))
+
+
+def random_sizes(generator: np.random.Generator) -> list[int]:
+    """Clips at each of 3 to 12 locations, many layouts of which have one or two that are huge."""
+    n_locations = int(generator.integers(3, 13))
+    sizes: list[int] = np.ceil(generator.lognormal(2.0, generator.uniform(0, 2.0), n_locations)).astype(int).tolist()
+    return sizes
+
+
+def test_training_gets_its_share_wherever_whole_locations_allow_it() -> None:
+    generator = np.random.default_rng(0)
+    short = 0
+    for number in range(150):
+        sizes = random_sizes(generator)
+        clips = table(*[("a", f"{number}-{i}", "", size) for i, size in enumerate(sizes)])
+        splits = assign_splits(clips)
+        possible = 1 - sum(sorted(sizes)[:2]) / sum(sizes)  # all but the two smallest locations
+        share = float((splits == "train").mean())
+        assert share >= min(TRAINING_SHARE, possible) - 1e-12
+        assert short_of_training(clips, splits) == ({"a": share} if share < TRAINING_SHARE else {})
+        short += possible < TRAINING_SHARE
+    assert short > 0
+
+
+def test_a_huge_location_does_not_swallow_its_class() -> None:
+    clips = table(*[("a", f"a{i}", "", size) for i, size in enumerate((200, 5, 5, 5))])
+    assert pd.Series(assign_splits(clips)).value_counts().to_dict() == {"train": 200, "test": 10, "val": 5}

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import DatasetInput, Run
 from mlflow.exceptions import MlflowException
 
 from avfusion.errors import UserError
@@ -36,9 +36,13 @@ def runs(kind: str, store: Path) -> list[Run]:
     assert experiment is not None
     found = client.search_runs([experiment.experiment_id], f"tags.`avfusion.kind` = '{kind}'")
     digest = json.loads((store / "store.json").read_text())["digest"]
-    inputs = [run.inputs.dataset_inputs if run.inputs else [] for run in found]
-    used = [[entry.dataset.digest for entry in entries] for entries in inputs]
+    used = [[entry.dataset.digest for entry in datasets(run)] for run in found]
     return [run for run, digests in reversed(list(zip(found, used, strict=True))) if digest[:36] in digests]
+
+
+def datasets(run: Run) -> list[DatasetInput]:
+    """The dataset inputs of a run."""
+    return list(run.inputs.dataset_inputs) if run.inputs else []
 
 
 def artifact(run: Run, name: str) -> Path:
@@ -169,9 +173,9 @@ def test_the_summary_names_variants_scores_and_the_ui(trained: Trained) -> None:
 
 def test_the_splits_are_dataset_inputs_of_their_own(trained: Trained) -> None:
     store, _, (_, late) = trained
-    inputs = {entry.tags[0].value: entry.dataset for entry in late.inputs.dataset_inputs}
+    inputs = {entry.tags[0].value: entry.dataset for entry in datasets(late)}
     assert list(inputs) == ["features", "training", "validation", "test"]
-    counts = {context: json.loads(dataset.profile) for context, dataset in inputs.items()}
+    counts = {context: json.loads(dataset.profile or "") for context, dataset in inputs.items()}
     data = SplitFeatures(FeatureStore.open(store))
     for context, split in (("training", "train"), ("validation", "val"), ("test", "test")):
         clips = data.store.clips.iloc[data.rows(split)]
@@ -182,9 +186,9 @@ def test_the_splits_are_dataset_inputs_of_their_own(trained: Trained) -> None:
 
 def test_scores_are_tied_to_the_model_and_the_clips_that_they_are_of(trained: Trained) -> None:
     _, _, (_, late) = trained
-    digests = {entry.dataset.name: entry.dataset.digest for entry in late.inputs.dataset_inputs}
+    digests = {entry.dataset.name: entry.dataset.digest for entry in datasets(late)}
     (model,) = MlflowClient().search_logged_models([late.info.experiment_id], f"source_run_id = '{late.info.run_id}'")
-    tied = {metric.key: metric for metric in model.metrics}
+    tied = {metric.key: metric for metric in model.metrics or []}
     for name, split in (("test/accuracy", "test"), ("test_1s/log_loss", "test"), ("val/log_loss", "val")):
         assert tied[name].value == late.data.metrics[name]
         assert tied[name].dataset_name == f"store {split}" and tied[name].dataset_digest == digests[f"store {split}"]
@@ -276,7 +280,7 @@ def test_several_seeds_are_nested_and_averaged(
     assert parent.data.tags["model_seed"] == best.data.params["seed"]
     query = f"source_run_id = '{parent.info.run_id}'"
     (model,) = MlflowClient().search_logged_models([parent.info.experiment_id], query)
-    tied = {metric.key: (metric.value, metric.run_id) for metric in model.metrics}
+    tied = {metric.key: (metric.value, metric.run_id) for metric in model.metrics or []}
     assert tied["test/log_loss"] == (best.data.metrics["test/log_loss"], best.info.run_id)
     client = MlflowClient()
     for name, points in (("test/log_loss", 1), ("val_loss", 3)):  # that they were tied adds no point

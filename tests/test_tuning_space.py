@@ -10,7 +10,7 @@ from optuna.trial import create_trial
 
 from avfusion.errors import UserError
 from avfusion.fusion import FusionNetwork, variants
-from avfusion.tuning.sampling import SAMPLERS, NamedSeeds, make_pruner
+from avfusion.tuning.sampling import SAMPLERS, STAGE, NamedSeeds, make_pruner
 from avfusion.tuning.space import Choices, Range, make_space
 from avfusion.tuning.storage import open_storage
 from tests.edge import parsed
@@ -43,8 +43,10 @@ def test_ranges_choices_and_fixed_values() -> None:
     assert space.distributions["output_relu"] == CategoricalDistribution((True, False))
     assert space.fixed["dropout"] == 0.3 and "dropout" not in space.searched
     # What the default is not in takes the nearest; what is compared with at the end stays the study's own.
+    assert not space.has_defaults and make_space(LATE, overrides("hidden=128|512,epochs=100")).has_defaults
+    assert not make_space(LATE, overrides("epochs=5")).has_defaults
     assert (space.first["alpha"], space.first["hidden"], space.first["embedding"]) == (0.4, 256, 64)
-    assert (space.defaults["alpha"], space.defaults["hidden"], space.defaults["dropout"]) == (0.5, 512, 0.3)
+    assert (space.defaults["alpha"], space.defaults["hidden"], space.defaults["dropout"]) == (0.5, 512, 0.2)
 
 
 def test_the_digest_is_fixed_by_the_space() -> None:
@@ -142,6 +144,32 @@ def test_the_median_pruner_waits_for_five_trials_and_five_epochs() -> None:
         pruned += [step] if worse.should_prune() else []
         assert not better.should_prune()
     assert pruned == list(range(5, 11))
+
+
+def test_the_median_pruner_compares_a_stage_with_the_same_stage() -> None:
+    study = optuna.create_study(study_name="s", pruner=make_pruner("median"))
+    for value in (0.1, 0.2, 0.3, 0.4, 0.5):
+        stages = {**dict.fromkeys(range(1, 11), 0.01), **dict.fromkeys(range(STAGE + 1, STAGE + 11), value)}
+        study.add_trial(create_trial(value=value, intermediate_values=stages))
+    worse, better = study.ask(), study.ask()
+    for step in (*range(1, 11), *range(STAGE + 1, STAGE + 11)):
+        worse.report(0.01 if step < STAGE else 0.9, step)  # good in the first stage, which says nothing of the second
+        better.report(0.01 if step < STAGE else 0.15, step)
+        assert bool(worse.should_prune()) is (step >= STAGE + 5)
+        assert not better.should_prune()
+
+
+def test_folds_are_pruned_once_three_are_worse() -> None:
+    study = optuna.create_study(study_name="s", pruner=make_pruner("median", has_folds=True))
+    study.add_trial(create_trial(value=0.3, intermediate_values={1: 0.2, 2: 0.3, 3: 0.4, 4: 0.3, 5: 0.3}))
+    worse, mixed = study.ask(), study.ask()
+    pruned = []
+    for fold, (bad, other) in enumerate(((0.3, 0.1), (0.5, 0.5), (0.7, 0.3), (0.6, 0.4)), 1):
+        worse.report(bad, fold)
+        mixed.report(other, fold)
+        pruned += [fold] if worse.should_prune() else []
+        assert not mixed.should_prune()
+    assert pruned == [3, 4]
 
 
 def test_unknown_names_list_the_choices() -> None:

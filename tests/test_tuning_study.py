@@ -5,6 +5,7 @@ import platform
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from avfusion.training.split_features import SplitFeatures
 from avfusion.tuning.leader import LEADER, Leadership
 from avfusion.tuning.plans import Plan
 from avfusion.tuning.results import trials_table
-from avfusion.tuning.sampling import MOST_RETRIES, retry
+from avfusion.tuning.sampling import MOST_RETRIES, STAGE, retry
 from avfusion.tuning.space import Space, make_space
 from avfusion.tuning.storage import open_storage, resolve_storage
 from avfusion.tuning.study import FAILURE, WORKER, counted, done, is_surplus, may_start, n_done, open_study, recover
@@ -250,7 +251,32 @@ def test_later_stages_report_at_the_same_steps_in_every_trial(tmp_path: Path) ->
     study = open_study(plan, open_storage(plan.storage))
     study.optimize(Objective(plan, SplitFeatures(store), CPU), n_trials=3)
     for trial in study.trials:
-        assert {1, 7} <= set(trial.intermediate_values) <= set(range(1, 13))
+        steps = [divmod(step, STAGE) for step in trial.intermediate_values]
+        assert {(0, 1), (1, 1)} <= set(steps) <= set(product((0, 1), range(1, 7)))
+
+
+def test_a_trial_over_folds_is_scored_by_their_mean_and_never_sees_a_test_clip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_store(tmp_path / "store", seed=1, locations=8)
+    data, plan = SplitFeatures(store), plan_for(tmp_path / "journal", folds=4)
+    objective = Objective(plan, data, CPU)
+    assert all((fold.splits == "test").tolist() == (data.splits == "test").tolist() for fold in objective.folds)
+    study = open_study(plan, open_storage(plan.storage))
+    study.optimize(objective, n_trials=2)
+    for trial in study.trials:
+        assert sorted(trial.intermediate_values) == [1, 2, 3, 4]
+        assert trial.value == pytest.approx(np.mean(list(trial.intermediate_values.values())))
+        assert trial.user_attrs["metrics"]["val/log_loss"] == trial.value and trial.user_attrs["metrics"]["folds"] == 4
+    with pytest.raises(UserError, match="with folds 4, not none; give another name"):
+        open_study(plan_for(tmp_path / "journal"), open_storage(plan.storage))
+
+
+@pytest.mark.parametrize("narrowed", [True, False])
+def test_only_the_defaults_are_called_default(tmp_path: Path, narrowed: bool) -> None:
+    space = small_space() if narrowed else make_space(variants()["late"], {})
+    study = open_study(plan_for(tmp_path / "journal", space=space), open_storage(str(tmp_path / "journal")))
+    assert [trial.user_attrs["default"] for trial in study.trials] == [not narrowed]
 
 
 def test_storages_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

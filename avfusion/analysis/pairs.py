@@ -40,6 +40,8 @@ from avfusion.system.seeds import derive_seed
 
 LEVEL = 1 - CONFIDENCE
 """Chance, over the whole family of pairs, of calling any difference that is none."""
+MANY = 1000
+"""Locations above which there is no bootstrap."""
 SMALL = 25
 """Clips on which two models differ in being right up to which McNemar's test is exact."""
 
@@ -129,8 +131,13 @@ def mcnemar_p_value(only_first: int, only_second: int) -> float:
     return float(mcnemar([[0, only_first], [only_second, 0]], exact=exact, correction=True).pvalue)
 
 
-def replicates(locations: Locations, draws: int = DRAWS) -> NDArray[np.float64]:
-    """[R, G] the bootstrap's sets of weights on the locations, the same for whatever is compared there."""
+def replicates(locations: Locations, draws: int = DRAWS) -> NDArray[np.float64] | None:
+    """[R, G] the bootstrap's sets of weights on the locations, the same for whatever is compared there.
+
+    None for more than `MANY` locations, where Student's t needs no help and the bootstrap would take minutes.
+    """
+    if len(locations) > MANY:
+        return None
     return draw_locations(locations, draws, derive_seed("compare", draws, len(locations)))
 
 

@@ -2,7 +2,8 @@
 
 Shifts act on the features as the embedder gives them, in units of the mean and standard deviation of all frames of the
 training clips. Severity 0 leaves the features as they are. All draws derive from the clip's id, so that every variant
-and severity meets the same ones and a batch's content does not matter. Shapes: B clips of T frames, D features.
+and severity meets the same ones and a batch's content does not matter. Shapes: B clips of T frames, D features (of
+each modality its own).
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +19,6 @@ from tqdm import tqdm
 from avfusion.errors import unknown
 from avfusion.features import MODALITIES
 from avfusion.fusion import FusionNetwork
-from avfusion.fusion.base import to_length
 from avfusion.scoring.metrics import evaluate
 from avfusion.system.seeds import derive_seed
 from avfusion.training.classifier import SceneClassifier
@@ -156,25 +156,24 @@ def _answers(classifier: SceneClassifier, features: Mapping[str, Tensor]) -> tup
 
 
 def _batches(data: SplitFeatures) -> Iterator[tuple[NDArray[np.intp], Batch]]:
-    """The test clips, those of the same length together, as row numbers and features."""
+    """The test clips, those of the same lengths together, as row numbers and features."""
     rows = data.rows(TEST)
     ids = data.store.clips["id"].to_numpy()
     by_draw = sorted(rows, key=lambda row: derive_seed("missing", str(ids[row])))
     ranks = {int(row): rank / len(rows) for rank, row in enumerate(by_draw)}
-    lengths = data.lengths[rows]
-    for length in np.unique(lengths):
-        same = rows[lengths == length]
+    lengths = np.array([[len(data.frames(modality, row)) for modality in MODALITIES] for row in rows])
+    for both in np.unique(lengths, axis=0):
+        same = rows[(lengths == both).all(axis=1)]
         for start in range(0, len(same), BATCH):
             chosen = same[start : start + BATCH]
-            yield chosen, _batch(data, chosen, int(length), torch.tensor([ranks[int(row)] for row in chosen]))
+            yield chosen, _batch(data, chosen, torch.tensor([ranks[int(row)] for row in chosen]))
 
 
-def _batch(data: SplitFeatures, rows: NDArray[np.intp], n_frames: int, ranks: Tensor) -> Batch:
+def _batch(data: SplitFeatures, rows: NDArray[np.intp], ranks: Tensor) -> Batch:
     features: dict[str, Tensor] = {}
     noise: dict[str, Tensor] = {}
     for modality in MODALITIES:
-        clips = [torch.tensor(data.frames(modality, int(row))) for row in rows]
-        features[modality] = torch.stack([to_length(clip, n_frames) for clip in clips])
+        features[modality] = torch.stack([torch.tensor(data.frames(modality, int(row))) for row in rows])
         ids = data.store.clips["id"].iloc[rows]
         drawn = torch.stack([_normal(modality, str(clip), features[modality].shape[1:]) for clip in ids])
         noise[modality] = drawn * data.standardize[modality].std

@@ -1,6 +1,7 @@
 """Finds variants with their answers: in MLflow runs, and in prediction files.
 
-Of an experiment, runs on the features of its newest run stand side by side, and of each variant the newest run.
+Of an experiment, runs on the features of its newest run and in as many folds stand side by side, and of each variant
+the newest run.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from avfusion.scoring.folders import VALIDATION, file_of_model, read_folder
 from avfusion.scoring.tsv import read_course_tsv
 from avfusion.system.names import escaped
 from avfusion.tracking.lookup import (
+    NO_FOLDS,
     LoggedRun,
     find_experiment,
     find_run,
@@ -54,7 +56,7 @@ def in_run(run: LoggedRun, name: str | None = None, *, first_only: bool = False)
         name=name or run.variant,
         origin=run.title + (f", first of {len(runs)} seeds" if len(runs) > len(seeds) else ""),
         seeds=tuple(read_predictions(seed, "test") for seed in seeds),
-        validation=() if first_only else tuple(read_predictions(seed, "val") for seed in seeds),
+        validation=() if first_only or run.folds != NO_FOLDS else tuple(read_predictions(one, "val") for one in seeds),
         title=known.title if known else run.variant,
         remarks=changed_params(seeds[0].variant, seeds[0].params),
         run_id=run.id,
@@ -77,19 +79,23 @@ def in_file_or_run(text: str, name: str) -> VariantAnswers:
 
 
 def runs_of_experiment(experiment: str, filter_: str | None = None) -> tuple[str, list[LoggedRun], list[str]]:
-    """The experiment's name, its finished runs of variants on the features of the newest, and what was left out.
+    """The experiment's name, its finished runs of variants that can stand beside the newest, and what was left out.
 
-    The newest come first. `filter_` is of MLflow. Raises `UserError` for an unknown experiment or a filter that MLflow
-    does not understand.
+    Those are on the same features and in as many folds. The newest come first. `filter_` is of MLflow. Raises
+    `UserError` for an unknown experiment or a filter that MLflow does not understand.
     """
     identity, name = find_experiment(experiment)
     runs = [run for run in finished_runs(identity, "variant") if run.parent is None]
     if filter_ is not None:
         matching = matching_ids(identity, filter_)
         runs = [run for run in runs if run.id in matching]
-    same = [run for run in runs if run.features == runs[0].features]
-    others = len(runs) - len(same)
-    remarks = [f"Left out: {others} run(s) on other features than those of the newest."] if others else []
+    on_same = [run for run in runs if run.features == runs[0].features]
+    same = [run for run in on_same if run.folds == runs[0].folds]
+    remarks = []
+    if others := len(runs) - len(on_same):
+        remarks.append(f"Left out: {others} run(s) on other features than those of the newest.")
+    if others := len(on_same) - len(same):
+        remarks.append(f"Left out: {others} run(s) in other folds than the newest (folds={same[0].folds}).")
     return name, same, remarks
 
 
@@ -149,6 +155,9 @@ def _runs_side_by_side(
 ) -> SideBySide:
     read = [in_run(run, name) for name, run in _named(runs).items()]
     changed = [f"{one.name} is {one.origin}, trained with {one.remarks}." for one in read if one.remarks]
+    if len({run.folds for run in runs}) > 1:
+        folds = ", ".join(f"{name} folds={run.folds}" for name, run in _named(runs).items())
+        changed.append(f"Trained on different parts of the clips: {folds}.")
     found, missing = on_shared_clips(read)
     return _side_by_side(found, source, locations, [*remarks, *changed, *missing])
 

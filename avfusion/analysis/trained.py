@@ -23,6 +23,7 @@ from avfusion.training.selection import Candidate
 from avfusion.training.split_features import TEST, SplitFeatures
 
 NO_SHIFTS = "not asked for: shifts=none"
+IN_FOLDS = "was trained in folds, so that no one model answered all clips"
 NO_CITIES = "not asked for; cities=all trains every variant again without each city"
 
 CLEAN = 1e-6
@@ -51,6 +52,8 @@ def candidates_of(found: SideBySide) -> list[Candidate]:
     """
     if any(variant.run_id is None for variant in found.variants):
         raise UserError("promote=true: prediction files hold no model; compare runs instead")
+    if folded := [variant.name for variant in found.variants if variant.config.get("folds")]:
+        raise UserError(f"promote=true: {folded[0]} {IN_FOLDS}; train with folds=none what is to be promoted")
     try:
         aligned, _ = on_shared_clips([replace(variant, seeds=variant.validation) for variant in found.variants])
     except UserError as error:
@@ -89,6 +92,8 @@ def trained_on(found: SideBySide) -> SplitFeatures:
         raise UserError("prediction files hold no model; compare runs instead")
     if len({variant.config["features"]["digest"] for variant in found.variants}) > 1:
         raise UserError("the runs were trained on different features")
+    if folded := [variant.name for variant in found.variants if variant.config.get("folds")]:
+        raise UserError(f"{folded[0]} {IN_FOLDS}")
     path = found.features["path"]
     if found.store is None:
         raise UserError(f"the feature store {path} is no longer there, or has changed")

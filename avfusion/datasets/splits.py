@@ -5,6 +5,7 @@ view), so a location seen in training makes its test clips too easy (Wang et al.
 """
 
 from collections.abc import Mapping
+from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,8 @@ from avfusion.system.seeds import derive_seed
 # Aims, as shares of the clips of each class; whole locations are taken, and at least one.
 TEST_SHARE = 0.25
 VALIDATION_SHARE = 0.2
+TRAINING_SHARE = 0.5
+"""Of each class's clips at least this share is for training, wherever whole locations allow it."""
 _ATTEMPTS = 50  # for locations with several classes: a draw can leave one class without a split
 
 Splits = NDArray[np.str_]
@@ -27,9 +30,10 @@ def assign_splits(clips: pd.DataFrame) -> Splits:
 
     A split that no clip is given is drawn from the clips with split ""; if there are none, from
     those with "train". Of them, VALIDATION_SHARE and TEST_SHARE of the clips of each class are
-    taken, in whole locations, and the others are for training. A clip with split "" whose location
-    has a given split follows it. The draw depends on the clips alone: every run and every seed of a
-    study sees the same splits, whatever the order of the rows.
+    taken, in whole locations, and the others are for training: at least TRAINING_SHARE, or where
+    whole locations do not allow that (`short_of_training` tells), as much as they do. A clip with
+    split "" whose location has a given split follows it. The draw depends on the clips alone: every
+    run and every seed of a study sees the same splits, whatever the order of the rows.
 
     Args:
         clips: columns id, label, location and split (as in a dataset's table or a feature store).
@@ -50,7 +54,7 @@ def assign_splits(clips: pd.DataFrame) -> Splits:
     }
     pool = splits == "" if (splits == "").any() else splits == "train"
     if shares:
-        drawn = _draw(table[pool], shares)
+        drawn = draw_splits(table[pool], shares)
         splits = splits.where(~pool, table["location"].map(drawn))
     assigned = splits.replace("", "train").to_numpy(dtype=np.str_)
     guard(clips, assigned)
@@ -93,8 +97,24 @@ def guard(clips: pd.DataFrame, splits: Splits) -> None:
                 )
 
 
-def _draw(pool: pd.DataFrame, shares: Mapping[str, float]) -> dict[str, str]:
-    """Location -> split, for every location of `pool`."""
+def short_of_training(clips: pd.DataFrame, splits: Splits) -> dict[str, float]:
+    """Share of a class's clips that are for training, of those classes where it is below TRAINING_SHARE; by class.
+
+    Args:
+        clips: column label.
+        splits: the split of each row; rows of other words than `SPLITS` do not count.
+    """
+    used = np.isin(splits, SPLITS)
+    training = pd.Series(splits[used] == "train").groupby(clips["label"].to_numpy()[used]).mean()
+    return {str(label): float(share) for label, share in training.items() if share < TRAINING_SHARE}
+
+
+def draw_splits(pool: pd.DataFrame, shares: Mapping[str, float], *seed: str | int) -> dict[str, str]:
+    """Location -> split, for every location of `pool`, which has the columns label and location.
+
+    `shares` are those of the splits but train, of each class's clips; other `seed` parts give other draws. Raises
+    `UserError` where no class-wise draw by location is found.
+    """
     sizes = {
         str(label): {str(location): int(size) for location, size in group["location"].value_counts().items()}
         for label, group in pool.groupby("label", sort=True)
@@ -108,7 +128,7 @@ def _draw(pool: pd.DataFrame, shares: Mapping[str, float]) -> dict[str, str]:
                 f"{', '.join(sorted(names, key=SPLITS.index))} without a shared location takes at least {needed}"
             )
     for attempt in range(_ATTEMPTS):
-        drawn = _one_draw(sizes, shares, attempt)
+        drawn = _one_draw(sizes, shares, (*seed, attempt))
         if all(len({drawn[location] for location in locations}) == needed for locations in sizes.values()):
             return drawn
     raise UserError(
@@ -117,20 +137,43 @@ def _draw(pool: pd.DataFrame, shares: Mapping[str, float]) -> dict[str, str]:
     )
 
 
-def _one_draw(sizes: dict[str, dict[str, int]], shares: Mapping[str, float], attempt: int) -> dict[str, str]:
+def _one_draw(
+    sizes: dict[str, dict[str, int]], shares: Mapping[str, float], seed: tuple[str | int, ...]
+) -> dict[str, str]:
     """Takes locations class by class, those with the fewest locations first."""
     drawn: dict[str, str] = {}
     for label in sorted(sizes, key=lambda name: (len(sizes[name]), name)):
         order = sorted(sizes[label])
-        np.random.default_rng(derive_seed("splits", label, attempt)).shuffle(order)
-        total = sum(sizes[label].values())
-        for n_after, (split, share) in zip(range(len(shares), 0, -1), shares.items(), strict=True):
-            taken = sum(size for location, size in sizes[label].items() if drawn.get(location) == split)
-            for location in order:
-                free = sum(other not in drawn for other in order)
-                size = sizes[label][location]
-                closer = abs(taken + size - share * total) < abs(taken - share * total)
-                if location not in drawn and free > n_after and (closer or not taken):
-                    drawn[location] = split
-                    taken += size
+        np.random.default_rng(derive_seed("splits", label, *seed)).shuffle(order)
+        _draw_class({location: sizes[label][location] for location in order}, shares, drawn)
     return {location: drawn.get(location, "train") for locations in sizes.values() for location in locations}
+
+
+def _draw_class(sizes: dict[str, int], shares: Mapping[str, float], drawn: dict[str, str]) -> None:
+    """Adds to `drawn` the locations of one class that are not for training, trying them in the order of `sizes`.
+
+    A location is passed over if training could not get its share any more, or what is possible where that is less: so
+    the smallest that is free can always be taken.
+    """
+    total = sum(sizes.values())
+    taken = {split: sum(sizes[place] for place in sizes if drawn.get(place) == split) for split in shares}
+    free = dict.fromkeys(place for place in sorted(sizes, key=sizes.__getitem__) if place not in drawn)
+    order, rest = [place for place in sizes if place in free], list(shares)
+
+    def left_for_training(size: int, but: str = "") -> int:
+        """Clips, after `size` more are taken and the smallest other locations go to the splits that have none yet."""
+        others = (sizes[place] for place in free if place != but)
+        return total - sum(taken.values()) - size - sum(islice(others, sum(not taken[split] for split in rest)))
+
+    least = min(TRAINING_SHARE * total, left_for_training(0))
+    for split, share in shares.items():
+        rest.remove(split)
+        for place in order:
+            size, aim = sizes[place], share * total
+            closer = abs(taken[split] + size - aim) < abs(taken[split] - aim)
+            if place not in free or len(free) <= len(rest) + 1 or (taken[split] and not closer):
+                continue
+            if left_for_training(size, place) >= least:
+                drawn[place] = split
+                taken[split] += size
+                del free[place]

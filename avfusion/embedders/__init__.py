@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from avfusion.embedders.base import (
+    UNTRAINED,
     Embedder,
     Entry,
     Offer,
@@ -26,6 +27,7 @@ from avfusion.errors import UserError, unknown
 
 __all__ = [
     "HALVES",
+    "UNTRAINED",
     "Embedder",
     "PictureEmbedder",
     "PortableEmbedder",
@@ -53,9 +55,15 @@ def embedder_names(place: str = "both") -> list[str]:
     return sorted(name + "MODEL" if name.endswith(_FAMILY) else name for name in names)
 
 
-def check_embedder(name: str) -> None:
-    """Raise UserError unless `name` is an embedder of both modalities or `PICTURE+SOUND`; nothing is loaded."""
-    _offers(name)
+def check_embedder(name: str, *options: str) -> None:
+    """Raise UserError unless `name` is an embedder of both modalities or `PICTURE+SOUND` with all of the `options`.
+
+    Nothing is loaded; the values of options are checked when it is.
+    """
+    known = embedder_options(name)
+    for option in options:
+        if option not in known:
+            raise unknown("embedder option", option, list(known))
 
 
 def embedder_options(name: str) -> dict[str, Option]:
@@ -88,10 +96,7 @@ def load_embedder(
         UserError: an unknown name, option or choice; the line lists the known ones.
     """
     offers, common = _offers(name), {"precision": precision, "device": device}
-    known = embedder_options(name)
-    for option in options:
-        if option not in known:
-            raise unknown("embedder option", option, list(known))
+    check_embedder(name, *options)
     read: dict[str, dict[str, Any]] = {place: _read_options(offer.options, options) for place, offer in offers.items()}
     if "both" in offers:
         if isinstance(weights, Mapping):

@@ -16,6 +16,9 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkabl
 import numpy as np
 import numpy.typing as npt
 
+UNTRAINED = "untrained"
+"""In place of weights: seeded random ones."""
+
 Option = str | int | float | bool
 Array = npt.NDArray[np.float32]
 Frame = npt.NDArray[np.uint8]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from avfusion.embedders.base import (
+    UNTRAINED,
     Array,
     Frame,
     PictureEmbedder,
@@ -18,7 +19,6 @@ from avfusion.errors import UserError
 
 HALVES = ("audio", "video")
 SIGN = "+"
-UNTRAINED = "untrained"
 PACKAGE = Path(__file__).parents[1]
 
 

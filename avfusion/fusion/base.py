@@ -1,6 +1,6 @@
 """What every fusion variant is: a network from two feature sequences to class scores.
 
-Shapes: B clips, T frames, Da and Dv feature dimensions (512 in the study), C classes.
+Shapes: B clips, T moments, Da and Dv feature dimensions (512 in the study), C classes.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -62,7 +62,9 @@ class FusionNetwork(nn.Module):
     modalities: ClassVar[tuple[str, ...]] = ("audio", "video")
     """The inputs that it listens to; the other is ignored."""
     pools_time: ClassVar[bool] = True
-    """Whether it sees only the mean over time, so that features may be averaged once, before training."""
+    """Whether it sees only the mean over time, so that features may be averaged once, before training.
+
+    Such a variant takes sound and pictures of different lengths, too; the others get them `paired`."""
     any_length: ClassVar[bool] = True
     """Whether it takes clips of any number of frames; otherwise exactly `Shape.n_frames`."""
     hyperparameters: ClassVar[Mapping[str, Hyperparameter]] = {}
@@ -96,6 +98,22 @@ class FusionNetwork(nn.Module):
     def diagnostics(self, audio: Tensor, video: Tensor) -> dict[str, Tensor]:
         """For each of `diagnosed` one number per clip [B], in [0, 1]; logged by class, and given with predictions."""
         return {}
+
+
+def paired(frames: Tensor, n_moments: int, *, frame_by_frame: bool = False) -> Tensor:
+    """The frames [..., N, D] of a clip at its `n_moments` moments, those of its sound: [..., n_moments, D].
+
+    Moment i takes frame floor((i + 0.5) * N / n_moments): both lie in the middle of the same stretch of the clip. With
+    N = n_moments each moment takes its own frame. `frame_by_frame` is for features whose makers count that way: moment
+    i takes frame i, or the last one.
+    """
+    n_frames = frames.shape[-2]
+    if n_frames == n_moments:
+        return frames
+    if frame_by_frame:
+        return to_length(frames, n_moments)
+    moments = torch.arange(n_moments, device=frames.device)
+    return frames.index_select(-2, (2 * moments + 1) * n_frames // (2 * n_moments))
 
 
 def to_length(frames: Tensor, n_frames: int) -> Tensor:

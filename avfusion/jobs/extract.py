@@ -1,18 +1,21 @@
 """The job `extract`: clips to a feature store."""
 
 import hashlib
+import logging
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from avfusion.datasets import Dataset, read_dataset
-from avfusion.embedders import check_embedder, load_embedder
+from avfusion.embedders import HALVES, UNTRAINED, check_embedder, load_embedder
+from avfusion.errors import UserError
 from avfusion.extraction import Settings, extract
 from avfusion.features import FeatureStore
 from avfusion.features.provenance import tags, title
 from avfusion.jobs import RUNS
+from avfusion.system.names import plain
 from avfusion.tracking.artifacts import log_features
 from avfusion.tracking.descriptions import describe_store
 from avfusion.tracking.lookup import FEATURES_MADE
@@ -24,31 +27,50 @@ from avfusion.tracking.ui import run_page, ui_lines
 DEMO_SEED = 2026
 """Seed of the demo's scenes: not one that the recipes were designed with (the number of places was set after it)."""
 
+AUTO, OF_SCENES, OF_CLIPS = "auto", "demo", "efficientnet_lite0+yamnet"
+"""What `embedder=auto` takes: a small network that knows rendered scenes, or two that know the world."""
+
 GPU_DRIVERS = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
 """What is there where a GPU may be: on Linux, and on Linux in Windows."""
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Extraction:
     """An extraction whose options are checked, before there are clips."""
 
+    embedder: str
+    """Its name, or `auto`."""
+    options: dict[str, Any]
+    """What `load_embedder` takes beside the name."""
     settings: Settings
+    """Those of the named embedder; `auto` is chosen for the clips."""
     strict: bool
     output: Path | None
-    """Folder of the store; None for one under runs/, named after the clips and `named`."""
+    """Folder of the store; None for one under runs/, named after the clips, the embedder and `named`."""
     named: tuple[str, ...]
-    """What decides the features, as users type it; the embedder's name comes first."""
+    """What else decides the features, as users type it."""
 
     def run(self, dataset: Dataset) -> FeatureStore:
         """The feature store of `dataset`, written, or continued where an earlier run stopped."""
-        digest = hashlib.sha256("\n".join([dataset.digest, *self.named]).encode()).hexdigest()[:8]
-        folder = self.output or RUNS / "features" / f"{dataset.name}-{self.named[0]}-{digest}"
-        return extract(dataset, folder, self.settings, strict=self.strict)
+        embedder = self.embedder
+        if embedder == AUTO:
+            embedder = OF_SCENES if dataset.synthetic else OF_CLIPS
+            _log.info("embedder=auto takes %s for %s clips", embedder, "synthetic" if dataset.synthetic else "real")
+        digest = hashlib.sha256("\n".join([dataset.digest, embedder, *self.named]).encode()).hexdigest()[:8]
+        folder = self.output or RUNS / "features" / f"{dataset.name}-{plain(embedder)}-{digest}"
+        load = partial(load_embedder, embedder, **self.options)
+        settings = replace(self.settings, load=load, load_on_cpu=partial(load, device="cpu"))
+        return extract(dataset, folder, settings, strict=self.strict)
 
 
 def prepare(
     output: Path | None,
     embedder: str,
+    hop: float | None,
+    frames: float | None,
     weights: str | None,
     precision: str,
     device: str,
@@ -61,24 +83,27 @@ def prepare(
 ) -> Extraction:
     """The extraction that these options of `extract_job` ask for.
 
-    Raises `UserError` for an embedder that there is none of, and for options of clusters without a cluster.
+    Raises `UserError` for an embedder or an option of it that there is none of, weights of one that is not named, and
+    options of clusters without a cluster.
     """
-    check_embedder(embedder)
-    named = (embedder, weights or "none", precision, device, modalities, f"{timeout:g}")
+    own = {name: value for name, value in (("hop", hop), ("frames", frames)) if value is not None}
+    check_embedder(OF_CLIPS if embedder == AUTO else embedder, *own)
+    if embedder == AUTO and weights not in (None, UNTRAINED):
+        raise UserError(f"weights={weights}: name the embedder that they are for, as embedder={OF_SCENES}")
+    named = (weights or "none", precision, device, modalities, f"{timeout:g}", *(f"{o}={own[o]:g}" for o in own))
     if weights and Path(weights).exists():  # workers of a cluster do not share the working directory
         weights = str(Path(weights).absolute())
-    load = partial(load_embedder, embedder, weights=weights, precision=precision, device=device)
+    options: dict[str, Any] = {"weights": weights, "precision": precision, "device": device, **own}
     settings = Settings(
-        load,
+        partial(load_embedder, embedder, **options),
         required=modalities,
         timeout=timeout,
         workers=None if executor == "ray" else _room(device),
         executor=executor,
         address=address,
         parts=parts,
-        load_on_cpu=partial(load, device="cpu"),
     )
-    return Extraction(settings, strict, output, named)
+    return Extraction(embedder, options, settings, strict, output, named)
 
 
 def _room(device: str) -> int | None:
@@ -97,6 +122,8 @@ def extract_job(
     data: Path | None,
     output: Path | None,
     embedder: str,
+    hop: float | None,
+    frames: float | None,
     weights: str | None,
     precision: str,
     device: str,
@@ -113,8 +140,10 @@ def extract_job(
     Args:
         data: TAU folder or CSV list of clips; None renders the synthetic scenes of the demo.
         output: folder of the store; None is one under runs/, named after clips and options.
-        embedder: name of what turns clips into features.
-        weights: its weights, a file or folder; None for its own.
+        embedder: name of what turns clips into features, `PICTURE+SOUND` for two, or `auto`: `OF_SCENES` or `OF_CLIPS`.
+        hop: seconds between two windows of sound; None for the embedder's own.
+        frames: pictures per second, of an embedder that can choose; None for its own.
+        weights: its weights, a file or folder, or `untrained`; None for its own.
         precision: of its arithmetic: `float32`, `bf16` or `auto`.
         device: `auto`, `cpu` or `cuda`.
         modalities: what a clip must have: `both` sound and pictures, or `any` of them.
@@ -128,7 +157,7 @@ def extract_job(
     Returns the lines to show. Raises `UserError` for input that cannot be used.
     """
     extraction = prepare(
-        output, embedder, weights, precision, device, modalities, strict, timeout, executor, address, parts
+        output, embedder, hop, frames, weights, precision, device, modalities, strict, timeout, executor, address, parts
     )
     dataset = load_data(data, allow_outside)
     connect()
@@ -161,7 +190,9 @@ def log_store(store: FeatureStore) -> None:
 def summary(store: FeatureStore) -> list[str]:
     """What is in the store and what is not, in a few lines."""
     embedder = store.provenance["embedder"]
-    chosen = ", ".join(f"{name}={embedder[name]}" for name in ("precision", "device") if name in embedder)
+    half = next((embedder[place] for place in HALVES if place in embedder), embedder)  # a pair's have one precision
+    computed = {name: embedder.get(name, half.get(name)) for name in ("precision", "device")}
+    chosen = ", ".join(f"{name}={value}" for name, value in computed.items() if value is not None)
     lines = [
         f"features {store.path}",
         f"         {title(store.provenance)}; {len(store.clips)} clips, failed_clips={len(store.failures)}",

@@ -4,15 +4,15 @@ import time
 from pathlib import Path
 from typing import Literal
 
-from avfusion.datasets.splits import assign_splits
+from avfusion.datasets.folds import check_splits
 from avfusion.fusion import choose_variants
 from avfusion.jobs.extract import load_data, log_store, prepare, summary
-from avfusion.jobs.train import asked_for, comparison, train_variants
+from avfusion.jobs.train import asked_for, check_model_is_made, comparison, train_variants
 from avfusion.system.device import choose_device
 from avfusion.tracking.session import connect
 from avfusion.tracking.work import training_job
 from avfusion.training.experiment import resolve_params
-from avfusion.training.many import check_trainable
+from avfusion.training.many import Trainer, check_trainable, splits_of
 from avfusion.training.precision import check_precision
 from avfusion.training.split_features import SplitFeatures
 
@@ -22,6 +22,8 @@ def main_job(
     data: Path | None,
     output: Path | None,
     embedder: str,
+    hop: float | None,
+    frames: float | None,
     weights: str | None,
     precision: str,
     device: str,
@@ -34,6 +36,7 @@ def main_job(
     parts: str | None,
     variants: tuple[str, ...],
     seeds: tuple[int, ...],
+    folds: int | None,
     params: dict[str, str],
     register: bool,
 ) -> list[str]:
@@ -43,15 +46,16 @@ def main_job(
     lines to show. Raises `UserError` for anything that cannot be used.
     """
     laps = Laps()
+    check_model_is_made(folds, register=register)
     chosen = choose_variants(variants)
     resolved = resolve_params(chosen, params)
     target = choose_device(device)
     check_precision(zip(chosen, resolved, strict=True), target)
     extraction = prepare(
-        output, embedder, weights, precision, device, modalities, strict, timeout, executor, address, parts
+        output, embedder, hop, frames, weights, precision, device, modalities, strict, timeout, executor, address, parts
     )
     dataset = load_data(data, allow_outside)
-    assign_splits(dataset.table())
+    check_splits(dataset.table(), folds, seeds)
     laps.end("clips")
     connect()
     with training_job("main") as job:
@@ -59,10 +63,11 @@ def main_job(
         log_store(store)
         laps.end("features")
         features = SplitFeatures(store)
-        check_trainable(features, chosen)
-        work = job.begin(asked_for(chosen, resolved, seeds), store, target)
-        table = train_variants(features, chosen, resolved, seeds, target, work, registered=register)
-        lines = comparison(table, features, seeds, job.experiment_id)
+        check_trainable(features, chosen, splits_of(features, folds, seeds))
+        work = job.begin(asked_for(chosen, resolved, seeds, folds), store, target)
+        trainer = Trainer(features, target, work.results, folds=folds)
+        table = train_variants(trainer, chosen, resolved, seeds, work, registered=register)
+        lines = comparison(table, trainer, seeds, job.experiment_id)
         laps.end("training")
         return [*summary(store), laps.line(), *lines]
 

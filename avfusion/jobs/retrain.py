@@ -12,8 +12,10 @@ from avfusion.fusion.hyperparameters import Value
 from avfusion.tracking.continued import JobRuns
 from avfusion.tracking.lookup import KIND
 from avfusion.tracking.records import log_scores, log_variant
+from avfusion.training.cross_validation import Scored
 from avfusion.training.many import Trainer, Training
 from avfusion.training.selection import Candidate
+from avfusion.tuning.plans import Target
 
 TUNED, DEFAULT = "tuned", "default"
 SCORES = ("val/accuracy", "val/log_loss", "test/accuracy", "test/log_loss", "test/macro_f1")
@@ -43,14 +45,15 @@ def retrain(
     of_default = list(results)
     for result in of_default:
         run_tags = {KIND: DEFAULT, "variant": variant.id, **tags(store.provenance)}
-        name, log = f"{variant.id} default seed {result.trained.seed}", partial(log_scores, result, store)
+        name, log = f"{variant.id} default seed {result.seed}", partial(log_scores, result, store)
         runs.log(name, result.trained.params, run_tags, study_run, log)
-    rows = [(TUNED, result) for result in of_tuned] + [(DEFAULT, result) for result in of_default or of_tuned]
+    rows: list[tuple[str, Scored]] = [(TUNED, result) for result in of_tuned]
+    rows += [(DEFAULT, result) for result in of_default or of_tuned]
     comparison = pd.DataFrame(
         [
             {
                 "configuration": name,
-                "seed": result.trained.seed,
+                "seed": result.seed,
                 **{score.replace("/", "_"): result.metrics[score] for score in SCORES},
             }
             for name, result in rows
@@ -70,3 +73,13 @@ def comparison_lines(comparison: pd.DataFrame) -> list[str]:
         for name in mean.columns
     }
     return pd.DataFrame(cells, index=list(mean.index)).to_string().splitlines()
+
+
+def remarks(comparison: pd.DataFrame, target: Target, *, has_defaults: bool) -> list[str]:
+    """What a space without the defaults cannot promise, and that the defaults are better on validation if they are."""
+    means = comparison.groupby("configuration")[target.final.replace("/", "_")].mean()
+    gain = float(means[TUNED] - means[DEFAULT])
+    lines = [] if has_defaults else ["the defaults lie outside the space: no trial had them"]
+    if gain > 0 if target.direction == "minimize" else gain < 0:
+        lines.append("on validation, over these seeds, the defaults are better than what was tuned")
+    return lines

@@ -14,15 +14,24 @@ from avfusion.fusion import variants
 from avfusion.jobs.features import open_features
 from avfusion.system.device import choose_device
 from avfusion.tracking.artifacts import log_features, log_figure, log_table
+from avfusion.tracking.continued import JobRuns
 from avfusion.tracking.lookup import KIND, VALIDATION_RIGHT
-from avfusion.tracking.records import log_result, log_scores
+from avfusion.tracking.records import log_folds, log_result, log_scores
 from avfusion.tracking.runs import log_batch, set_tags
 from avfusion.tracking.session import connect
 from avfusion.tracking.views import SWEEP, view_lines
 from avfusion.tracking.work import training_job
-from avfusion.training.alpha_sweep import STUDY_ALPHAS, VALIDATION_COLUMNS, choose_alpha, sweep_table, validation_table
+from avfusion.training.alpha_sweep import (
+    STUDY_ALPHAS,
+    VALIDATION_COLUMNS,
+    choose_alpha,
+    chosen_by_validation,
+    sweep_table,
+    validation_table,
+)
+from avfusion.training.cross_validation import CrossValidation, Scored, parts
 from avfusion.training.experiment import Result, resolve_params
-from avfusion.training.many import Trainer, Training, check_trainable
+from avfusion.training.many import Trainer, Training, check_trainable, splits_of
 from avfusion.training.precision import check_precision
 from avfusion.training.split_features import SplitFeatures
 
@@ -34,6 +43,7 @@ def sweep_job(
     features: Path,
     alphas: tuple[float, ...] | None,
     seeds: tuple[int, ...],
+    folds: int | None,
     params: dict[str, str],
     workers: int,
     device: str,
@@ -43,7 +53,8 @@ def sweep_job(
     Args:
         features: a feature store, or a folder of HDF5 features.
         alphas: weights of the video in [0, 1], ascending; None for the study's 17.
-        seeds: of the trainings; scores are means over them.
+        seeds: of the trainings, and of the folds; scores are means over them.
+        folds: of cross-validation by location, which tests every clip; None trains on the dataset's split.
         params: hyperparameters of late fusion but alpha, as text; the study's where not named.
         workers: processes that train, each with one thread.
         device: `auto`, `cpu` or `cuda`.
@@ -62,35 +73,47 @@ def sweep_job(
     check_precision([(training.variant, training.params) for training in trainings], target)
     store = open_features(features)
     data = SplitFeatures(store)
-    check_trainable(data, [late])
+    check_trainable(data, [late], splits_of(data, folds, seeds))
     connect()
     run_tags = {"variant": VARIANT, **tags(store.provenance)}
     asked = {"params": [training.params for training in trainings], "seeds": [training.seed for training in trainings]}
+    asked["folds"] = folds
     with training_job("sweep") as job:
         work = job.begin(asked, store, target)
         with work.runs.open(f"{VARIANT} alpha sweep", {}, {KIND: "sweep", **run_tags}) as run:
             results = []
-            trainer = Trainer(data, target, work.results, workers)
-            for result in tqdm(trainer.results(trainings), total=len(trainings), desc="alpha sweep", unit="training"):
-                trained, log = result.trained, partial(log_scores, result, store)
-                name = f"alpha {trained.params['alpha']:.2f} seed {trained.seed}"
+            trainer = Trainer(data, target, work.results, workers, folds)
+            for result in tqdm(trainer.scored(trainings), total=len(trainings), desc="alpha sweep", unit="training"):
+                name = f"alpha {result.params['alpha']:.2f}"
+                log = partial(_log_alpha, work.runs, name, result, store, run_tags)
                 alpha_tags = {KIND: "alpha", **run_tags}
-                work.runs.log(name, trained.params, alpha_tags, run.info.run_id, log)
+                work.runs.log(f"{name} seed {result.seed}", result.params, alpha_tags, run.info.run_id, log)
                 results.append(result)
             table = sweep_table(results)
             best = choose_alpha(table[VALIDATION_COLUMNS])
-            _log_sweep(table, best, results, store)
-        return [*_lines(table, best, store), "", *view_lines(job.experiment_id, SWEEP)]
+            answers = chosen_by_validation(results, best, data)
+            _log_sweep(table, best, results, answers, store)
+        return [*_lines(table, best, answers, store), "", *view_lines(job.experiment_id, SWEEP)]
 
 
-def _log_sweep(table: pd.DataFrame, best: float, results: list[Result], store: FeatureStore) -> None:
-    """The sweep's table and curve, and all that is known of its best alpha, into the active run."""
-    chosen = [result for result in results if result.trained.params["alpha"] == best]
-    log_result(chosen[0], store, with_model=False)
-    means = table[table["alpha"] == best].drop(columns=["seed"]).mean()
-    log_batch({}, {f"best/{name}": float(value) for name, value in means.items()})
+def _log_alpha(runs: JobRuns, name: str, result: Scored, store: FeatureStore, run_tags: dict[str, str]) -> None:
+    """One alpha's numbers into the active run, and those of its folds below that."""
+    log_scores(result, store)
+    log_folds(runs, name, result, store, run_tags)
+
+
+def _log_sweep(
+    table: pd.DataFrame, best: float, results: list[Scored], answers: list[Scored], store: FeatureStore
+) -> None:
+    """The sweep's table and curve, and all that is known of what was chosen, into the active run."""
+    log_result(answers[0], store, with_model=False)
+    scores = pd.DataFrame([result.metrics for result in answers]).mean()
+    columns = {f"{split}/{name}" for split in ("val", "test") for name in ("accuracy", "log_loss")}
+    named = {f"best/{name.replace('/', '_')}": float(scores[name]) for name in sorted(columns)}
+    log_batch({}, {"best/alpha": best, **named})
     log_table(table, "sweep")
-    log_table(validation_table(results), VALIDATION_RIGHT)
+    if of_one_split := [result for result in results if isinstance(result, Result)]:
+        log_table(validation_table(of_one_split), VALIDATION_RIGHT)
     log_features(store)
     set_tags({"best_alpha": f"{best:g}"})
     log_figure(
@@ -98,9 +121,9 @@ def _log_sweep(table: pd.DataFrame, best: float, results: list[Result], store: F
     )
 
 
-def _lines(table: pd.DataFrame, best: float, store: FeatureStore) -> list[str]:
+def _lines(table: pd.DataFrame, best: float, answers: list[Scored], store: FeatureStore) -> list[str]:
     means = table.drop(columns=["seed"]).groupby("alpha", as_index=False).mean()
-    return [
+    lines = [
         "",
         f"{title(store.provenance)}; means over {table['seed'].nunique()} seed(s)",
         "",
@@ -108,3 +131,11 @@ def _lines(table: pd.DataFrame, best: float, store: FeatureStore) -> list[str]:
         "",
         f"best alpha by validation accuracy: {best:g} (alpha weighs the video)",
     ]
+    if isinstance(answers[0], CrossValidation):
+        accuracy = sum(result.metrics["test/accuracy"] for result in answers) / len(answers)
+        chosen = sorted({float(fold.params["alpha"]) for result in answers for fold in parts(result)})
+        lines.append(
+            f"chosen in each fold by its own validation: {', '.join(f'{alpha:g}' for alpha in chosen)}; "
+            f"test accuracy {accuracy:.3f}"
+        )
+    return lines

@@ -13,7 +13,7 @@ from avfusion.features import FeatureStore
 from avfusion.features.provenance import note, tags, title
 from avfusion.jobs.features import open_features
 from avfusion.jobs.promotion import promote_best
-from avfusion.jobs.retrain import DEFAULT, TUNED, comparison_lines, retrain
+from avfusion.jobs.retrain import DEFAULT, TUNED, comparison_lines, remarks, retrain
 from avfusion.report.cautions import rests_on
 from avfusion.system.device import choose_device
 from avfusion.tracking.artifacts import log_table
@@ -50,6 +50,7 @@ def tune_job(
     space: dict[str, str],
     storage: str | None,
     study: str | None,
+    folds: int | None,
     retrain: tuple[int, ...],
     device: str,
     promote: bool,
@@ -65,10 +66,13 @@ def tune_job(
         workers: processes of this job that run trials, each with one thread.
         metric: what validation is to improve: `log_loss` or `accuracy`.
         sampler: how trials are chosen: `tpe`, `gp`, `random` or `grid`.
-        pruner: when a trial is given up early: `median`, or `none` for never.
+        pruner: when a trial is given up early: `median`, after an epoch that is worse than the median of other trials
+            (with folds after one, by Wilcoxon's test), or `none` for never.
         space: in place of what the variant searches: `low:high`, `a|b|c` or one value, by hyperparameter.
         storage: where studies live: a journal file, sqlite:///FILE or postgresql://...; None is a file under runs/.
         study: name of the study; None makes one of variant, features and metric.
+        folds: of the clips outside the test split; a trial's score is its mean over them. None takes the dataset's
+            training and validation clips.
         retrain: seeds of the trainings at the end.
         device: `auto`, `cpu` or `cuda`.
         promote: whether the best tuned variant on validation clips becomes the champion of the registry.
@@ -77,7 +81,7 @@ def tune_job(
     """
     target = choose_device(device)
     store = open_features(features)
-    plans = make_plans(store, variant, trials, metric, sampler, pruner, space, storage, study)
+    plans = make_plans(store, variant, trials, metric, sampler, pruner, space, storage, study, folds)
     data = SplitFeatures(store)
     _check(plans, data, target)
     quiet()
@@ -102,7 +106,8 @@ def tune_job(
 def _check(plans: list[Plan], data: SplitFeatures, device: torch.device) -> None:
     """Raises `UserError` for what cannot be trained on these features or on this machine, before any trial is."""
     check_precision([(plan.variant, values) for plan in plans for values in plan.space.each("precision")], device)
-    check_trainable(data, [plan.variant for plan in plans])
+    folds = data.in_search_folds(plans[0].folds) if plans[0].folds is not None else []
+    check_trainable(data, [plan.variant for plan in plans], [data, *folds])
 
 
 def _log_summary(tunings: "list[Tuning]") -> None:
@@ -196,7 +201,7 @@ class Tuning:
         value = f"validation {plan.metric.replace('_', ' ')}"
         record = StudyRecord(
             title=plan.variant.title,
-            asked={"variant": plan.variant.id, "metric": plan.metric, "space": str(plan.space)},
+            asked=plan.asked,
             trials=table,
             scales=plan.space.scales,
             importances=importances(self.study),
@@ -221,14 +226,17 @@ class Tuning:
         counts = ", ".join(f"{n} {name}" for name, n in trials["outcome"].value_counts().items())
         values = trials.set_index("trial")["value"]
         first = values[trials.set_index("trial")["default"]].dropna()
-        of_default = f" (defaults: {first.iloc[-1]:.4f})" if len(first) else ""
+        over = f", mean over {plan.folds} folds" if plan.folds is not None else ""
+        of_defaults = f" (defaults: {first.iloc[-1]:.4f})" if len(first) else ""
         searched = ", ".join(f"{name}={_short(record.best_params[name])}" for name in plan.space.searched)
+        best = f"{values[record.best_trial]:.4f}"
         return [
             f"study {plan.name}: {len(trials)} trials ({counts}), kept in {plan.storage}",
-            f"best trial {record.best_trial}: validation {plan.metric} {values[record.best_trial]:.4f}{of_default}",
+            f"best trial {record.best_trial}: validation {plan.metric} {best}{over}{of_defaults}",
             f"  {searched}",
             f"retrained with {self._seeds_in_words()}:",
             *(f"  {line}" for line in comparison_lines(self.comparison)),
+            *remarks(self.comparison, TARGETS[plan.metric], has_defaults=plan.space.has_defaults),
             f"seeds    {rests_on(len(self.seeds), 'retrain')}",
         ]
 

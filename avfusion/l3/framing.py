@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from avfusion.errors import UserError
 from avfusion.l3.presets import SAMPLE_RATE, WINDOW
+from avfusion.l3.windows import count, stretches
 
 
 def hop_samples(hop: float) -> int:
@@ -24,8 +25,7 @@ def hop_samples(hop: float) -> int:
 
 def count_windows(n_samples: int, hop: float, centred: bool) -> int:
     """Windows T that `n_samples` samples at 48 kHz give; 1 for anything up to a second."""
-    length = n_samples + (WINDOW // 2 if centred else 0)
-    return 1 + max(0, -((WINDOW - length) // hop_samples(hop)))
+    return count(n_samples + (WINDOW // 2 if centred else 0), WINDOW, hop_samples(hop))
 
 
 def timestamps(n_windows: int, hop: float) -> npt.NDArray[np.float64]:
@@ -41,27 +41,6 @@ def cut_windows(
     Centred windows begin with half a second of zeros, so that window i is centred on i * hop. Memory
     does not grow with the length of the sound. Raises UserError for empty sound.
     """
-    step = hop_samples(hop)
-    needed = (size - 1) * step + max(WINDOW, step)
-    waiting, n_samples, n_cut = [np.zeros(WINDOW // 2 if centred else 0, np.float32)], 0, 0
-    for block in blocks:
-        waiting.append(block)
-        n_samples += block.size
-        if sum(piece.size for piece in waiting) < needed:
-            continue
-        joined = np.concatenate(waiting)
-        while joined.size >= needed:
-            yield _windows(joined, step)[:size]
-            joined, n_cut = joined[size * step :], n_cut + size
-        waiting = [joined.copy()]
-    if n_samples == 0:
-        raise UserError("the sound is empty; expected at least one sample")
-    n_left = count_windows(n_samples, hop, centred) - n_cut
-    padding = (n_left - 1) * step + WINDOW - sum(piece.size for piece in waiting)
-    if n_left:
-        rest = _windows(np.concatenate([*waiting, np.zeros(padding, np.float32)]), step)
-        yield from (rest[start : start + size] for start in range(0, n_left, size))
-
-
-def _windows(padded: npt.NDArray[np.float32], step: int) -> npt.NDArray[np.float32]:
-    return np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::step]
+    step, n_leading = hop_samples(hop), WINDOW // 2 if centred else 0
+    for stretch in stretches(blocks, WINDOW, step, size, n_leading):
+        yield np.lib.stride_tricks.sliding_window_view(stretch, WINDOW)[::step]

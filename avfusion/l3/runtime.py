@@ -1,19 +1,26 @@
-"""How a subnetwork runs: number format, batches, folded BatchNorm."""
+"""How a network runs: number format, batches, folded BatchNorm."""
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
 from itertools import islice
+from threading import Barrier
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from avfusion.errors import unknown
 from avfusion.l3.folding import FoldedSubnetwork
 from avfusion.l3.network import Subnetwork
 from avfusion.l3.presets import SubnetworkConfig
+from avfusion.l3.winograd import winograd_layers
 from avfusion.system.device import multiplies_bf16, refusing_bf16
+
+Number = TypeVar("Number", bound=np.generic)
 
 PRECISIONS = ("float32", "bf16", "auto")
 _SMALL = SubnetworkConfig(1, (8, 8), (8, 8), final_pool=(4, 4), relu_first=frozenset({0}))  # every kind of layer
@@ -32,23 +39,39 @@ def check_precision(precision: str, device: torch.device) -> None:
     """Raise `UserError` if `device` cannot embed in `precision`: else each clip would fail by itself."""
     if precision == "bf16":
         with refusing_bf16("embed clips", device):
-            list(Runner(Subnetwork(_SMALL), device, precision).stream([torch.zeros(1, 1, 8, 8)]))
+            list(subnetwork_runner(Subnetwork(_SMALL), device, precision).stream([torch.zeros(1, 1, 8, 8)]))
+
+
+def number_format(precision: str) -> torch.dtype:
+    """Of the weights, by the name that `choose_precision` gave."""
+    return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
+def quick(config: SubnetworkConfig, device: torch.device, precision: str) -> bool:
+    """Whether layers of such a subnetwork are convolved by `avfusion.l3.winograd`."""
+    return device.type == "cpu" and precision == "float32" and bool(winograd_layers(config))
 
 
 class Runner:
-    """A subnetwork folded for inference, on a device, in a number format.
+    """A network that is ready for inference, on a device: batches [B, ...] float32 -> embeddings [B, D].
 
-    `batch_size` is the number of inputs that one call should bring.
+    Args:
+        network: in evaluation mode, in its number format.
+        device: where it goes.
+        batch_size: the number of inputs that one call should bring on a processor: few, so that activations stay in its
+            caches. A GPU takes more.
+        apart: each of torch's threads embeds inputs of its own; then `batch_size` is at least their number.
     """
 
-    def __init__(self, subnetwork: Subnetwork, device: torch.device, precision: str) -> None:
+    def __init__(self, network: nn.Module, device: torch.device, batch_size: int, apart: bool = False) -> None:
         self.device = device
-        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        self.network = FoldedSubnetwork(subnetwork, dtype).to(device)
-        self.batch_size = _batch_size(subnetwork, device)
+        self.network = network.to(device)
+        self.batch_size = max(batch_size, 32) if device.type == "cuda" else batch_size
+        self._threads = torch.get_num_threads() if apart else 1
+        self.batch_size = max(self.batch_size, self._threads)
 
     def stream(self, batches: Iterable[Tensor]) -> Iterator[npt.NDArray[np.float32]]:
-        """Embeddings [B, D] of each of the batches [B, C, H, W] (float32, any device), in order.
+        """Embeddings [B, D] of each of the batches (float32, any device), in order.
 
         On a GPU, the next batch is decoded and prepared while this one is computed.
         """
@@ -65,6 +88,11 @@ class Runner:
         """The embeddings, which a GPU may still be computing."""
         if self.device.type == "cuda" and inputs.device.type == "cpu":
             inputs = inputs.contiguous().pin_memory()
+        if self._threads > 1 and len(inputs) > 1:
+            return torch.cat(list(_pool(self._threads).map(self._embed, torch.split(inputs, 1))))
+        return self._embed(inputs)
+
+    def _embed(self, inputs: Tensor) -> Tensor:
         with torch.inference_mode(), self._exactly():
             embeddings: Tensor = self.network(inputs.to(self.device, non_blocking=True))
         return embeddings
@@ -76,16 +104,27 @@ class Runner:
         return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
 
 
-def _batch_size(subnetwork: Subnetwork, device: torch.device) -> int:
-    """Few inputs on a CPU, so that activations stay in its caches; many on a GPU."""
+@lru_cache(maxsize=1)
+def _pool(count: int) -> ThreadPoolExecutor:
+    """Threads that embed one input each: sharing each of a network's many small steps would gain less."""
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(count, "l3", torch.set_num_threads, (1,))
+    all_there = Barrier(count)
+    list(pool.map(lambda _: all_there.wait(), range(count)))
+    torch.set_num_threads(before)  # else threads that others start later would have the pool's number
+    return pool
+
+
+def subnetwork_runner(subnetwork: Subnetwork, device: torch.device, precision: str) -> Runner:
+    """A subnetwork of L3-Net, folded."""
     height, width = subnetwork.config.input_size
-    if device.type == "cuda":
-        return 32
     activations = height * width * subnetwork.config.block_channels[0]
-    return max(1, min(8, 2**20 // activations))
+    fewer_products = quick(subnetwork.config, device, precision)
+    folded = FoldedSubnetwork(subnetwork, number_format(precision), fewer_products=fewer_products)
+    return Runner(folded, device, max(1, min(8, 2**20 // activations)), apart=fewer_products)
 
 
-def batched(arrays: Iterator[npt.NDArray[np.float32]], size: int) -> Iterator[npt.NDArray[np.float32]]:
+def batched(arrays: Iterator[npt.NDArray[Number]], size: int) -> Iterator[npt.NDArray[Number]]:
     """Stacks of up to `size` consecutive `arrays`."""
     while batch := list(islice(arrays, size)):
         yield np.stack(batch)

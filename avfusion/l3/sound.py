@@ -1,4 +1,4 @@
-"""Sound of any number of channels and any rate -> mono sound at 48 kHz, which every preset listens to."""
+"""Sound of any number of channels and any rate -> mono sound at the rate that a network listens to."""
 
 from collections.abc import Iterable, Iterator
 
@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 
 from avfusion.errors import UserError
-from avfusion.l3.presets import SAMPLE_RATE
 from avfusion.l3.resample import resample, resample_blocks
 
 
@@ -18,17 +17,19 @@ def checked_sound(samples: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
     return samples
 
 
-def mono_48k(samples: npt.NDArray[np.generic], sample_rate: int) -> npt.NDArray[np.float32]:
-    """Samples [n] or [n, channels] -> the mean over channels, resampled to 48 kHz, [n'] float32."""
-    return resample(_mono(checked_sound(samples)), sample_rate, SAMPLE_RATE).astype(np.float32)
+def mono(samples: npt.NDArray[np.generic], sample_rate: int, target: int) -> npt.NDArray[np.float32]:
+    """Samples [n] or [n, channels] -> the mean over channels, resampled to `target` Hz, [n'] float32."""
+    return resample(_mean(checked_sound(samples)), sample_rate, target).astype(np.float32)
 
 
-def stream_mono_48k(blocks: Iterable[npt.NDArray[np.generic]], sample_rate: int) -> Iterator[npt.NDArray[np.float32]]:
-    """`mono_48k` of a sound that comes in blocks, [n_i] or [n_i, channels]: pieces of the same values."""
-    resampled = resample_blocks(map(_mono, blocks), sample_rate, SAMPLE_RATE)
+def stream_mono(
+    blocks: Iterable[npt.NDArray[np.generic]], sample_rate: int, target: int
+) -> Iterator[npt.NDArray[np.float32]]:
+    """`mono` of a sound that comes in blocks, [n_i] or [n_i, channels]: pieces of the same values."""
+    resampled = resample_blocks(map(_mean, blocks), sample_rate, target)
     return (piece.astype(np.float32) for piece in resampled)
 
 
-def _mono(samples: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
+def _mean(samples: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
     wide = samples.astype(np.float64)
     return wide.mean(axis=1) if wide.ndim == 2 else wide

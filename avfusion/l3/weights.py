@@ -1,25 +1,27 @@
-"""The weights of a subnetwork as a checked state, their digest, and safetensors files.
+"""The weights of networks as checked states, their digest, and safetensors files.
 
-A safetensors file holds one or both branches; names are `audio.` or `image.` and then the names of
-`Subnetwork.state_dict()`.
+A safetensors file holds one network or several; names are the network's (`audio` or `image`, the branches of L3-Net), a
+dot, and those of its `state_dict()`.
 """
 
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from avfusion.errors import UserError
 from avfusion.l3.network import Subnetwork
-from avfusion.l3.presets import Branch, SubnetworkConfig
+from avfusion.l3.presets import SubnetworkConfig
 from avfusion.system.files import refuse_larger, replacing
 
 MOST_MEBIBYTES = 128
 """Size of a file of weights; both of OpenL3's networks take 36."""
 
 State = dict[str, Tensor]
+Name = TypeVar("Name", bound=str)
 
 
 def expected_shapes(config: SubnetworkConfig) -> dict[str, tuple[int, ...]]:
@@ -29,66 +31,67 @@ def expected_shapes(config: SubnetworkConfig) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in state_of(network).items()}
 
 
-def state_of(network: Subnetwork) -> State:
+def state_of(network: nn.Module) -> State:
     """The weights of `network`, without BatchNorm's counters of batches."""
     return {name: t for name, t in network.state_dict().items() if not name.endswith("num_batches_tracked")}
 
 
-def build_subnetwork(config: SubnetworkConfig, state: Mapping[str, Tensor], origin: str) -> Subnetwork:
-    """A subnetwork in evaluation mode with the weights `state`.
-
-    Raises UserError, naming `origin` and the weight, when one is missing, has another shape, is not
-    finite, or is not known.
-    """
-    shapes = expected_shapes(config)
+def check_state(state: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], origin: str) -> None:
+    """Raises UserError, naming `origin` and the weight, unless `state` has finite weights of just these `shapes`."""
     for name, shape in shapes.items():
         if name not in state:
             raise UserError(f"{origin}: the weight {name!r} is missing; is this a file for another network?")
-        found = tuple(state[name].shape)
-        if found != shape:
-            raise UserError(f"{origin}: the weight {name!r} has shape {found}; expected {shape}")
+        if tuple(state[name].shape) != shape:
+            found, wanted = list(state[name].shape), list(shape)
+            raise UserError(f"{origin}: the weight {name!r} has shape {found}; expected {wanted}")
         if not torch.isfinite(state[name]).all():
             raise UserError(f"{origin}: the weight {name!r} has values that are not finite; the file is damaged")
     unknown = sorted(set(state) - set(shapes))
     if unknown:
         raise UserError(f"{origin}: unknown weight {unknown[0]!r}; is this a file for another network?")
+
+
+def build_subnetwork(config: SubnetworkConfig, state: Mapping[str, Tensor], origin: str) -> Subnetwork:
+    """A subnetwork in evaluation mode with the weights `state`; UserError as of `check_state`."""
+    shapes = expected_shapes(config)
+    check_state(state, shapes, origin)
     network = Subnetwork(config)
     network.load_state_dict({name: state[name].float() for name in shapes}, strict=False)
     return network.eval()
 
 
-def weights_digest(networks: Mapping[Branch, Subnetwork]) -> str:
+def weights_digest(networks: Mapping[Name, nn.Module]) -> str:
     """sha256 over names, shapes and float32 values, the same from whatever file they were read."""
     digest = hashlib.sha256()
-    for branch in sorted(networks):
-        for name, tensor in sorted(state_of(networks[branch]).items()):
-            digest.update(f"{branch}.{name}{list(tensor.shape)}".encode())
+    for network in sorted(networks):
+        for name, tensor in sorted(state_of(networks[network]).items()):
+            digest.update(f"{network}.{name}{list(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
-def save_weights(path: Path, networks: Mapping[Branch, Subnetwork], metadata: Mapping[str, str]) -> None:
+def save_weights(path: Path, networks: Mapping[Name, nn.Module], metadata: Mapping[str, str]) -> None:
     """Write the weights of `networks` as safetensors, whole or not at all; `metadata` goes into its header."""
     from safetensors.torch import save_file
 
     tensors = {
-        f"{branch}.{name}": tensor.detach().cpu().contiguous()
-        for branch, network in networks.items()
-        for name, tensor in state_of(network).items()
+        f"{network}.{name}": tensor.detach().cpu().contiguous()
+        for network in networks
+        for name, tensor in state_of(networks[network]).items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata=dict(metadata))
 
 
-def read_safetensors(path: Path, branch: Branch) -> State:
-    """The weights of one branch in `path`; empty if the file has none of that branch.
+def read_safetensors(path: Path, network: str) -> State:
+    """The weights of one network in `path`; empty if the file has none of it.
 
     Raises UserError for a file that is not safetensors, is damaged or larger than `MOST_MEBIBYTES`.
     """
     from safetensors import SafetensorError, safe_open
 
-    prefix = f"{branch}."
+    prefix = f"{network}."
     try:
         refuse_larger(path, MOST_MEBIBYTES)
         with safe_open(path, framework="pt") as file:

@@ -18,7 +18,7 @@ from avfusion.datasets import Clip, Dataset
 from avfusion.errors import UserError
 from avfusion.l3.pictures import network_pictures
 from avfusion.l3.presets import SAMPLE_RATE, WINDOW, L3Config
-from avfusion.l3.sound import mono_48k
+from avfusion.l3.sound import mono
 from avfusion.media import MediaError, VideoReader, read_sound
 from avfusion.system.files import write_atomically
 from avfusion.system.memory import MemoryLimit
@@ -116,7 +116,7 @@ def _decode(clip: Clip, config: L3Config) -> tuple[Half, Half, float] | None:
         return None
     try:
         with MemoryLimit():
-            sound = mono_48k(*read_sound(clip.audio)).astype(np.float16)
+            sound = mono(*read_sound(clip.audio), SAMPLE_RATE).astype(np.float16)
             reader = VideoReader(clip.video)
             prepared, positions = reader.sample(PICTURES, lambda frames: list(network_pictures(frames, config)))
     except (MediaError, MemoryError):

@@ -81,10 +81,11 @@ def few_locations(found: SideBySide) -> list[str]:
 
 
 def _alike(once: Sequence[VariantAnswers]) -> list[list[VariantAnswers]]:
-    """Those that one command can train: on the same features, with the same settings."""
+    """Those that one command can train: on the same features, in as many folds, with the same settings."""
 
-    def settings(variant: VariantAnswers) -> tuple[str, str]:
-        return str(variant.config["features"]["path"]), _params(variant.config)
+    def settings(variant: VariantAnswers) -> tuple[str, str, str]:
+        config = variant.config
+        return str(config["features"]["path"]), str(config.get("folds")), _params(config)
 
     return [list(group) for _, group in groupby(sorted(once, key=settings), settings)]
 
@@ -94,6 +95,7 @@ def _command(group: Sequence[VariantAnswers]) -> list[str]:
     names = ",".join(dict.fromkeys(variant.config["variant"] for variant in group))
     params = _params(config)
     words = ["--features", str(config["features"]["path"]), "--variants", names, "--seeds", SEEDS]
+    words += ["--folds", str(folds)] if (folds := config.get("folds")) else []
     return ["python", "-m", "entrypoints.train", *words, *(["--params", params] if params else [])]
 
 

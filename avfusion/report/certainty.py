@@ -53,4 +53,9 @@ def in_words(gain: Gain) -> str:
     if not np.isfinite(gain.high - gain.low):
         return f"{signed(gain.value)} (interval not known)"
     interval = f"{signed(gain.low)} to {signed(gain.high)}"
-    return f"{signed(gain.value)} ({interval}; p {gain.p_value:.3f}, corrected {gain.p_holm:.3f})"
+    return f"{signed(gain.value)} ({interval}; p {p_in_words(gain.p_value)}, corrected {p_in_words(gain.p_holm)})"
+
+
+def p_in_words(value: float) -> str:
+    """A p-value with three decimals."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"

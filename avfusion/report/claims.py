@@ -11,14 +11,14 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from avfusion.analysis.conflict import cell_table, error_distribution
-from avfusion.analysis.intervals import class_weights
+from avfusion.analysis.intervals import Estimate, class_weights
 from avfusion.analysis.over_seeds import difference_over_seeds
 from avfusion.analysis.pairs import Verdict, holm, replicates, verdict
 from avfusion.report import published
 from avfusion.report.cautions import cautions
 from avfusion.report.certainty import gain, in_words
 from avfusion.report.document import Cell, Kind, Section, Table, fact, label, listed, ours
-from avfusion.report.material import Material
+from avfusion.report.material import Material, SweepValidation
 
 
 class Outcome(StrEnum):
@@ -138,22 +138,26 @@ def best_alpha(material: Material) -> Judged:
             f"{evidence}; the sweep's run does not say which validation clips each alpha got right: run `sweep` again.",
             Outcome.OPEN,
         )
-    p_values, gains = [], []
-    locations = sweep.validation.locations
-    weights, drawn = class_weights(locations, equal=False), replicates(locations)
-    for right in (right for alpha, right in sweep.validation.right.items() if alpha != claimed):
-        found = difference_over_seeds(sweep.validation.right[claimed], right, locations, weights, drawn)
-        p_values.append(found.p_value)
-        gains.append(found.value)
+    gains = _over_other_alphas(claimed, sweep.validation)
+    p_values = [found.p_value for found in gains]
     said, alone = (
-        [verdict(value, p_value, higher_is_better=True) for value, p_value in zip(gains, family, strict=True)]
+        [verdict(found.value, p_value, higher_is_better=True) for found, p_value in zip(gains, family, strict=True)]
         for family in (holm(p_values), p_values)
     )
     evidence += (
         f"; of {len(gains)} other alphas {said.count(Verdict.BETTER)} are worse and {said.count(Verdict.WORSE)} better "
-        f"than it by more than the error over {len(locations)} locations"
+        f"than it by more than the error over {len(sweep.validation.locations)} locations"
     )
-    return _judged(f"{evidence}.", said, alone)
+    seeds = f"means over {sweep.n_seeds} seeds" if sweep.n_seeds > 1 else "one seed each, so these networks only"
+    return _judged(f"{evidence}; {seeds}.", said, alone)
+
+
+def _over_other_alphas(claimed: float, validation: SweepValidation) -> list[Estimate]:
+    """Accuracy on the validation clips at the alpha that is `claimed`, minus that at every other."""
+    locations = validation.locations
+    weights, drawn = class_weights(locations, equal=False), replicates(locations)
+    others = [right for alpha, right in validation.right.items() if alpha != claimed]
+    return [difference_over_seeds(validation.right[claimed], right, locations, weights, drawn) for right in others]
 
 
 def averaging_wins(material: Material) -> Judged:

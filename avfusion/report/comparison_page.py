@@ -12,6 +12,7 @@ from avfusion.analysis.variant_answers import SCORES, SideBySide
 from avfusion.figures import forest_plot
 from avfusion.report.calibration_and_robustness import calibration_section, robustness_section
 from avfusion.report.cautions import THESE_ONLY, cautions
+from avfusion.report.certainty import p_in_words
 from avfusion.report.document import Cell, Document, Picture, Section, Table, blank, fact, label, ours, signed
 
 HEADLINE = {"accuracy": "accuracy", "log_loss": "log loss"}
@@ -204,4 +205,4 @@ def _interval(row: Mapping[Hashable, Any]) -> Cell:
 
 
 def _p_value(value: float) -> Cell:
-    return blank() if pd.isna(value) else ours(f"<{KEPT}0.001" if value < 0.001 else f"{value:.3f}")
+    return blank() if pd.isna(value) else ours(p_in_words(value).replace(" ", KEPT))

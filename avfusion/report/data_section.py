@@ -1,6 +1,8 @@
 """What the data were, which models are here, and the network behind the features (Figure 1)."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -57,20 +59,30 @@ def _features(material: Material) -> tuple[tuple[str, str], ...]:
         return tuple((name, "not known: prediction files do not say") for name in known)
     features, provenance = material.features, material.features["provenance"]
     embedder = provenance["embedder"]
-    n_training = "not known: the feature store is no longer there"
-    if material.store is not None:
+    n_training, n_validation = "not known: the feature store is no longer there", str(material.n_validation)
+    if folds := material.variants[0].config.get("folds"):
+        n_training = n_validation = f"others in each of {folds} folds, which test each clip once"
+    elif material.store is not None:
         n_training = str(int((assign_splits(material.store.clips) == "train").sum()))
-    shown = {key: value for key, value in embedder.items() if key not in ("name", "trained") and value is not None}
-    details = ", ".join(f"{key} {str(value)[:12]}" for key, value in shown.items())
+    halves = {"sound": embedder.get("audio"), "pictures": embedder.get("video")}  # of a pair
     return (
         ("dataset", dataset_in_words(provenance)),
         ("synthetic scenes", "yes" if material.synthetic else "no"),
-        ("embedder", f"{embedder['name']}" + (f" ({details})" if details else "")),
+        ("embedder", _in_words(embedder)),
+        *((f"embedder of the {noun}", _in_words(half)) for noun, half in halves.items() if half is not None),
         ("embedder trained?", "yes" if embedder["trained"] else "no: its weights are random"),
         ("features", f"{Path(features['path']).name}, digest {features['digest'][:12]}"),
         ("training clips", n_training),
-        ("validation clips", str(material.n_validation)),
+        ("validation clips", n_validation),
     )
+
+
+def _in_words(embedder: Mapping[str, Any]) -> str:
+    """The name of an embedder, and what else fixes its features; of a pair's halves it says nothing."""
+    hidden = ("name", "trained", "audio", "video")
+    shown = {key: value for key, value in embedder.items() if key not in hidden and value is not None}
+    details = ", ".join(f"{key} {str(value)[:12]}" for key, value in shown.items())
+    return f"{embedder['name']}" + (f" ({details})" if details else "")
 
 
 def _locations(material: Material) -> str:

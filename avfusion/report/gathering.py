@@ -73,7 +73,7 @@ def material_of_experiment(name: str) -> Material:
         in_order([replace(model, title=STUDY_MODELS.get(model.name, model.title)) for model in read])
     )
     store = open_store(models[0].config["features"])
-    sweep, no_sweep = _find_sweep(name, runs[0].features, models[0], store)
+    sweep, no_sweep = _find_sweep(name, runs[0], models[0], store)
     return Material(
         variants=tuple(models),
         source=f"the MLflow experiment {experiment}",
@@ -101,13 +101,13 @@ def _missing(runs: Sequence[LoggedRun]) -> dict[str, str]:
 
 
 def _find_sweep(
-    experiment: str, features: str | None, first: VariantAnswers, store: FeatureStore | None
+    experiment: str, newest: LoggedRun, first: VariantAnswers, store: FeatureStore | None
 ) -> tuple[Sweep | None, list[str]]:
-    """The newest alpha sweep on these features, over the clips of `first`; or that there is one on others."""
+    """The newest alpha sweep that fits the `newest` run, over the clips of `first`; or that there is one on others."""
     sweeps = [run for run in finished_runs(find_experiment(experiment)[0], "sweep") if run.parent is None]
-    run = next((run for run in sweeps if run.features == features), None)
-    if run is None:
-        remark = "Left out: the alpha sweep, which is on other features than the newest run."
+    fitting = (run for run in sweeps if (run.features, run.folds) == (newest.features, newest.folds))
+    if (run := next(fitting, None)) is None:
+        remark = "Left out: the alpha sweep, which is on other features, or in other folds, than the newest run."
         return None, [remark] if sweeps else []
     try:
         answers = beside(VariantAnswers("sweep", run.title, (read_predictions(run, "test"),)), first).answers

@@ -1,6 +1,6 @@
 """Features in, scene out; where a modality is missing, a companion of the model answers.
 
-T frames, D features of a frame, C classes, B clips.
+T frames of a modality, D features of a frame, C classes, B clips.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,6 @@ from torch import Tensor
 
 from avfusion.errors import UserError
 from avfusion.features import MODALITIES
-from avfusion.fusion.base import to_length
 from avfusion.training.classifier import SceneClassifier
 
 Features = Mapping[str, NDArray[np.float32]]
@@ -98,22 +97,20 @@ def answer(classifier: SceneClassifier, features: Features) -> Answer:
 
 
 def batch(classifier: SceneClassifier, features: Features) -> dict[str, Tensor]:
-    """The features as a batch of one clip, both [1, T, D]: the training mean for what is not there, or not heard.
-
-    The sound decides T; pictures are cut, or continued with the last one.
-    """
+    """The features as a batch of one clip, [1, T, D] each: the training mean for what is not there, or not heard."""
     heard = basis(classifier, features)
     n_frames = len(features[heard[0]])
     tensors: dict[str, Tensor] = {}
     for name in MODALITIES:
-        frames = torch.tensor(features[name]) if name in heard else classifier.mean_frame(name)[None]
-        tensors[name] = to_length(frames, n_frames)[None]
+        there = name in heard
+        frames = torch.tensor(features[name]) if there else classifier.mean_frame(name).expand(n_frames, -1)
+        tensors[name] = frames[None]
     return tensors
 
 
 @torch.no_grad()
 def scores(classifier: SceneClassifier, clips: Mapping[str, Tensor]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Probabilities [B, C] and decisions [B] for audio and video [B, T, D].
+    """Probabilities [B, C] and decisions [B] for audio and video [B, T, D], where T may differ.
 
     Every answer to a clip is made here. Raises `UserError` if it is not of finite numbers.
     """

@@ -7,6 +7,7 @@ from typing import Any
 
 from avfusion.embedders import (
     HALVES,
+    UNTRAINED,
     Embedder,
     PortableEmbedder,
     check_embedder,
@@ -22,9 +23,8 @@ from avfusion.serving.content import ContentWatcher
 WEIGHTS = ("embedder.safetensors", "embedder")
 """Beside a classifier, the weights of its embedder: a file, or for a pair a folder."""
 
-# What may differ without other features: where it computes, and where its weights were found.
-_INDIFFERENT = ("device", "weights_files")
-_UNTRAINED = "untrained"
+# What may differ without other features, but for rounding: where and how it computes, and where its weights were found.
+_INDIFFERENT = ("device", "convolutions", "weights_files")
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def load_same(
             "features, the arrays audio and video"
         )
     options = {option: half[option] for half in halves.values() for option in known if option in half}
-    untrained = {place: _UNTRAINED for place, half in halves.items() if half["weights"] == _UNTRAINED}
+    untrained = {place: UNTRAINED for place, half in halves.items() if half["weights"] == UNTRAINED}
     if "" not in halves:
         weights = {**untrained, **weights_of_halves(weights)}
     elif weights is None:

@@ -69,7 +69,8 @@ def make_timeline(classifier: SceneClassifier, features: Features, steps: Mappin
     step = steps[basis(chosen, features)[0]]
     if step <= 0:
         raise UserError(f"a timeline needs the seconds between two moments, above 0; got {step:g}")
-    whole = batch(chosen, features)
+    audio, video = chosen.pair(**batch(chosen, features))
+    whole = {"audio": audio, "video": video}
     replaced = {name: {**whole, name: chosen.mean_frame(name).expand_as(whole[name])} for name in having}
     begins = np.floor(np.arange(whole["audio"].shape[1]) * step + 1e-6).astype(np.int64)
     seconds, lengths = np.unique(begins, return_counts=True)

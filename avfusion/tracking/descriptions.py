@@ -6,27 +6,34 @@ from avfusion.features import FeatureStore
 from avfusion.features.provenance import title
 from avfusion.scoring.metrics import evaluate
 from avfusion.system.names import markdown
+from avfusion.training.cross_validation import SPREAD, CrossValidation, Scored, parts
 from avfusion.training.experiment import Result
 from avfusion.training.selection import best_seed
 from avfusion.training.split_features import TEST, VALIDATION
 
 
-def describe_result(result: Result, store: FeatureStore) -> str:
+def describe_result(result: Scored, store: FeatureStore) -> str:
     """What a run is and came to, as Markdown for its page."""
-    trained = result.trained
-    scores = evaluate(result.test)
+    variant, scores = result.variant, evaluate(result.test)
+    several = isinstance(result, CrossValidation)
+    out_of_fold = f", each clip tested in one of {len(parts(result))} folds" if several else ""
     lines = [
-        f"**{trained.variant.title}**: test accuracy {scores['accuracy']:.3f}, log loss {scores['log_loss']:.3f} "
-        f"on {title(store.provenance)}, seed {trained.seed}. Definition: {trained.variant.source}.",
+        f"**{variant.title}**: test accuracy {scores['accuracy']:.3f}, log loss {scores['log_loss']:.3f} "
+        f"on {title(store.provenance)}, seed {result.seed}{out_of_fold}. Definition: {variant.source}.",
         "",
         "| clips | accuracy | log loss | macro-F1 |",
         "|---|---|---|---|",
     ]
-    for name, split in (("test", result.test), ("validation", trained.validation), ("test, 1 s", result.test_seconds)):
+    validation = result.trained.validation if isinstance(result, Result) else None
+    for name, split in (("test", result.test), ("validation", validation), ("test, 1 s", result.test_seconds)):
         if split is not None:
             scores = evaluate(split)
             cells = (f"{scores[metric]:.3f}" for metric in ("accuracy", "log_loss", "macro_f1"))
             lines.append(f"| {name} ({len(split)}) | {' | '.join(cells)} |")
+    if isinstance(result, CrossValidation):
+        number = result.metrics[f"test/accuracy{SPREAD}"]
+        return "\n".join([*lines, "", f"The accuracies of the folds have a standard deviation of {number:.3f}."])
+    trained = result.trained
     chosen = f"Epoch {trained.best.epoch} of {len(list(trained.stages.values())[-1])}, chosen on validation."
     recut = (
         f" {trained.recut_clips} clips were cut or continued to the commonest length." if trained.recut_clips else ""
@@ -34,12 +41,12 @@ def describe_result(result: Result, store: FeatureStore) -> str:
     return "\n".join([*lines, "", chosen + recut])
 
 
-def describe_seeds(results: list[Result], store: FeatureStore) -> str:
+def describe_seeds(results: list[Scored], store: FeatureStore) -> str:
     """What the run of several seeds is and came to, as Markdown for its page."""
     metrics = pd.DataFrame([result.metrics for result in results])
     mean, spread = metrics.mean(), metrics.std(ddof=1)
-    seeds = ", ".join(str(result.trained.seed) for result in results)
-    variant = results[0].trained.variant
+    seeds = ", ".join(str(result.seed) for result in results)
+    variant = results[0].variant
     lines = [
         f"**{variant.title}**: means over seeds {seeds} (standard deviation) on {title(store.provenance)}. "
         f"Definition: {variant.source}.",
@@ -48,8 +55,10 @@ def describe_seeds(results: list[Result], store: FeatureStore) -> str:
     for split, name in ((TEST, "test"), (VALIDATION, "validation")):
         scores = [f"{split}/{score}" for score in ("accuracy", "log_loss", "macro_f1")]
         lines.append(f"| {name} | {' | '.join(f'{mean[score]:.3f} ({spread[score]:.3f})' for score in scores)} |")
-    best = best_seed(results).trained.seed
-    return "\n".join([*lines, "", f"The model and the curves are those of seed {best}, the best on validation."])
+    if with_model := [result for result in results if isinstance(result, Result)]:
+        best = best_seed(with_model).seed
+        lines += ["", f"The model and the curves are those of seed {best}, the best on validation."]
+    return "\n".join(lines)
 
 
 def describe_store(store: FeatureStore) -> str:
@@ -66,13 +75,4 @@ def describe_store(store: FeatureStore) -> str:
         f"Digest of the features {store.digest}, of the clip list {source.get('digest', 'unknown')}; "
         f"kept in {markdown(str(store.path.resolve()))}.",
     ]
-    return "\n".join(lines)
-
-
-def markdown_table(table: pd.DataFrame) -> str:
-    """A table as Markdown, numbers with three decimals."""
-    lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
-    for row in table.itertuples(index=False):
-        cells = [f"{value:.3f}" if isinstance(value, float) else str(value) for value in row]
-        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

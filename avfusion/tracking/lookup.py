@@ -20,6 +20,8 @@ from avfusion.scoring.tsv import read_course_tsv
 from avfusion.system.secrets import masked
 
 KIND, PARENT = "avfusion.kind", "mlflow.parentRunId"
+FOLDS, NO_FOLDS = "folds", "none"
+"""Parameter of a run: in how many folds it was trained; what stands for none, on the dataset's own split."""
 
 FEATURES = "features"
 """Context of the dataset input that is the whole feature store."""
@@ -42,7 +44,7 @@ class LoggedRun:
     id: str
     name: str
     kind: str
-    """`variant`, `seed` or `sweep`."""
+    """`variant`, `seed`, `fold` or `sweep`."""
     variant: str
     parent: str | None
     """The run that it is nested in."""
@@ -50,6 +52,11 @@ class LoggedRun:
     params: Mapping[str, str]
     features: str | None
     """Digest of the feature store that it was trained on; None if not logged."""
+
+    @property
+    def folds(self) -> str:
+        """How many folds it was trained in; `NO_FOLDS` for the dataset's own split."""
+        return self.params.get(FOLDS, NO_FOLDS)
 
     @property
     def title(self) -> str:

@@ -1,7 +1,9 @@
 """A classifier as an MLflow model (models from code, weights as safetensors, nothing pickled), and its registry."""
 
 import re
+import shutil
 import tempfile
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -45,17 +47,20 @@ REQUIREMENTS = (
 def log_model(classifier: SceneClassifier, example: pd.DataFrame | None = None) -> str:
     """Log `classifier` under the active run as the pyfunc model `model`, with an `example` of a request; its URI.
 
-    It carries the classifier's companions, this package, and the embedder's weights where the package has them not.
+    It carries the classifier's companions, this package with the weights of its embedder alone, and these weights where
+    the package has them not.
     """
+    features = classifier.description.features
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / CLASSIFIER
+        folder, code = Path(temporary) / CLASSIFIER, Path(temporary) / PACKAGE.name
         classifier.save(folder)
-        save_embedder(classifier.description.features, folder)
+        save_embedder(features, folder)
+        shutil.copytree(PACKAGE, code, ignore=_other_weights(features["embedder"]["name"]))
         info = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(PACKAGE / "serving" / "model.py"),
             artifacts={CLASSIFIER: str(folder)},
-            code_paths=[str(PACKAGE)],
+            code_paths=[str(code)],
             pip_requirements=[f"{name}=={version(name).split('+')[0]}" for name in REQUIREMENTS],
             signature=_signature(classifier),
             input_example=example,
@@ -63,6 +68,14 @@ def log_model(classifier: SceneClassifier, example: pd.DataFrame | None = None) 
     mlflow.set_tag(COMPANIONS, ",".join(classifier.companions) or "none")
     mlflow.set_tag(ANSWERS_ALONE, ",".join(classifier.description.answers_alone) or "none")
     return str(info.model_uri)
+
+
+def _other_weights(embedder: str) -> Callable[[str, list[str]], list[str]]:
+    """What of a folder of the package a model leaves out: weights of embedders that are no part of its own."""
+    kept = {f"{name}.safetensors" for name in embedder.split("+")}
+    return lambda folder, names: [
+        name for name in names if name == "__pycache__" or (name.endswith(".safetensors") and name not in kept)
+    ]
 
 
 def _signature(classifier: SceneClassifier) -> ModelSignature:

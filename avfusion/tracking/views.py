@@ -17,7 +17,7 @@ from typing import Any
 from mlflow import MlflowClient
 
 from avfusion.tracking.failures import FAILURES
-from avfusion.tracking.lookup import KIND, PARENT, SEEDS, SIDE_BY_SIDE
+from avfusion.tracking.lookup import FOLDS, KIND, PARENT, SEEDS, SIDE_BY_SIDE
 from avfusion.tracking.session import ui_version
 from avfusion.tracking.ui import runs_page, ui_lines
 
@@ -86,7 +86,7 @@ VARIANTS = View(
     filter=f"tags.`{SEEDS}` IS NOT NULL",
     columns=(
         "params.variant", *(f"metrics.{score}" for score in (*_SCORES, "test/macro_f1")),
-        "params.alpha", f"tags.{SEEDS}", "tags.folds", *_WHAT, "attributes.Models",
+        "params.alpha", f"tags.{SEEDS}", f"params.{FOLDS}", *_WHAT, "attributes.Models",
     ),
     order_by="metrics.test/accuracy",
     ascending=False,

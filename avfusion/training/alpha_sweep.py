@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from avfusion.training.cross_validation import CrossValidation, Scored
 from avfusion.training.experiment import Result
+from avfusion.training.split_features import SplitFeatures
 
 STUDY_ALPHAS = tuple(round(0.10 + 0.05 * step, 2) for step in range(17))
 """0.10, 0.15, ... 0.90: the study's values."""
@@ -12,13 +14,13 @@ STUDY_ALPHAS = tuple(round(0.10 + 0.05 * step, 2) for step in range(17))
 VALIDATION_COLUMNS = ["alpha", "seed", "val_accuracy", "val_log_loss"]
 
 
-def sweep_table(results: Sequence[Result]) -> pd.DataFrame:
+def sweep_table(results: Sequence[Scored]) -> pd.DataFrame:
     """One row per alpha and seed: alpha, seed, and accuracy and log loss on validation and test."""
     return pd.DataFrame(
         [
             {
-                "alpha": result.trained.params["alpha"],
-                "seed": result.trained.seed,
+                "alpha": result.params["alpha"],
+                "seed": result.seed,
                 **{
                     f"{split}_{name}": result.metrics[f"{split}/{name}"]
                     for split in ("val", "test")
@@ -58,3 +60,26 @@ def choose_alpha(validation: pd.DataFrame) -> float:
     means = validation.groupby("alpha")[["val_accuracy", "val_log_loss"]].mean()
     ranked = means.assign(worse=-means["val_accuracy"].round(12)).sort_values(["worse", "val_log_loss"])
     return float(ranked.index[0])
+
+
+def chosen_by_validation(results: Sequence[Scored], best: float, data: SplitFeatures) -> list[Scored]:
+    """The answers of a sweep, one set for each seed: those of the alpha `best`, which validation chose.
+
+    Over folds each fold takes the alpha that its own validation chooses: `best` was chosen by validation clips that
+    other folds test. The choice is by accuracy, as in `choose_alpha`.
+    """
+    folded: dict[int, list[CrossValidation]] = {}
+    for result in results:
+        if isinstance(result, CrossValidation):
+            folded.setdefault(result.seed, []).append(result)
+    if not folded:
+        return [result for result in results if result.params["alpha"] == best]
+    chosen: list[Scored] = []
+    for of_seed in folded.values():
+        columns = zip(*(result.folds for result in of_seed), strict=True)  # of one fold each: a result for each alpha
+        picked = []
+        for column in columns:
+            alpha = choose_alpha(sweep_table(column)[VALIDATION_COLUMNS])
+            picked.append(next(result for result in column if result.params["alpha"] == alpha))
+        chosen.append(CrossValidation.of(picked, data))
+    return chosen

@@ -20,7 +20,7 @@ from avfusion.features import MODALITIES
 from avfusion.features.layout import FIRST_FRAMES
 from avfusion.features.provenance import check_embedder
 from avfusion.fusion import FusionNetwork, Shape, build, variants
-from avfusion.fusion.base import to_length
+from avfusion.fusion.base import paired, to_length
 from avfusion.fusion.hyperparameters import Value
 from avfusion.system.files import read_object, refuse_larger
 from avfusion.system.names import check_name
@@ -46,7 +46,7 @@ class Description:
 
 
 class SceneClassifier(nn.Module):
-    """Raw features in, class scores out: audio [B, T, Da] and video [B, T, Dv] -> [B, C].
+    """Raw features in, class scores out: audio [B, T, Da] and video [B, N, Dv], each of its own length -> [B, C].
 
     Attributes:
         companions: by name the unimodal classifiers that answer for a fusion where a clip lacks a modality.
@@ -77,13 +77,26 @@ class SceneClassifier(nn.Module):
         return self.network.diagnostics(*self._prepared(audio, video))
 
     def _prepared(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
-        """Standardised, cut as it was for training, and of the length that the variant needs."""
-        first = self.description.features.get("parameters", {}).get(FIRST_FRAMES)
+        """Standardised, cut as it was for training, paired, and of the length that the variant needs."""
+        first = self._first_frames
         audio, video = self.standardize_audio(audio[:, :first]), self.standardize_video(video[:, :first])
+        if self.network.pools_time:
+            return audio, video
+        audio, video = self.pair(audio, video)
         if self.network.any_length:
             return audio, video
         n_frames = self.description.shape.n_frames
         return to_length(audio, n_frames), to_length(video, n_frames)
+
+    def pair(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
+        """Audio [B, T, Da] and video [B, N, Dv] -> both at the T moments of the sound."""
+        return audio, paired(video, audio.shape[1], frame_by_frame=self._first_frames is not None)
+
+    @property
+    def _first_frames(self) -> int | None:
+        """How many frames of a clip it learned from; None for all."""
+        first: int | None = self.description.features.get("parameters", {}).get(FIRST_FRAMES)
+        return first
 
     def mean_frame(self, modality: str) -> Tensor:
         """The mean [D] of all frames of the training clips: what stands for features that are not there."""

@@ -65,6 +65,21 @@ class Result:
     """What else the variant says of the test clips, by name (see `FusionNetwork.diagnosed`): [n] each, in [0, 1]."""
 
     @property
+    def variant(self) -> type[FusionNetwork]:
+        """The variant that was trained."""
+        return self.trained.variant
+
+    @property
+    def params(self) -> dict[str, Value]:
+        """Every hyperparameter and recipe value that was in force."""
+        return self.trained.params
+
+    @property
+    def seed(self) -> int:
+        """That of the training."""
+        return self.trained.seed
+
+    @property
     def metrics(self) -> dict[str, float]:
         """Every metric, as `val/accuracy`, `test/log_loss`, `test_1s/class_log_loss` ..., the means of the diagnostics,
         as `test/gate`, and what training took.

@@ -5,7 +5,7 @@ Shapes: N clips of the store, n of a split, T frames, Da and Dv feature dimensio
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -14,17 +14,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from avfusion.datasets.folds import Fold, draw_folds, search_folds
 from avfusion.datasets.splits import assign_splits
 from avfusion.errors import UserError
 from avfusion.features import MODALITIES, FeatureStore, Modality
 from avfusion.fusion import Shape
-from avfusion.fusion.base import to_length
+from avfusion.fusion.base import paired, to_length
 from avfusion.scoring.predictions import Predictions
 from avfusion.scoring.seconds import second_frames
 from avfusion.training.fit import Examples
 from avfusion.training.standardization import ClipStatistics, Standardize, global_mean_std
 
 TRAIN, VALIDATION, TEST = "train", "val", "test"
+
+Given = Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
+"""Mean and standard deviation [D] by modality."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +44,16 @@ class SplitSummary:
 class SplitFeatures:
     """The clips of a feature store with their labels, split into training, validation and test clips.
 
-    Nothing of it changes: `needing` and `with_splits` give another one, which shares what was read of the store.
+    Nothing of it changes: `needing`, `with_splits` and the folds give another one, which shares what was read of the
+    store.
 
     Attributes:
         store: the features and the list of clips.
         splits: [N] `train`, `val` or `test` of each clip, whole locations together.
         modalities: those that a clip must have; one that lacks any is in no split's rows.
         statistics: of each clip, read when they are first needed.
+        given: the standardisation that the store was imported with: of its own training clips, so that other splits do
+            without.
     """
 
     def __init__(
@@ -56,9 +63,12 @@ class SplitFeatures:
         *,
         modalities: tuple[str, ...] = (),
         statistics: ClipStatistics | None = None,
+        given: Given | None = None,
         keep_sequences: bool = False,
     ) -> None:
-        """Split the clips of `store`, unless `splits` are given; `statistics` are those of the store, if known.
+        """Split the clips of `store`, unless `splits` are given, with the standardisation `given` for them, if any.
+
+        `statistics` are those of the store, if known.
 
         With `keep_sequences` the frames of a split stay in memory once they were asked for: for many trainings of
         one variant. Raises `UserError` if a location or a clip is in two splits, or if a class lacks the locations to
@@ -67,24 +77,37 @@ class SplitFeatures:
         self.store, self.modalities, self.keep_sequences = store, modalities, keep_sequences
         self.splits = assign_splits(store.clips) if splits is None else splits
         self.statistics = statistics or ClipStatistics(store)
+        self.given: Given = store.standardization if splits is None else given or {}
         self._kept: dict[tuple[str, bool], tuple[Examples, int]] = {}
+        self._folds: dict[tuple[int, int], list[NDArray[np.str_]]] = {}
 
     def needing(self, modalities: tuple[str, ...]) -> "SplitFeatures":
         """The same splits of the clips that have all of `modalities`."""
         if modalities == self.modalities or self.complete(modalities).all():
             return self
-        return self._other(self.splits, modalities)
+        return self._other(self.splits, modalities, self.given)
 
     def with_splits(self, splits: NDArray[np.str_]) -> "SplitFeatures":
         """The same clips in other splits [N]; a clip may be in none, by any other word."""
-        return self._other(splits, self.modalities)
+        return self._other(splits, self.modalities, {})
 
-    def _other(self, splits: NDArray[np.str_], modalities: tuple[str, ...]) -> "SplitFeatures":
+    def in_fold(self, fold: Fold, seed: int) -> "SplitFeatures":
+        """The same clips as one fold of cross-validation splits them (see `avfusion.datasets.folds.draw_folds`)."""
+        if (fold.total, seed) not in self._folds:
+            self._folds[fold.total, seed] = draw_folds(self.store.clips, fold.total, seed)
+        return self.with_splits(self._folds[fold.total, seed][fold.number - 1])
+
+    def in_search_folds(self, total: int) -> list["SplitFeatures"]:
+        """The same clips as the folds of a search split them (see `avfusion.datasets.folds.search_folds`)."""
+        return [self.with_splits(splits) for splits in search_folds(self.store.clips, total)]
+
+    def _other(self, splits: NDArray[np.str_], modalities: tuple[str, ...], given: Given) -> "SplitFeatures":
         return SplitFeatures(
             self.store,
             splits,
             modalities=modalities,
             statistics=self.statistics,
+            given=given,
             keep_sequences=self.keep_sequences,
         )
 
@@ -124,12 +147,12 @@ class SplitFeatures:
 
     @cached_property
     def n_frames(self) -> int:
-        """The commonest number of frames of a training clip."""
+        """The commonest number of moments of a training clip."""
         return int(np.bincount(self.lengths[self.rows(TRAIN)]).argmax())
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """[N] frames of each clip that count: of its sound, or of its pictures where it has no sound."""
+        """[N] moments of each clip: frames that count of its sound, or of its pictures where it has no sound."""
         audio, video = (self.store.clips[f"{modality}_frames"].to_numpy() for modality in MODALITIES)
         lengths: NDArray[np.int64] = np.where(audio > 0, audio, video)
         return lengths if self.store.first_frames is None else np.minimum(lengths, self.store.first_frames)
@@ -146,9 +169,8 @@ class SplitFeatures:
     @cached_property
     def standardize(self) -> dict[str, Standardize]:
         """Standardisation per modality: the store's if imported with one, else by all frames of the training clips."""
-        train, given = self.rows(TRAIN), self.store.standardization
-        moments = self.statistics.moments
-        return {m: Standardize(*(given.get(m) or global_mean_std(moments[m], train))) for m in MODALITIES}
+        train, moments = self.rows(TRAIN), self.statistics.moments
+        return {m: Standardize(*(self.given.get(m) or global_mean_std(moments[m], train))) for m in MODALITIES}
 
     def pooled(self, split: str) -> Examples:
         """Standardised means over time, as clips of one frame: audio and video [n, 1, D].
@@ -164,7 +186,8 @@ class SplitFeatures:
     def sequences(self, split: str, *, padded: bool = False) -> tuple[Examples, int]:
         """Standardised frames, audio and video [n, n_frames, D], and how many clips had another length.
 
-        A longer clip is cut at the end. A shorter one repeats its last frame, or goes on with NaN if `padded`.
+        Both modalities are paired at the moments of the sound. A longer clip is cut at the end. A shorter one repeats
+        its last frame, or goes on with NaN if `padded`.
         """
         if (split, padded) in self._kept:
             return self._kept[split, padded]
@@ -185,7 +208,7 @@ class SplitFeatures:
         return replace(found, decisions=decisions.numpy())
 
     def clip(self, row: int) -> tuple[Tensor, Tensor]:
-        """All standardised frames of one clip that count, audio and video [1, T, D], where T is that of the sound."""
+        """All standardised frames of one clip that count, audio and video [1, T, D], paired at the T of the sound."""
         audio, video = (self._frames(m, row, int(self.lengths[row]))[None] for m in MODALITIES)
         return audio, video
 
@@ -203,10 +226,14 @@ class SplitFeatures:
         return stacked
 
     def _frames(self, modality: Modality, row: int, n_frames: int) -> Tensor:
-        """Standardised frames [n_frames, D]; zeros for a modality that the clip lacks, which nobody listens to."""
+        """Standardised frames [n_frames, D], paired with the other modality's (see `avfusion.fusion.base.paired`).
+
+        Zeros for a modality that the clip lacks, which nobody listens to.
+        """
         frames = torch.tensor(self.frames(modality, row))
         if not len(frames):
             return torch.zeros(n_frames, frames.shape[1])
+        frames = paired(frames, int(self.lengths[row]), frame_by_frame=self.store.first_frames is not None)
         standardized: Tensor = self.standardize[modality](to_length(frames, n_frames))
         return standardized
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from avfusion.datasets.folds import Fold
 from avfusion.fusion import FusionNetwork, variants
 from avfusion.fusion.hyperparameters import Value
 from avfusion.scoring.predictions import Predictions
@@ -36,13 +37,15 @@ def params_digest(params: Mapping[str, Value]) -> str:
 
 @dataclass(frozen=True)
 class StoredResults:
-    """The results in `folder`, one for each variant, set of hyperparameters and seed."""
+    """The results in `folder`, one for each variant, set of hyperparameters, seed and fold."""
 
     folder: Path
 
-    def find(self, variant: type[FusionNetwork], params: Mapping[str, Value], seed: int) -> Result | None:
+    def find(
+        self, variant: type[FusionNetwork], params: Mapping[str, Value], seed: int, fold: Fold | None = None
+    ) -> Result | None:
         """The result of this training, its classifier without companions; None if it is not here, or damaged."""
-        folder = self._folder(variant, params, seed)
+        folder = self._folder(variant, params, seed, fold)
         if not folder.is_dir():
             return None
         try:
@@ -52,10 +55,13 @@ class StoredResults:
             shutil.rmtree(folder, ignore_errors=True)
             return None
 
-    def keep(self, result: Result) -> None:
-        """Write `result`, whole or not at all; where that cannot be done (a full disk) only a warning tells of it."""
+    def keep(self, result: Result, fold: Fold | None = None) -> None:
+        """Write `result`, of this `fold` if any, whole or not at all.
+
+        Where that cannot be done (a full disk) only a warning tells of it.
+        """
         trained = result.trained
-        folder = self._folder(trained.variant, trained.params, trained.seed)
+        folder = self._folder(trained.variant, trained.params, trained.seed, fold)
         temporary = folder.with_name(f".{folder.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
         try:
             temporary.mkdir()
@@ -70,8 +76,9 @@ class StoredResults:
         """How many results there are."""
         return sum(1 for path in self.folder.glob(f"*/{RESULT}") if not path.parent.name.startswith("."))
 
-    def _folder(self, variant: type[FusionNetwork], params: Mapping[str, Value], seed: int) -> Path:
-        return self.folder / f"{variant.id}-seed{seed}-{params_digest(params)}"
+    def _folder(self, variant: type[FusionNetwork], params: Mapping[str, Value], seed: int, fold: Fold | None) -> Path:
+        of_fold = f"-fold{fold.number}of{fold.total}" if fold else ""
+        return self.folder / f"{variant.id}-seed{seed}{of_fold}-{params_digest(params)}"
 
 
 def _save(result: Result, folder: Path) -> None:

@@ -51,6 +51,8 @@ class Plan:
     n_trials: int
     storage: str
     """As `resolve_storage` gives it."""
+    folds: int | None = None
+    """In how many folds of the clips outside the test split each trial is trained; None is the dataset's own split."""
 
     @property
     def seed(self) -> int:
@@ -74,12 +76,22 @@ class Plan:
             "features": self.features_digest,
             "metric": self.metric,
             "space": self.space.digest,
+            "folds": self._folds,
         }
 
+    @property
+    def asked(self) -> dict[str, str]:
+        """What is searched and how, for the parameters of the study's run."""
+        return {"variant": self.variant.id, "metric": self.metric, "space": str(self.space), "folds": self._folds}
 
-def default_name(variant: str, features_digest: str, metric: str) -> str:
+    @property
+    def _folds(self) -> str:
+        return "none" if self.folds is None else str(self.folds)
+
+
+def default_name(variant: str, features_digest: str, metric: str, folds: int | None = None) -> str:
     """The name of a study where the user gave none."""
-    return f"{variant}-{features_digest[:8]}-{metric}"
+    return f"{variant}-{features_digest[:8]}-{metric}" + ("" if folds is None else f"-{folds}-folds")
 
 
 def make_plans(
@@ -92,6 +104,7 @@ def make_plans(
     space: Mapping[str, str],
     storage: str | None,
     study: str | None,
+    folds: int | None,
 ) -> list[Plan]:
     """One plan for each variant in `variant` (see `choose_variants`), on the features of `store`; unimodal ones first.
 
@@ -111,7 +124,7 @@ def make_plans(
     check_usable(chosen, space, "space")
     plans = []
     for one in chosen:
-        name = default_name(one.id, store.digest, metric)
+        name = default_name(one.id, store.digest, metric, folds)
         if study is not None:
             name = study if len(chosen) == 1 else f"{study}-{one.id}"
         plans.append(
@@ -126,6 +139,7 @@ def make_plans(
                 pruner=pruner,
                 n_trials=n_trials,
                 storage=resolve_storage(storage),
+                folds=folds,
             )
         )
     return plans

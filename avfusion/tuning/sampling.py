@@ -1,11 +1,14 @@
 """Which values are tried next, when a trial is given up, and that one which was broken off is tried again."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from typing import Any
 
 from optuna import Study
 from optuna.distributions import BaseDistribution
-from optuna.pruners import BasePruner, MedianPruner, NopPruner
+from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import BasePruner, MedianPruner, NopPruner, WilcoxonPruner
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
@@ -19,11 +22,50 @@ SAMPLERS: Mapping[str, Callable[[int], BaseSampler]] = {
     # The points of a grid are queued when the study is made; what is drawn beside them replaces lost ones.
     "grid": lambda seed: RandomSampler(seed=seed),
 }
-PRUNERS: Mapping[str, Callable[[], BasePruner]] = {
-    # A few whole trials to compare with, and a few epochs before the first comparison.
-    "median": lambda: MedianPruner(n_startup_trials=5, n_warmup_steps=5),
-    "none": NopPruner,
+STAGE = 1_000_000
+"""A trial reports the epochs of its first stage at the steps from 1 on, those of the next from STAGE + 1 on ..."""
+WARMUP = 5
+"""Epochs of a stage before the first comparison."""
+
+
+class MedianWithinStages(MedianPruner):
+    """Optuna's median rule, stage by stage: another stage trains another network, whose values compare with none of it.
+
+    A trial is given up when its best value of a stage so far is worse than the median of what the whole trials, of
+    which there must be five, had at the same epoch of the same stage.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(n_startup_trials=5, n_warmup_steps=WARMUP)
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        """See `BasePruner.prune`."""
+        stage, epoch = divmod(trial.last_step or 0, STAGE)
+        if epoch < WARMUP:
+            return False
+        of_stage = copy(trial)
+        of_stage.intermediate_values = {
+            step: value for step, value in trial.intermediate_values.items() if step // STAGE == stage
+        }
+        return super().prune(study, of_stage)
+
+
+def _between_folds() -> BasePruner:
+    """Wilcoxon's test of a trial's folds against the best trial's.
+
+    At 0.2 it can tell after three folds: three that are all worse have p = 1/8. At Optuna's 0.1 it takes four, which of
+    five folds saves one. A trial whose mean so far is the best is never given up, whatever the test says.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return WilcoxonPruner(p_threshold=0.2, n_startup_steps=3)
+
+
+PRUNERS: Mapping[str, Callable[[bool], BasePruner]] = {
+    "median": lambda has_folds: _between_folds() if has_folds else MedianWithinStages(),
+    "none": lambda has_folds: NopPruner(),
 }
+"""When a trial is given up; told whether it reports a value after each fold, or after each epoch."""
 MOST_RETRIES = 3
 """Times that the values of a trial which was broken off are tried again; then they are left alone."""
 
@@ -68,11 +110,11 @@ class NamedSeeds(BaseSampler):
         self._sampler.after_trial(study, trial, state, values)
 
 
-def make_pruner(kind: str) -> BasePruner:
-    """The pruner of this name; `UserError` lists them for another."""
+def make_pruner(kind: str, *, has_folds: bool = False) -> BasePruner:
+    """The pruner of this name, for trials that have folds or not; `UserError` lists the names for another."""
     if kind not in PRUNERS:
         raise unknown("pruner", kind, list(PRUNERS))
-    return PRUNERS[kind]()
+    return PRUNERS[kind](has_folds)
 
 
 def retry(study: Study, trial: FrozenTrial) -> None:

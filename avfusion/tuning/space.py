@@ -93,7 +93,7 @@ class Space:
     fixed: Mapping[str, Value]
     """Every hyperparameter that is not searched."""
     defaults: Mapping[str, Value]
-    """The configuration that the result is compared with: the variant's own, and what the user fixed."""
+    """The configuration that the result is compared with: the variant's own, whether or not it lies in the space."""
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
@@ -112,6 +112,11 @@ class Space:
     def first(self) -> dict[str, Value]:
         """The first point to try: the defaults, or what is nearest to them in the space."""
         return {name: dimension.nearest(self.defaults[name]) for name, dimension in self.searched.items()}
+
+    @property
+    def has_defaults(self) -> bool:
+        """Whether the defaults lie in the space, so that `first` is them."""
+        return self.complete(self.first) == dict(self.defaults)
 
     @property
     def digest(self) -> str:
@@ -164,6 +169,7 @@ def make_space(variant: type[FusionNetwork], given: Mapping[str, str]) -> Space:
     searched: dict[str, Dimension] = {}
     table = hyperparameters(variant)
     defaults: dict[str, Value] = {name: entry.default for name, entry in table.items()}
+    fixed = dict(defaults)
     for name, entry in table.items():
         text = given.get(name)
         if text is None:
@@ -174,11 +180,10 @@ def make_space(variant: type[FusionNetwork], given: Mapping[str, str]) -> Space:
         elif "|" in text:
             searched[name] = _choices(name, entry, text)
         else:
-            defaults[name] = _parse(name, entry, text, text)
+            fixed[name] = _parse(name, entry, text, text)
     if not searched:
         raise UserError(f"space: every hyperparameter of {variant.id} is fixed; leave at least one to search")
-    fixed = {name: value for name, value in defaults.items() if name not in searched}
-    return Space(searched, fixed, defaults)
+    return Space(searched, {name: value for name, value in fixed.items() if name not in searched}, defaults)
 
 
 def _declared(entry: Hyperparameter) -> Dimension | None:

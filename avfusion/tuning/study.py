@@ -35,7 +35,7 @@ def open_study(plan: Plan, storage: BaseStorage) -> Study:
 
     Raises `UserError` if the study of this name searches something else.
     """
-    sampler, pruner = NamedSeeds(plan.sampler), make_pruner(plan.pruner)
+    sampler, pruner = NamedSeeds(plan.sampler), make_pruner(plan.pruner, has_folds=plan.folds is not None)
     direction = TARGETS[plan.metric].direction
     try:
         study = optuna.create_study(
@@ -46,7 +46,7 @@ def open_study(plan: Plan, storage: BaseStorage) -> Study:
     if not study.user_attrs and not study.get_trials(deepcopy=False):  # new, or its maker was killed at once
         study.set_user_attr(IDENTITY, plan.identity)
         study.set_user_attr(SPACE, plan.space.in_words)
-        study.enqueue_trial(plan.space.first, user_attrs={"default": True})
+        study.enqueue_trial(plan.space.first, user_attrs={"default": plan.space.has_defaults})
     _check(plan, study)
     if plan.sampler == "grid":
         _queue_grid(plan, study)

@@ -5,14 +5,15 @@ It looks at the training and validation splits only.
 
 import signal
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from multiprocessing.connection import Connection
 from typing import Any
 
 import optuna
+import pandas as pd
 import torch
 from optuna import Study, Trial, TrialPruned
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -28,7 +29,7 @@ from avfusion.training.experiment import Trained, train
 from avfusion.training.fit import Epoch
 from avfusion.training.split_features import SplitFeatures
 from avfusion.tuning.plans import TARGETS, Plan
-from avfusion.tuning.sampling import retry
+from avfusion.tuning.sampling import STAGE, retry
 from avfusion.tuning.storage import open_storage
 from avfusion.tuning.study import (
     FAILURE,
@@ -94,8 +95,8 @@ class Objective:
     def __call__(self, trial: Trial) -> float:
         """Train with what `trial` suggests.
 
-        Raises `TrialPruned` when the pruner gives up, `KeyboardInterrupt` when the worker must stop, `UserError` when
-        training diverges.
+        With folds the value is the mean over them. Raises `TrialPruned` when the pruner gives up, `KeyboardInterrupt`
+        when the worker must stop, `UserError` when training diverges.
         """
         self._history.clear()
         self.number = trial.number
@@ -107,15 +108,37 @@ class Objective:
         params = self.plan.space.complete({name: _suggest(trial, name, d) for name, d in distributions.items()})
         if self.connection is not None:
             trial.set_user_attr(RUN, self._announce(self.connection, Started(trial.number, params)))
-        on_epoch = partial(self._on_epoch, trial, int(params["epochs"]))
         try:
-            trained = train(self.data, self.plan.variant, params, self.plan.seed, self.device, on_epoch)
+            metrics = self._on_split(trial, params) if self.plan.folds is None else self._over_folds(trial, params)
         except UserError as error:
             trial.set_user_attr(FAILURE, str(error))
             raise
-        metrics = validation_metrics(trained)
         trial.set_user_attr(METRICS, metrics)
         return metrics[TARGETS[self.plan.metric].final]
+
+    def _on_split(self, trial: Trial, params: dict[str, Value]) -> dict[str, float]:
+        """One training on the dataset's own split; the pruner is asked after each epoch."""
+        on_epoch = partial(self._on_epoch, trial)
+        return validation_metrics(train(self.data, self.plan.variant, params, self.plan.seed, self.device, on_epoch))
+
+    def _over_folds(self, trial: Trial, params: dict[str, Value]) -> dict[str, float]:
+        """Means over a training in each fold; the pruner is asked after each."""
+        found: list[dict[str, float]] = []
+        for number, data in enumerate(self.folds, 1):
+            on_epoch = partial(self._on_fold_epoch, number)
+            trained = train(data, self.plan.variant, params, self.plan.seed, self.device, on_epoch)
+            found.append(validation_metrics(trained))
+            trial.report(found[-1][TARGETS[self.plan.metric].final], number)
+            if number < len(self.folds) and trial.should_prune():
+                trial.set_user_attr(METRICS, means_over_folds(found))
+                raise TrialPruned
+        return means_over_folds(found)
+
+    @cached_property
+    def folds(self) -> list[SplitFeatures]:
+        """The data as each fold splits them."""
+        assert self.plan.folds is not None, "asked for only where there are folds"
+        return self.data.in_search_folds(self.plan.folds)
 
     def _announce(self, connection: Connection, started: Started) -> str:
         try:
@@ -124,16 +147,20 @@ class Objective:
         except (EOFError, OSError):  # the parent is gone
             raise KeyboardInterrupt from None
 
-    def _on_epoch(self, trial: Trial, epochs: int, epoch: Epoch) -> None:
+    def _on_epoch(self, trial: Trial, epoch: Epoch) -> None:
+        self._note(epoch)
+        stages = list(dict.fromkeys(record.stage for record in self._history))
+        trial.report(TARGETS[self.plan.metric].at(epoch), (len(stages) - 1) * STAGE + epoch.epoch)
+        if trial.should_prune():
+            raise TrialPruned
+
+    def _on_fold_epoch(self, number: int, epoch: Epoch) -> None:
+        self._note(replace(epoch, stage=f"fold_{number}/{epoch.stage}".rstrip("/")))
+
+    def _note(self, epoch: Epoch) -> None:
         self._history.append(epoch)
         if self.stopped:
             raise KeyboardInterrupt
-        stages = list(dict.fromkeys(record.stage for record in self._history))
-        # Steps of a later stage begin at the same number in every trial, however early the stages before it ended.
-        step = (len(stages) - 1) * epochs + epoch.epoch
-        trial.report(TARGETS[self.plan.metric].at(epoch), step)
-        if trial.should_prune():
-            raise TrialPruned
 
     def ended(self, study: Study, trial: FrozenTrial) -> None:
         """Send what became of `trial`, after the storage was told."""
@@ -155,6 +182,13 @@ def validation_metrics(trained: Trained) -> dict[str, float]:
     }
 
 
+def means_over_folds(folds: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Means of the folds' `validation_metrics`, and the seconds of all."""
+    found = pd.DataFrame(folds)
+    means = {str(name): float(value) for name, value in found.mean().items()}
+    return {**means, "seconds": float(found["seconds"].sum()), "folds": len(folds)}
+
+
 def work(connection: Connection, plan: Plan, device: torch.device) -> None:
     """What a worker process does: trials of `plan` until there are enough. At SIGTERM it stops after the epoch."""
     stopped: list[bool] = []
@@ -162,7 +196,8 @@ def work(connection: Connection, plan: Plan, device: torch.device) -> None:
     quiet()
     torch.set_num_threads(1)
     try:
-        data = SplitFeatures(FeatureStore.open(plan.features), keep_sequences=True).needing(plan.variant.modalities)
+        whole = SplitFeatures(FeatureStore.open(plan.features), keep_sequences=plan.folds is None)  # else many times
+        data = whole.needing(plan.variant.modalities)
         study = open_study(plan, open_storage(plan.storage))
         objective = Objective(plan, data, device, connection, stopped)
         while not stopped and may_start(plan, study):

@@ -7,8 +7,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from avfusion.embedders.pretrained.weights import State
 from avfusion.embedders.yamnet.network import YAMNet
+from avfusion.l3.weights import State
 
 _YAMNET_LAYER = "layer-1/layer/_func/_yamnet/layer_with_weights-{}/{}/.ATTRIBUTES/VARIABLE_VALUE"
 _LITE0_PARTS = {  # the port's names of a layer -> ours

@@ -15,13 +15,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from avfusion.errors import UserError
 from avfusion.l3.hann import tensorflow_hann
+from avfusion.l3.windows import count, stretches
 
 SAMPLE_RATE = 16_000
 N_MELS = 64
 PATCH_FRAMES = 96
 HOP_FRAMES = 48
+HOP_SECONDS = 0.01  # of one frame
 _FRAME, _STEP, _N_FFT = 400, 160, 512
 _LOWEST_HZ, _HIGHEST_HZ = 125.0, 7500.0
 _OFFSET = 0.001
@@ -30,7 +31,7 @@ _PATCH = (PATCH_FRAMES - 1) * _STEP + _FRAME  # samples
 
 def count_patches(n_samples: int, hop_frames: int = HOP_FRAMES) -> int:
     """Patches P that `n_samples` samples at 16 kHz give, `hop_frames` (of 10 ms) apart."""
-    return 1 + max(0, -((_PATCH - n_samples) // (hop_frames * _STEP)))
+    return count(n_samples, _PATCH, hop_frames * _STEP)
 
 
 def padded(samples: npt.NDArray[np.float32], hop_frames: int = HOP_FRAMES) -> npt.NDArray[np.float32]:
@@ -71,35 +72,8 @@ def stream_patches(
 ) -> Iterator[Tensor]:
     """Patches of sound that comes in `blocks` [n_i]: `size` at a time, [<= size, 96, 64].
 
-    `hop_frames` of 10 ms lie between two patches. The bits do not depend on how the sound is cut, and memory does not
-    grow with its length. Raises UserError for empty sound, and for patches that are not apart.
+    `hop_frames`, at least 1, of 10 ms lie between two patches. The bits do not depend on how the sound is cut, and
+    memory does not grow with its length. Raises UserError for empty sound.
     """
-    if hop_frames < 1:
-        raise UserError(f"patches of sound {hop_frames * 0.01:g} s apart; expected at least 0.01 s, for instance 0.48")
-    hop = hop_frames * _STEP
-    needed = (size - 1) * hop + max(_PATCH, hop)
-    waiting, n_samples, n_cut = [np.zeros(0, np.float32)], 0, 0
-    for block in blocks:
-        waiting.append(block)
-        n_samples += block.size
-        if sum(piece.size for piece in waiting) < needed:
-            continue
-        joined = np.concatenate(waiting)
-        while joined.size >= needed:
-            yield _patches(joined, size, hop_frames)
-            joined, n_cut = joined[size * hop :], n_cut + size
-        waiting = [joined.copy()]
-    if n_samples == 0:
-        raise UserError("the sound is empty; expected at least one sample")
-    n_left = count_patches(n_samples, hop_frames) - n_cut
-    if n_left:
-        joined = padded(np.concatenate(waiting), hop_frames)
-        for first in range(0, n_left, size):
-            yield _patches(joined[first * hop :], min(size, n_left - first), hop_frames)
-
-
-def _patches(samples: npt.NDArray[np.float32], n_patches: int, hop_frames: int) -> Tensor:
-    """The first `n_patches` of `samples`: [n_patches, 96, 64]."""
-    n_samples = (n_patches - 1) * hop_frames * _STEP + _PATCH
-    frames = log_mel(torch.from_numpy(samples[:n_samples].copy()))
-    return frames.unfold(0, PATCH_FRAMES, hop_frames).transpose(1, 2)
+    for stretch in stretches(blocks, _PATCH, hop_frames * _STEP, size):
+        yield log_mel(torch.from_numpy(stretch.copy())).unfold(0, PATCH_FRAMES, hop_frames).transpose(1, 2)
