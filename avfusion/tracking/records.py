@@ -52,6 +52,7 @@ def log_result(result: Scored, store: FeatureStore, *, with_model: bool) -> None
     if result.diagnostics:
         log_diagnostics(result, store)
     _log_files(result, store)
+    write_note(describe_result(result, store), store)
 
 
 def log_variant(
