@@ -91,6 +91,13 @@ def test_mixup_takes_one_weight_and_one_partner_for_sound_picture_and_target() -
     assert float(weight.var()) == pytest.approx(1 / (4 * (2 * 0.4 + 1)), rel=0.2)  # of Beta(a, a), whose mean is 1/2
 
 
+def test_the_weakest_mixup_leaves_clips_as_they_are_or_takes_others() -> None:
+    given = batch(60)
+    found = mixed(given, 5e-324, 3)
+    assert bool(((found.targets < 1e-3) | (found.targets > 1 - 1e-3)).float().mean() > 0.95)
+    assert bool(found.audio.isfinite().all())
+
+
 def test_modality_dropout_takes_one_modality_and_never_both() -> None:
     torch.manual_seed(0)
     ones = torch.ones(4000, 2, 3)
