@@ -7,7 +7,7 @@ import pandas as pd
 WIDTH = 80
 """Columns of a narrow terminal."""
 
-SHORT = {"val_accuracy": "val_acc", "val_log_loss": "val_loss"}
+SHORT = {"val_accuracy": "val_acc", "val_log_loss": "val_loss", "accuracy_fold_std": "fold_std"}
 DROPPED = ("seconds", "macro_f1")
 """Columns that a narrow terminal can do without; MLflow has them all."""
 

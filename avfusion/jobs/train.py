@@ -103,13 +103,13 @@ def comparison(table: pd.DataFrame, trainer: Trainer, seeds: tuple[int, ...], ex
     data, folds = trainer.data, trainer.folds
     log_summary(table, data.store, rests_on(len(seeds)))
     counts = ", ".join(f"{len(data.rows(split))} {split}" for split in (TRAIN, VALIDATION, TEST))
-    clips, scored = f"clips: {counts}", "the test clips"
+    scored = f"clips: {counts}; scores are of the test clips"
     if folds is not None:
-        clips, scored = f"{len(data.store.clips)} clips, each tested in one of {folds} folds by location", "all clips"
+        scored = f"{len(data.store.clips)} clips, each tested in one of {folds} folds by location; scores are of all"
     return [
         "",
-        f"{title(data.store.provenance)}; {clips}",
-        f"scores are of {scored}, {trained_with(seeds)}; * is the best on validation, by log loss",
+        f"{title(data.store.provenance)}; {scored}",
+        f"{trained_with(seeds)}; * is the best on validation, by log loss",
         "",
         *summary_lines(table),
         "",
