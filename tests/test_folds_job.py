@@ -111,7 +111,7 @@ def test_a_fold_is_a_run_below_that_of_its_seed(folder: Path, lines: list[str]) 
         assert sorted(point.step for point in curve) == [1, 2]
     text = "\n".join(lines)
     assert "72 clips, each tested in one of 3 folds by location; scores are of all\n" in text
-    assert "accuracy_fold_std" in text and f"{late.data.metrics['test/accuracy_fold_std']:.3f}" in text
+    assert "fold_std" in text and f"{late.data.metrics['test/accuracy_fold_std']:.3f}" in text
     assert {"test/accuracy_std", "val/log_loss_std"} <= set(late.data.metrics)
 
 
