@@ -7,6 +7,7 @@
 Ours is what `extract` runs. It is compared with eager float32 PyTorch (benchmarks/usual_extraction.py), with equal
 random weights and checked results, and with the original package `openl3`, if it can be imported. The clip is a 10-s
 pair that the script renders: 48 kHz stereo WAV and 720p25 MP4, which make 96 windows and 96 frames (DCASE recipe).
+`benchmarks.networks` compares the networks alone.
 """
 
 import argparse
@@ -21,23 +22,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from avfusion.embedders import load_embedder
-from avfusion.errors import UserError
 from avfusion.extraction import Settings, clip_features, extract
 from avfusion.extraction.prepared import Prepared, prepare_clip
-from avfusion.l3.api import L3, load_l3
-from avfusion.l3.network import Subnetwork
-from avfusion.l3.presets import BRANCHES, Branch
 from avfusion.l3.runtime import choose_precision
 from avfusion.system.device import choose_device
 from benchmarks.clips import make_clip, many
-from benchmarks.side_by_side import alternate, machine, peak_memory, peak_rate, print_table
-from benchmarks.usual_extraction import UsualExtraction, count_operations
+from benchmarks.networks import original
+from benchmarks.side_by_side import alternate, machine, peak_memory, print_table, smallest_cosine
+from benchmarks.usual_extraction import UsualExtraction
 from benchmarks.usual_pair import UsualPair
-
-N = 16  # windows and frames of one turn of the networks alone
 
 
 def main() -> None:
@@ -56,7 +51,6 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as temporary:
         sound, pictures = make_clip(Path(temporary))
-        networks(device, precision, given.repeats)
         preparation(sound, pictures, given.repeats)
         if device.type == "cpu":
             pair(sound, pictures, given.repeats)
@@ -78,47 +72,10 @@ def pair(sound: Path, pictures: Path, repeats: int) -> None:
     torch.set_num_threads(n_threads)
     row = [f"{len(part.audio)} windows, {len(part.video)} pictures"]
     row += [*(f"{seconds[name]:.2f}" for name in sides), f"{seconds['usual'] / seconds['ours']:.2f}"]
-    row += [f"{_cosine(mine, other):.5f}" for mine, other in zip((part.audio, part.video), theirs, strict=True)]
+    row += [f"{smallest_cosine(mine, other):.5f}" for mine, other in zip((part.audio, part.video), theirs, strict=True)]
     header = ["s per clip, one core", "ours", "eager PyTorch, all frames decoded", "times"]
     header += ["smallest cosine, sound", "pictures"]
     print_table("The pair of embedder=auto, decoding included", header, [row])
-
-
-def networks(device: torch.device, precision: str, repeats: int) -> None:
-    """The networks alone, from ready spectrograms and pictures: rates, ratio, error, and the share of the peak."""
-    ours = load_l3("openl3", weights="untrained", precision=precision, device=device.type)
-    usual, best = UsualExtraction(device), UsualExtraction(device)
-    peak = peak_rate(device, torch.bfloat16 if precision == "bf16" else torch.float32)
-    original = _original()
-    generator = np.random.default_rng(0)
-    rows = []
-    for branch in BRANCHES:
-        network = ours.loaded.networks[branch]
-        inputs = _inputs(generator, network)
-        best.batch_size = best.best_batch_size(branch, inputs)
-        sides: dict[str, Callable[[], Any]] = {
-            "ours": partial(_ours, ours, branch, inputs),
-            "usual": partial(usual.embed, branch, inputs),
-            "best": partial(best.embed, branch, inputs),
-        }
-        if original is not None:
-            sides["original"] = partial(_original_network, original, branch, inputs)
-        seconds = alternate(sides, repeats)
-        rate = N / seconds["ours"]
-        reference, found = usual.embed(branch, inputs), _ours(ours, branch, inputs)
-        rows.append([
-            {"audio": "windows/s", "image": "frames/s"}[branch],
-            f"{rate:.2f}", f"{N / seconds['usual']:.2f}", f"{N / seconds['best']:.2f} ({best.batch_size})",
-            f"{N / seconds['original']:.2f}" if original else "not installed",
-            f"{seconds['usual'] / seconds['ours']:.2f}", f"{seconds['best'] / seconds['ours']:.2f}",
-            f"{seconds['original'] / seconds['ours']:.2f}" if original else "-",
-            f"{np.linalg.norm(found - reference) / np.linalg.norm(reference):.1e}",
-            f"{1 - _cosine(found, reference):.1e}",
-            f"{rate * count_operations(network) / peak:.0%}",
-        ])  # fmt: skip
-    header = ["network alone", "ours", "usual, batch 32", "usual, best batch", "original", "times usual", "times best"]
-    header += ["times original", "relative L2", "1 - smallest cosine", "share of peak"]
-    print_table(f"Networks alone (peak: {peak / 1e9:.0f} GFLOP/s, a matrix product)", header, rows)
 
 
 def preparation(sound: Path, pictures: Path, repeats: int) -> None:
@@ -153,7 +110,7 @@ def whole_clip(sound: Path, pictures: Path, device: torch.device, precision: str
         measured["ours"] = (seconds / n_clips, memory.peak)
 
     sides: dict[str, Callable[[], Any]] = {"ours": ours}
-    for name in ("usual", *(["original"] if _original() is not None else [])):
+    for name in ("usual", *(["original"] if original() is not None else [])):
         sides[name] = partial(_apart, measured, name, sound, pictures, device.type)
     taken: dict[str, list[tuple[float, int]]] = {name: [] for name in sides}
     for _ in range(repeats):
@@ -213,42 +170,6 @@ def _one_clip(connection: Any, name: str, sound: Path, pictures: Path, device: s
     begun = time.perf_counter()
     embed()
     connection.send((time.perf_counter() - begun, peak_memory()))
-
-
-def _inputs(generator: np.random.Generator, network: Subnetwork) -> NDArray[np.float32]:
-    """Noise of the size and range of the network's input: [N, C, H, W]."""
-    shape = (N, network.config.in_channels, *network.config.input_size)
-    low, high = (-80.0, 0.0) if network.config.in_channels == 1 else (0.0, 1.0)
-    return generator.uniform(low, high, shape).astype(np.float32)
-
-
-def _ours(l3: L3, branch: Branch, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    runner = l3.runner(branch)
-    batches = torch.split(torch.from_numpy(inputs), runner.batch_size)
-    return np.concatenate(list(runner.stream(batches)))
-
-
-def _cosine(found: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
-    """The smallest cosine of a row with its reference."""
-    found, reference = found.astype(np.float64), reference.astype(np.float64)
-    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(reference, axis=1)
-    return float(((found * reference).sum(1) / lengths).min())
-
-
-def _original() -> Any:
-    """The original package's embedder, or None where it cannot be had."""
-    try:
-        return load_embedder("openl3-original")
-    except UserError:
-        return None
-
-
-def _original_network(original: Any, branch: str, inputs: NDArray[np.float32]) -> object:
-    """The original's Keras model on pictures; on noise for sound, since its front-end is part of the model."""
-    if branch == "image":
-        return original.image_model.predict(np.moveaxis(inputs, 1, -1), batch_size=4, verbose=0)
-    windows = np.random.default_rng(0).standard_normal((len(inputs), 1, 48_000)).astype(np.float32)
-    return original.audio_model.predict(windows, batch_size=4, verbose=0)
 
 
 if __name__ == "__main__":

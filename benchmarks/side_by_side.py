@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from avfusion.system.device import cpu_has_amx
 
@@ -56,6 +58,13 @@ def peak_rate(device: torch.device, dtype: torch.dtype) -> float:
         float(product[0, 0])  # waits for a GPU
         best = min(best, time.perf_counter() - begun)
     return 2 * side**3 / best
+
+
+def smallest_cosine(found: NDArray[np.floating], reference: NDArray[np.floating]) -> float:
+    """Of a row [D] with its reference."""
+    found, reference = found.astype(np.float64), reference.astype(np.float64)
+    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(reference, axis=1)
+    return float(((found * reference).sum(1) / lengths).min())
 
 
 def peak_memory(pid: int | str = "self") -> int:

@@ -1,5 +1,6 @@
 """The job `predict` and the registry: train on a small store, register, promote, ask for clips."""
 
+import math
 import os
 import re
 from pathlib import Path
@@ -16,13 +17,16 @@ from avfusion.embedders import load_embedder
 from avfusion.errors import UserError
 from avfusion.extraction import clip_features
 from avfusion.features import FeatureStore
-from avfusion.features.parts import write_part
+from avfusion.features.parts import Part, write_part
 from avfusion.features.writer import writing
+from avfusion.jobs.predict import Prediction
+from avfusion.serving.queries import Query
 from avfusion.tracking.models import promote, register
 from tests.edge import run_job
 from tests.media_files import tone, write_sound, write_video
 from tests.stand_ins import draw_nothing, train_here
 from tests.stores import make_store
+from tests.test_serving_answers import make_features, with_companions
 
 DEFAULTS = {
     "clip": "none", "audio": "none", "video": "none", "timeline": "none", "embedder": "none", "weights": "none",
@@ -220,6 +224,20 @@ def test_several_seeds_leave_the_model_of_the_best(
     seeds = MlflowClient().search_runs([experiment.experiment_id], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
     with pytest.raises(UserError, match="logged no model to register"):
         register(seeds[0].info.run_id)
+
+
+def test_the_answers_hold_what_the_model_says_beside_them(tmp_path: Path) -> None:
+    fusion, silent = with_companions("evidential"), {"audio": np.zeros((0, 0), np.float32)}
+    prediction = Prediction(fusion, [Query("a", None, None), Query("b", None, None)], tmp_path, math.inf)
+    for number, features in enumerate((make_features(6, 6), make_features(6, 6) | silent)):
+        prediction.rows[number] = prediction._row(
+            number, Part("ab"[number], audio=features["audio"], video=features["video"])
+        )
+    table = prediction.table()
+    assert list(table.columns[-3:]) == list(fusion.network.diagnosed)
+    here, not_here = table.iloc[:, -3:].to_numpy()
+    assert ((here > 0) & (here <= 1)).all() and np.isnan(not_here).all()
+    assert table["modalities"].tolist() == ["audio+video", "video"]
 
 
 def test_a_model_of_two_embedders_answers_clips(tracking_uri: str, clips: Path, tmp_path: Path) -> None:

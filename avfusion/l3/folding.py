@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from avfusion.l3.network import Subnetwork, pool_and_flatten
+from avfusion.l3.winograd import WinogradLayer, winograd_layers
 
 Affine = tuple[Tensor, Tensor]
 
@@ -18,41 +19,55 @@ class FoldedSubnetwork(nn.Module):
     """`Subnetwork` in evaluation mode, equal to it within rounding; [B, C, H, W] float32 -> [B, D] `dtype`.
 
     The input's BatchNorm always runs in float32: bf16 would round its decibels to steps of half a dB.
+
+    Args:
+        subnetwork: what to fold.
+        dtype: of the convolutions.
+        fewer_products: convolve by `avfusion.l3.winograd` where that pays, in float32 on processors.
     """
 
-    def __init__(self, subnetwork: Subnetwork, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, subnetwork: Subnetwork, dtype: torch.dtype = torch.float32, *, fewer_products: bool = False
+    ) -> None:
         super().__init__()
         self.dtype = dtype
         self.config = subnetwork.config
         self.input_norm = _Affine(*_scale_and_shift(subnetwork.input_norm))
-        self.convolutions = nn.ModuleList()
-        self.late_norms = nn.ModuleDict()
+        self.layers = nn.ModuleList()
+        quick = winograd_layers(self.config) if fewer_products else frozenset()
         for index, convolution in enumerate(subnetwork.convolutions):
             norm = subnetwork.norms[index] if index < len(subnetwork.norms) else None
-            late = index in self.config.relu_first
-            self.convolutions.append(_folded(convolution, None if late else norm))
-            if late:
-                self.late_norms[str(index)] = _Affine(*_scale_and_shift(norm))
-        self.convolutions.to(dtype)
-        self.late_norms.to(dtype)
+            late = _scale_and_shift(norm) if index in self.config.relu_first else None
+            folded = _folded(convolution, None if late else norm)
+            last = index == len(subnetwork.convolutions) - 1
+            kind = WinogradLayer if index in quick else _DirectLayer
+            self.layers.append(kind(folded, relu=not last, norm=late, pool=index % 2 == 1 and not last))
+        self.layers.to(dtype)
         self.eval().requires_grad_(False)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Embeddings [B, D] of `inputs` [B, C, H, W]."""
         hidden = self.input_norm(inputs).to(dtype=self.dtype, memory_format=torch.channels_last)
-        last = len(self.convolutions) - 1
-        for index, convolution in enumerate(self.convolutions):
-            hidden = convolution(hidden)
-            if index == last:
-                break
-            late = str(index) in self.late_norms
-            if late:
-                hidden = self.late_norms[str(index)](functional.relu_(hidden))
-            if index % 2 == 1:
-                hidden = functional.max_pool2d(hidden, 2)
-            if not late:
-                hidden = functional.relu_(hidden)
+        for layer in self.layers:
+            hidden = layer(hidden)
         return pool_and_flatten(hidden, self.config.final_pool)
+
+
+class _DirectLayer(nn.Module):
+    """A convolution, then ReLU unless it is the last, a BatchNorm that cannot be folded, and 2x2 max pooling."""
+
+    def __init__(self, convolution: nn.Conv2d, *, relu: bool, norm: Affine | None, pool: bool) -> None:
+        super().__init__()
+        self.convolution, self.relu, self.pool = convolution, relu, pool
+        self.norm = None if norm is None else _Affine(*norm)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        hidden = self.convolution(hidden)
+        if self.norm is not None:
+            hidden = self.norm(functional.relu_(hidden))
+        if self.pool:
+            hidden = functional.max_pool2d(hidden, 2)
+        return functional.relu_(hidden) if self.relu and self.norm is None else hidden
 
 
 class _Affine(nn.Module):

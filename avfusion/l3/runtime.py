@@ -1,8 +1,11 @@
 """How a network runs: number format, batches, folded BatchNorm."""
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
 from itertools import islice
+from threading import Barrier
 from typing import TypeVar
 
 import numpy as np
@@ -14,6 +17,7 @@ from avfusion.errors import unknown
 from avfusion.l3.folding import FoldedSubnetwork
 from avfusion.l3.network import Subnetwork
 from avfusion.l3.presets import SubnetworkConfig
+from avfusion.l3.winograd import winograd_layers
 from avfusion.system.device import multiplies_bf16, refusing_bf16
 
 Number = TypeVar("Number", bound=np.generic)
@@ -43,6 +47,11 @@ def number_format(precision: str) -> torch.dtype:
     return torch.bfloat16 if precision == "bf16" else torch.float32
 
 
+def quick(config: SubnetworkConfig, device: torch.device, precision: str) -> bool:
+    """Whether layers of such a subnetwork are convolved by `avfusion.l3.winograd`."""
+    return device.type == "cpu" and precision == "float32" and bool(winograd_layers(config))
+
+
 class Runner:
     """A network that is ready for inference, on a device: batches [B, ...] float32 -> embeddings [B, D].
 
@@ -51,12 +60,15 @@ class Runner:
         device: where it goes.
         batch_size: the number of inputs that one call should bring on a processor: few, so that activations stay in its
             caches. A GPU takes more.
+        apart: each of torch's threads embeds inputs of its own; then `batch_size` is at least their number.
     """
 
-    def __init__(self, network: nn.Module, device: torch.device, batch_size: int) -> None:
+    def __init__(self, network: nn.Module, device: torch.device, batch_size: int, apart: bool = False) -> None:
         self.device = device
         self.network = network.to(device)
         self.batch_size = max(batch_size, 32) if device.type == "cuda" else batch_size
+        self._threads = torch.get_num_threads() if apart else 1
+        self.batch_size = max(self.batch_size, self._threads)
 
     def stream(self, batches: Iterable[Tensor]) -> Iterator[npt.NDArray[np.float32]]:
         """Embeddings [B, D] of each of the batches (float32, any device), in order.
@@ -76,6 +88,11 @@ class Runner:
         """The embeddings, which a GPU may still be computing."""
         if self.device.type == "cuda" and inputs.device.type == "cpu":
             inputs = inputs.contiguous().pin_memory()
+        if self._threads > 1 and len(inputs) > 1:
+            return torch.cat(list(_pool(self._threads).map(self._embed, torch.split(inputs, 1))))
+        return self._embed(inputs)
+
+    def _embed(self, inputs: Tensor) -> Tensor:
         with torch.inference_mode(), self._exactly():
             embeddings: Tensor = self.network(inputs.to(self.device, non_blocking=True))
         return embeddings
@@ -87,12 +104,24 @@ class Runner:
         return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
 
 
+@lru_cache(maxsize=1)
+def _pool(count: int) -> ThreadPoolExecutor:
+    """Threads that embed one input each: sharing each of a network's many small steps would gain less."""
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(count, "l3", torch.set_num_threads, (1,))
+    all_there = Barrier(count)
+    list(pool.map(lambda _: all_there.wait(), range(count)))
+    torch.set_num_threads(before)  # else threads that others start later would have the pool's number
+    return pool
+
+
 def subnetwork_runner(subnetwork: Subnetwork, device: torch.device, precision: str) -> Runner:
     """A subnetwork of L3-Net, folded."""
     height, width = subnetwork.config.input_size
     activations = height * width * subnetwork.config.block_channels[0]
-    folded = FoldedSubnetwork(subnetwork, number_format(precision))
-    return Runner(folded, device, max(1, min(8, 2**20 // activations)))
+    fewer_products = quick(subnetwork.config, device, precision)
+    folded = FoldedSubnetwork(subnetwork, number_format(precision), fewer_products=fewer_products)
+    return Runner(folded, device, max(1, min(8, 2**20 // activations)), apart=fewer_products)
 
 
 def batched(arrays: Iterator[npt.NDArray[Number]], size: int) -> Iterator[npt.NDArray[Number]]:

@@ -107,11 +107,12 @@ def best_weights(log_probabilities: Sequence[Tensor], labels: Tensor) -> list[fl
     of theirs to the powers w. The loss is convex in w, so that its minimum is found from anywhere. scikit-learn's
     logistic regression has a weight for each class and model, and can be below 0.
     """
-    stacked = torch.stack([one.double() for one in log_probabilities])  # [models, N, C]
+    stacked = torch.stack([one.double().cpu() for one in log_probabilities])  # [models, N, C]
+    classes = labels.cpu()
 
     def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         variable = torch.tensor(weights, requires_grad=True)
-        value = torch.nn.functional.cross_entropy(torch.einsum("m,mnc->nc", variable, stacked), labels)
+        value = torch.nn.functional.cross_entropy(torch.einsum("m,mnc->nc", variable, stacked), classes)
         (gradient,) = torch.autograd.grad(value, variable)
         return value.item(), gradient.numpy()
 
