@@ -91,6 +91,15 @@ def test_mixup_takes_one_weight_and_one_partner_for_sound_picture_and_target() -
     assert float(weight.var()) == pytest.approx(1 / (4 * (2 * 0.4 + 1)), rel=0.2)  # of Beta(a, a), whose mean is 1/2
 
 
+def test_the_weakest_mixup_leaves_clips_as_they_are_or_takes_others() -> None:
+    torch.manual_seed(0)
+    found = mixed(batch(2000), 5e-324, 3)
+    between = (found.targets > 1e-3) & (found.targets < 1 - 1e-3)
+    # Beta(0.01, 0.01) is between 0.001 and 0.999 with probability 0.067; partners of one class do not show it.
+    assert float(between.any(1).float().mean()) == pytest.approx(0.067 * 2 / 3, abs=0.02)
+    assert bool(found.audio.isfinite().all())
+
+
 def test_modality_dropout_takes_one_modality_and_never_both() -> None:
     torch.manual_seed(0)
     ones = torch.ones(4000, 2, 3)

@@ -135,7 +135,8 @@ def best_alpha(material: Material) -> Judged:
     evidence += f"; at {claimed:g} it is {float(means.loc[claimed]):.3f}"
     if sweep.validation is None:
         return Judged(
-            f"{evidence}; the sweep's run does not say which validation clips each alpha got right: run `sweep` again.",
+            f"{evidence}; the sweep's run does not say which validation clips each alpha got right: run `sweep` again, "
+            "without folds.",
             Outcome.OPEN,
         )
     gains = _over_other_alphas(claimed, sweep.validation)

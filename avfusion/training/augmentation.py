@@ -13,6 +13,9 @@ from torch.nn.functional import one_hot
 
 from avfusion.fusion.hyperparameters import Value
 
+LEAST_STRENGTH = 0.01
+"""Of mixup. A Beta distribution of less is drawn wrong: what it is made of underflows, in float32 already below 0.1."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -61,11 +64,12 @@ def shares(targets: Tensor, n_classes: int) -> Tensor:
 def mixed(batch: Batch, strength: float, n_classes: int) -> Batch:
     """Each clip mixed with another of the batch: sound, picture and target by the same weight, drawn for each pair.
 
-    The weight is from Beta(`strength`, `strength`). Source: Zhang et al., mixup, arXiv 1710.09412; over both modalities
-    at once, arXiv 2203.04114.
+    The weight is from Beta(`strength`, `strength`), with a strength of at least 0.01, at which it is nearly always 0 or
+    1. Source: Zhang et al., mixup, arXiv 1710.09412; over both modalities at once, arXiv 2203.04114.
     """
     device, n_clips = batch.targets.device, len(batch.targets)
-    weight = Beta(strength, strength).sample((n_clips,)).to(device)
+    concentration = torch.tensor(max(strength, LEAST_STRENGTH), dtype=torch.float64)
+    weight = Beta(concentration, concentration).sample((n_clips,)).float().to(device)
     partner = torch.randperm(n_clips).to(device)
 
     def mix(values: Tensor) -> Tensor:
