@@ -7,7 +7,7 @@
 Ours is what `extract` runs. It is compared with eager float32 PyTorch (benchmarks/usual_extraction.py), with equal
 random weights and checked results, and with the original package `openl3`, if it can be imported. The clip is a 10-s
 pair that the script renders: 48 kHz stereo WAV and 720p25 MP4, which make 96 windows and 96 frames (DCASE recipe).
-`benchmarks.networks` compares the networks alone.
+Of such a clip the script also tells where its time goes. `benchmarks.networks` compares the networks alone.
 """
 
 import argparse
@@ -15,10 +15,10 @@ import multiprocessing
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -26,13 +26,19 @@ import torch
 from avfusion.embedders import load_embedder
 from avfusion.extraction import Settings, clip_features, extract
 from avfusion.extraction.prepared import Prepared, prepare_clip
+from avfusion.l3.api import load_l3
+from avfusion.l3.framing import cut_windows
+from avfusion.l3.frontend import Frontend
 from avfusion.l3.runtime import choose_precision
+from avfusion.media import Samples, VideoReader, stream_sound
 from avfusion.system.device import choose_device
 from benchmarks.clips import make_clip, many
 from benchmarks.networks import original
 from benchmarks.side_by_side import alternate, machine, peak_memory, print_table, smallest_cosine
 from benchmarks.usual_extraction import UsualExtraction
 from benchmarks.usual_pair import UsualPair
+
+Result = TypeVar("Result")
 
 
 def main() -> None:
@@ -54,6 +60,7 @@ def main() -> None:
         preparation(sound, pictures, given.repeats)
         if device.type == "cpu":
             pair(sound, pictures, given.repeats)
+            steps(sound, pictures, given.repeats)
         whole_clip(sound, pictures, device, precision, given.clips, max(1, given.repeats // 2))
 
 
@@ -95,6 +102,56 @@ def preparation(sound: Path, pictures: Path, repeats: int) -> None:
     row += [f"{seconds['usual'] / seconds['ours']:.1f}", f"{difference:.0e}"]
     header = ["96 of 250 frames", "ours", "all frames decoded, scikit-image", "times", "largest difference"]
     print_table("Decoding and preparation, one process", header, [row])
+
+
+def steps(sound: Path, pictures: Path, repeats: int) -> None:
+    """Where the processor's time goes in a clip, on one thread, step by step."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    l3 = load_l3("openl3", weights="untrained", device="cpu")
+    frontend = Frontend(l3.config.frontend, original_rounding=True)
+
+    def audio(watch: Stopwatch) -> None:
+        blocks, rate = watch("sound: decoding", lambda: decoded(stream_sound(sound)))
+        pieces = watch("sound: resampling", lambda: list(l3.prepare_audio(blocks, rate)))
+        windows = [torch.from_numpy(batch.copy()) for batch in cut_windows(pieces, l3.hop, l3.centred, 1)]
+        spectrograms = watch("sound: spectrograms", lambda: [frontend(batch) for batch in windows])
+        watch("sound: network", lambda: list(l3.runner("audio").stream(spectrograms)))
+
+    def video(watch: Stopwatch) -> None:
+        frames = watch("pictures: decoding", lambda: VideoReader(pictures).sample(96, list)[0])
+        prepared = watch("pictures: scaling and cropping", lambda: list(l3.prepare_video(frames)))
+        batches = [torch.from_numpy(picture).permute(2, 0, 1)[None] for picture in prepared]
+        watch("pictures: network", lambda: list(l3.runner("image").stream(batches)))
+
+    def decoded(stream: tuple[Iterator[Samples], int]) -> tuple[list[Samples], int]:
+        return list(stream[0]), stream[1]
+
+    turns: list[dict[str, float]] = []
+    for _ in range(repeats):
+        watch = Stopwatch()
+        audio(watch)
+        video(watch)
+        turns.append(watch.seconds)
+    torch.set_num_threads(n_threads)
+    seconds = {name: float(np.median([turn[name] for turn in turns])) for name in turns[0]}
+    whole = sum(seconds.values())
+    rows = [[name, f"{taken:.2f}", f"{taken / whole:.1%}"] for name, taken in seconds.items()]
+    print_table("A clip on one thread", ["step", "s", "share"], [*rows, ["all", f"{whole:.2f}", ""]])
+
+
+class Stopwatch:
+    """Processor seconds of named pieces of work."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def __call__(self, name: str, work: Callable[[], Result]) -> Result:
+        """Does `work` and keeps its time."""
+        begun = time.process_time()
+        result = work()
+        self.seconds[name] = time.process_time() - begun
+        return result
 
 
 def whole_clip(sound: Path, pictures: Path, device: torch.device, precision: str, n_clips: int, repeats: int) -> None:

@@ -1,7 +1,7 @@
 """How fast are OpenL3's networks alone, from ready spectrograms and pictures? Side by side, in one run.
 
     python -m benchmarks.networks                      about 5 minutes on two cores
-    python -m benchmarks.networks --threads 1
+    python -m benchmarks.networks --threads 1          processor time, which other work on the machine disturbs less
     ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 python -m benchmarks.networks
 
 Ours is what `extract` runs. It is compared with the same by direct convolution, with eager float32 PyTorch
@@ -11,6 +11,7 @@ The third line imitates a processor without AVX-512, but for its caches and cloc
 """
 
 import argparse
+import time
 from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
@@ -33,7 +34,6 @@ from benchmarks.onnx_networks import OnnxNetwork
 from benchmarks.side_by_side import alternate, machine, peak_rate, print_table, smallest_cosine
 from benchmarks.usual_extraction import UsualExtraction, count_operations
 
-N = 16  # windows and frames of one turn
 ORIGINAL = "original"
 
 
@@ -44,24 +44,26 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="of all sides but ONNX Runtime's")
     parser.add_argument("--threads", type=int, help="all cores by default")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--inputs", type=int, default=16, help="windows and frames of one turn")
     given = parser.parse_args()
     if given.threads:
         torch.set_num_threads(given.threads)
     device = choose_device(given.device)
     print(machine(), f"{torch.get_num_threads()} threads", torch.backends.cpu.get_cpu_capability(), sep=", ")
-    networks(device, choose_precision(given.precision, device), given.repeats)
+    networks(device, choose_precision(given.precision, device), given.repeats, given.inputs)
 
 
-def networks(device: torch.device, precision: str, repeats: int) -> None:
+def networks(device: torch.device, precision: str, repeats: int, n_inputs: int) -> None:
     """The networks alone, from ready spectrograms and pictures: rates, ratios, error, and the share of the peak."""
     ours = load_l3("openl3", weights="untrained", precision=precision, device=device.type)
     usual, best = UsualExtraction(device), UsualExtraction(device)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     peak = peak_rate(device, dtype)
     generator = np.random.default_rng(0)
+    clock = time.process_time if device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
     for branch in BRANCHES:
         network = ours.loaded.networks[branch]
-        inputs = _inputs(generator, network)
+        inputs = _inputs(generator, network, n_inputs)
         best.batch_size = best.best_batch_size(branch, inputs)
         sides: dict[str, Callable[[], Any]] = {
             "ours": partial(_ours, ours, branch, inputs),
@@ -70,11 +72,11 @@ def networks(device: torch.device, precision: str, repeats: int) -> None:
             f"eager, batch {best.batch_size}": partial(best.embed, branch, inputs),
         }
         sides |= _onnx(network, inputs) | _original_network(branch, inputs)
-        seconds = alternate(sides, repeats)
+        seconds = alternate(sides, repeats, clock=clock)
         exact = _direct(deepcopy(network).double(), inputs[:2].astype(np.float64), torch.device("cpu"))
         rows = []
         for name, call in sides.items():
-            rate, found = N / seconds[name], call()[:2]
+            rate, found = n_inputs / seconds[name], call()[:2]
             # the original's model begins with its own front-end: its sound is another
             other = name == ORIGINAL and branch == "audio"
             rows.append([
@@ -95,9 +97,9 @@ def networks(device: torch.device, precision: str, repeats: int) -> None:
         print_table(f"Networks alone (peak: {peak / 1e9:.0f} GFLOP/s, a matrix product)", header, rows)
 
 
-def _inputs(generator: np.random.Generator, network: Subnetwork) -> NDArray[np.float32]:
+def _inputs(generator: np.random.Generator, network: Subnetwork, count: int) -> NDArray[np.float32]:
     """Noise of the size and range of the network's input: [N, C, H, W]."""
-    shape = (N, network.config.in_channels, *network.config.input_size)
+    shape = (count, network.config.in_channels, *network.config.input_size)
     low, high = (-80.0, 0.0) if network.config.in_channels == 1 else (0.0, 1.0)
     return generator.uniform(low, high, shape).astype(np.float32)
 

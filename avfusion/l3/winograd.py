@@ -27,6 +27,7 @@ Shapes: B inputs, C channels in, O channels out, H x W a map, p x q its tiles, t
 
 import math
 from collections.abc import Iterator
+from itertools import product
 
 import numpy as np
 import torch
@@ -93,11 +94,15 @@ class WinogradLayer(nn.Module):
         self.clamp = relu and norm is None  # at the very end, where the map is smaller
         self.pool = pool
         a, g, b = (torch.from_numpy(matrix) for matrix in matrices())
-        weight = torch.einsum("ir,ocrs,js->jico", g, convolution.weight.detach().double(), g).flatten(0, 1)
+        kernel = convolution.weight.detach().double().flatten(2)  # [O, C, 9]
+        weight = torch.empty(_IN**2, *kernel.shape[1::-1])
+        # Point by point, since all of them in float64 would take half as much memory as the whole process.
+        for point, (column, row) in zip(weight, product(g, g), strict=True):
+            point.copy_((kernel @ torch.outer(row, column).flatten()).T)
         # The bias is a 37th product, which goes into all 16 outputs as it is.
         out_of = torch.cat([torch.kron(a.T, a.T), torch.ones(_OUT**2, 1)], dim=1)
         assert convolution.bias is not None
-        self.register_buffer("weight", weight.float().contiguous())  # [36, C, O]
+        self.register_buffer("weight", weight)  # [36, C, O]
         self.register_buffer("into", b.T.float().contiguous())  # [6, 6]
         self.register_buffer("out_of", out_of.float())  # [16, 37]
         self.register_buffer("bias", convolution.bias.detach().float())
