@@ -58,9 +58,9 @@ def networks(device: torch.device, precision: str, repeats: int, n_inputs: int) 
     ours = load_l3("openl3", weights="untrained", precision=precision, device=device.type)
     usual, best = UsualExtraction(device), UsualExtraction(device)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    peak = peak_rate(device, dtype)
-    generator = np.random.default_rng(0)
     clock = time.process_time if device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
+    peak = peak_rate(device, dtype, clock)
+    generator = np.random.default_rng(0)
     for branch in BRANCHES:
         network = ours.loaded.networks[branch]
         inputs = _inputs(generator, network, n_inputs)

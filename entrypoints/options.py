@@ -76,8 +76,8 @@ OPTIONS = {
     "embedder": Option(
         Text(),
         "auto",
-        "What turns clips into features: demo, openl3, PICTURE+SOUND (efficientnet_lite0+yamnet), or auto: these two "
-        "for real clips, demo for synthetic ones.",
+        "What turns clips into features: demo, openl3, PICTURE+SOUND (efficientnet_lite0+yamnet; hf:MODEL is any of the"
+        " Hugging Face hub), or auto: efficientnet_lite0+yamnet for real clips, demo for synthetic ones.",
     ),
     "hop": Option(
         OrNone(Number("a number of seconds above 0")),

@@ -47,6 +47,8 @@ HOMES = {
     "mlflow": ("avfusion.tracking", "avfusion.serving.model"),
     "optuna": ("avfusion.tuning",),
     "ray": ("avfusion.extraction.ray",),
+    "transformers": ("avfusion.embedders.huggingface",),
+    "huggingface_hub": ("avfusion.embedders.huggingface",),
 }
 
 

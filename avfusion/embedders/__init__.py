@@ -36,6 +36,7 @@ __all__ = [
     "check_embedder",
     "comes_with_package",
     "embedder_names",
+    "embedder_needs",
     "embedder_options",
     "load_embedder",
     "weights_of_halves",
@@ -72,6 +73,14 @@ def embedder_options(name: str) -> dict[str, Option]:
     Raises UserError as `check_embedder` does.
     """
     return {option: default for offer in _offers(name).values() for option, default in offer.options.items()}
+
+
+def embedder_needs(name: str) -> list[str]:
+    """The packages that the embedder `name` imports and the program itself does not.
+
+    Raises UserError as `check_embedder` does.
+    """
+    return sorted({package for offer in _offers(name).values() for package in offer.needs})
 
 
 def load_embedder(

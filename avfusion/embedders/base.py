@@ -37,6 +37,7 @@ class _Named(Protocol):
 
         The embedder's own options are among it, by their names, so that it can be loaded again from it. `weights_files`
         are the paths of its weights, where it has any: it is loaded again with `weights` set to them, with commas.
+        `origin` is where they came from, for people: the same weights are the same wherever they were found.
         """
         ...
 
@@ -131,11 +132,13 @@ class Offer(NamedTuple, Generic[Made]):
 
     `load(weights=..., precision=..., device=..., **options)` builds it, with all of its options given, and raises
     UserError for choices that it does not know. Weights are None for its own, `untrained` for seeded random ones, or
-    paths with commas. A family's `load` is given `model` too, the part of the name behind the colon.
+    paths with commas. A family's `load` is given `model` too, the part of the name behind the colon. `needs` are the
+    packages that it imports and the program itself does not.
     """
 
     load: Callable[..., Made]
     options: Mapping[str, Option]
+    needs: tuple[str, ...] = ()
 
 
 class Entry(NamedTuple):

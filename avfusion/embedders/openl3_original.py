@@ -121,4 +121,4 @@ def _load(*, weights: str | None, precision: str, device: str, **options: Any) -
     return OriginalOpenL3(openl3, options)
 
 
-EMBEDDERS = {_NAME: Entry(both=Offer(_load, _DEFAULTS))}
+EMBEDDERS = {_NAME: Entry(both=Offer(_load, _DEFAULTS, needs=("openl3",)))}

@@ -23,8 +23,9 @@ from avfusion.serving.content import ContentWatcher
 WEIGHTS = ("embedder.safetensors", "embedder")
 """Beside a classifier, the weights of its embedder: a file, or for a pair a folder."""
 
-# What may differ without other features, but for rounding: where and how it computes, and where its weights were found.
-_INDIFFERENT = ("device", "convolutions", "weights_files")
+# What may differ without other features, but for rounding: where and how it computes, and where its weights were found
+# or came from.
+_INDIFFERENT = ("device", "convolutions", "weights_files", "origin")
 
 _log = logging.getLogger(__name__)
 

@@ -3,9 +3,11 @@
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pandas as pd
@@ -16,6 +18,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Array
 
+from avfusion.embedders import embedder_needs
 from avfusion.errors import UserError
 from avfusion.features.provenance import note, title
 from avfusion.fusion import variants
@@ -61,13 +64,22 @@ def log_model(classifier: SceneClassifier, example: pd.DataFrame | None = None) 
             python_model=str(PACKAGE / "serving" / "model.py"),
             artifacts={CLASSIFIER: str(folder)},
             code_paths=[str(code)],
-            pip_requirements=[f"{name}=={version(name).split('+')[0]}" for name in REQUIREMENTS],
+            pip_requirements=[f"{name}=={version(name).split('+')[0]}" for name in _requirements(features)],
             signature=_signature(classifier),
             input_example=example,
         )
     mlflow.set_tag(COMPANIONS, ",".join(classifier.companions) or "none")
     mlflow.set_tag(ANSWERS_ALONE, ",".join(classifier.description.answers_alone) or "none")
     return str(info.model_uri)
+
+
+def _requirements(features: Mapping[str, Any]) -> list[str]:
+    """What a served model imports, with what its embedder does, if it has one here and that is installed."""
+    try:
+        needs = embedder_needs(features["embedder"]["name"])
+    except UserError:  # its features are of other people's making
+        needs = []
+    return [*REQUIREMENTS, *(name for name in needs if find_spec(name))]
 
 
 def _other_weights(embedder: str) -> Callable[[str, list[str]], list[str]]:
