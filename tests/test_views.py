@@ -1,4 +1,4 @@
-"""Saved views of the MLflow UI, as their tags tell."""
+"""Saved views of the MLflow UI, as their tags tell; `tests/test_browser.py` looks at them."""
 
 import base64
 import json

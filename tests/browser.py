@@ -1,0 +1,138 @@
+"""A browser without a window, and MLflow's UI on loopback for it, for tests, where Chromium is installed.
+
+`.ci/run` installs Debian's packages chromium and chromium-driver.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from base64 import b64decode
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.request import urlopen
+
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+
+QUIET = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+"""A browser that asks for nothing but what a test opens."""
+
+PATIENCE = 30.0
+"""Seconds that a page may take to show something."""
+
+
+def programs() -> tuple[str, str] | None:
+    """Where Chromium and its driver are; None if one of them is not installed."""
+    found = shutil.which("chromium"), shutil.which("chromedriver")
+    return (found[0], found[1]) if found[0] and found[1] else None
+
+
+class Browser:
+    """What tests ask of a browser: open, wait, read, picture, print."""
+
+    def __init__(self, driver: Chrome, pictures: Path) -> None:
+        self.driver, self.pictures = driver, pictures
+
+    def open(self, address: str) -> None:
+        """Open a page anew, whatever was open; addresses that differ after `#` alone would not be."""
+        self.driver.get("about:blank")
+        self.driver.get(address)
+
+    def js(self, script: str, *arguments: object) -> Any:
+        """What a function body gives in the page."""
+        return self.driver.execute_script(script, *arguments)
+
+    def wait(self, script: str, *arguments: object) -> Any:
+        """What a function body gives in the page, once it gives something true."""
+        end, found = time.monotonic() + PATIENCE, None
+        while not found:
+            if time.monotonic() > end:
+                self.picture("waited-in-vain")
+                raise AssertionError(f"{script} gave {found!r} for {PATIENCE:g} s at {self.driver.current_url}")
+            time.sleep(0.1)
+            found = self.js(script, *arguments)
+        return found
+
+    def resize(self, width: int, height: int) -> None:
+        """Make the page so many pixels large."""
+        settings = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", settings)
+
+    def picture(self, name: str) -> Path:
+        """What the page shows, as a file of this name among the pictures."""
+        path = self.pictures / f"{name}.png"
+        shot = self.driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})
+        path.write_bytes(b64decode(shot["data"]))
+        return path
+
+    def print(self, name: str) -> Path:
+        """The page on A4 paper, as its own style sheet wants it."""
+        path = self.pictures / f"{name}.pdf"
+        options = {"preferCSSPageSize": True, "printBackground": True}
+        path.write_bytes(b64decode(self.driver.execute_cdp_cmd("Page.printToPDF", options)["data"]))
+        return path
+
+    def media(self, kind: str) -> None:
+        """Show pages as they are for `print` or for the `screen`."""
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": kind})
+
+
+@contextmanager
+def browser(pictures: Path) -> Iterator[Browser]:
+    """Chromium with an empty profile."""
+    found = programs()
+    assert found is not None
+    with TemporaryDirectory(prefix="avfusion-chromium-") as profile:
+        options = ChromeOptions()
+        options.binary_location = found[0]
+        for argument in (*QUIET, f"--user-data-dir={profile}"):
+            options.add_argument(argument)
+        driver = Chrome(options, Service(found[1]))
+        try:
+            yield Browser(driver, pictures)
+        finally:
+            driver.quit()
+
+
+@contextmanager
+def mlflow_ui(store: str, folder: Path) -> Iterator[str]:
+    """The address of MLflow's UI over a tracking store; `folder` gets its log."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--backend-store-uri", store, "--port", str(port), "--workers", "1"]
+    command = [sys.executable, "-m", "mlflow", "ui", *options]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    environment |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    address = f"http://127.0.0.1:{port}"
+    with (folder / "ui.log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+        try:
+            _wait_for(server, address, folder / "ui.log")
+            yield address
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(server.pid, 15)
+            server.wait(30)
+
+
+def _wait_for(server: "subprocess.Popen[bytes]", address: str, log: Path) -> None:
+    """Until a question about the store is answered: the first ones, when many come at once, may fail in MLflow."""
+    question, end = f"{address}/api/2.0/mlflow/experiments/search?max_results=1", time.monotonic() + 2 * PATIENCE
+    while time.monotonic() < end:
+        assert server.poll() is None, log.read_text()
+        with suppress(OSError), urlopen(question, timeout=5) as answer:
+            json.load(answer)
+            return
+        time.sleep(0.2)
+    raise AssertionError(f"{address} does not answer: {log.read_text()}")
