@@ -63,6 +63,15 @@ class Browser:
             found = self.js(script, *arguments)
         return found
 
+    def enter(self, frame: str) -> None:
+        """Read on in the first frame that this selector finds, once there is one."""
+        self.wait("return document.querySelector(arguments[0]) !== null", frame)
+        self.driver.switch_to.frame(self.js("return document.querySelector(arguments[0])", frame))
+
+    def leave(self) -> None:
+        """Read on in the page itself."""
+        self.driver.switch_to.default_content()
+
     def resize(self, width: int, height: int) -> None:
         """Make the page so many pixels large."""
         settings = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}

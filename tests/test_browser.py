@@ -28,7 +28,14 @@ CLASSES = (
     "airport", "bus", "metro", "metro_station", "park", "public_square", "shopping_mall", "street_pedestrian",
     "street_traffic", "tram",
 )  # fmt: skip
-FAST = "epochs=4,batch_size=32"
+EPOCHS = 3
+FAST = f"epochs={EPOCHS},batch_size=32"
+SPACE = (
+    f"{FAST},alpha=0.1:0.9,learning_rate=1e-4:1e-2,dropout=0.1,hidden=16,embedding=16,output_hidden=64,"
+    "weight_decay=1e-4,scheduler=plateau,label_smoothing=0,mixup=0,modality_dropout=0,balance=0"
+)
+"""Two hyperparameters are searched."""
+TRIALS = [f"trial {number}" for number in range(4)]
 PAPER = 688
 """Pixels between the margins of A4."""
 
@@ -63,6 +70,16 @@ class Seen:
         (found,) = MlflowClient().search_runs([self.experiment], f"attributes.run_name = '{name}'", max_results=1)
         return found
 
+    def mark(self, chart: str, run: Run) -> tuple[str, Any]:
+        """What a chart of this title should show of a run: what names it there, and its values."""
+        param, _, metric = chart.rpartition(" vs. ")
+        if param:
+            return run.info.run_name, [run.data.params[param], run.data.metrics[metric]]
+        if metric == "val_loss":
+            history = MlflowClient().get_metric_history(run.info.run_id, metric)
+            return run.info.run_name, [entry.value for entry in history]
+        return run.info.run_id, run.data.metrics[metric]
+
 
 @pytest.fixture(scope="module")
 def seen(tracking_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
@@ -81,8 +98,7 @@ def seen(tracking_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         run_job("train", variants="baseline", seeds="0,1", params=FAST, **on)
         lines["train"] = run_job("train", variants="audio_only,late", seeds="0", params=FAST, **on)
         lines["sweep"] = run_job("sweep", alphas="0.2,0.5,0.8", seeds="0", params=FAST, workers="1", **on)
-        space = "alpha=0.1:0.9,learning_rate=1e-4:1e-2,dropout=0.1,hidden=16,embedding=16,epochs=4,batch_size=32"
-        lines["tune"] = run_job("tune", variant="late", trials="6", space=space, retrain="0", **on)
+        lines["tune"] = run_job("tune", variant="late", trials="4", space=SPACE, retrain="0", **on)
         for job in ("compare", "report"):
             lines[job] = run_job(job, experiment=NAME, output=job)
     with browsers.mlflow_ui(tracking_uri, folder) as ui, browsers.browser(pictures) as browser:
@@ -91,10 +107,11 @@ def seen(tracking_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 CELLS = """
+const text = cell => (cell.querySelector('a') ?? cell).innerText.trim();
 const rows = {};
 for (const cell of document.querySelectorAll('.ag-row [col-id]')) {
   const row = cell.closest('.ag-row').getAttribute('row-index');
-  (rows[row] ||= {})[cell.getAttribute('col-id')] = cell.innerText.trim();
+  (rows[row] ||= {})[cell.getAttribute('col-id').replaceAll('`', '')] = text(cell);
 }
 const order = Object.keys(rows).sort((a, b) => a - b).map(row => rows[row]);
 return order.length == arguments[0] && order;
@@ -102,10 +119,12 @@ return order.length == arguments[0] && order;
 """The table of runs: for each row, in order, its cells by column; once there are so many."""
 
 COLUMNS = """
-const cells = [...document.querySelectorAll('.ag-header-cell')];
+const cells = [...document.querySelectorAll('.ag-header-cell[col-id]')];
 const left = cell => cell.getBoundingClientRect().left;
-return cells.sort((a, b) => left(a) - left(b)).map(cell => cell.getAttribute('col-id') ?? '');
+const ids = cells.sort((a, b) => left(a) - left(b)).map(cell => cell.getAttribute('col-id').replaceAll('`', ''));
+return ids.filter(id => /^(metrics|params|tags)[.]/.test(id));
 """
+"""The columns of the table that are metrics, parameters or tags, from left to right."""
 
 
 @pytest.mark.parametrize(
@@ -126,9 +145,9 @@ return cells.sort((a, b) => left(a) - left(b)).map(cell => cell.getAttribute('co
         ),
         (
             "tune",
-            ["tags.avfusion.outcome", "metrics.objective", "params.alpha", "params.learning_rate",
+            ["tags.avfusion.outcome", "metrics.objective", "params.learning_rate", "params.alpha",
              "metrics.val/accuracy", "metrics.val/log_loss", "metrics.epochs"],
-            [f"trial {number}" for number in range(6)],
+            TRIALS,
         ),
         (
             "compare",
@@ -144,43 +163,70 @@ def test_the_printed_address_opens_a_view_with_the_stores_values(
     seen.open(seen.page(job))
     rows = seen.browser.wait(CELLS, len(runs))
     seen.browser.picture(f"view-{job}")
-    shown = [column for column in seen.browser.js(COLUMNS) if column.partition(".")[0] in KINDS]
-    assert [column.replace("`", "") for column in shown] == columns
-    names = [row["attributes.`Run Name`"] for row in rows]
+    assert seen.browser.js(COLUMNS) == columns
+    names = [row["attributes.Run Name"] for row in rows]
     assert sorted(names) == runs
     for name, row in zip(names, rows, strict=True):
         data = seen.run(name).data
         for column in columns:
             kind, _, key = column.partition(".")
-            text, value = row[f"{kind}.`{key}`"], getattr(data, kind).get(key)
+            text, value = row[column], getattr(data, kind).get(key)
             if value is None:
-                assert text in ("", "-")
+                assert text == "-", (name, column)
             elif kind == "metrics":
-                assert float(text) == pytest.approx(value)
+                assert float(text) == pytest.approx(value), (name, column)
             else:
-                assert text == value
+                assert text == value, (name, column)
 
 
-KINDS = ("metrics", "params", "tags")
+CHARTS = """
+const read = chart => {
+  const values = {};
+  for (const {type, name, text, x, y} of chart.data) {
+    if (type == 'bar') y.forEach((run, index) => values[run] = x[index]);
+    else if (name) values[name] = [...y];
+    else text.forEach((run, index) => values[run] = [x[index], y[index]]);
+  }
+  const marks = [...chart.querySelectorAll('.barlayer .point path, .scatterlayer .point')];
+  const drawn = marks.filter(mark => mark.getBoundingClientRect().width > 1).length;
+  return {title: chart.closest('[data-testid]').innerText.split('\\n')[0], values, drawn};
+};
+const charts = [...document.querySelectorAll('.js-plotly-plot')].slice(0, arguments[0]).map(read);
+return charts.length == arguments[0] && charts.every(chart => chart.drawn) && charts;
+"""
+"""For each of the first charts, once there are so many with marks: its title, its values by run, and how many marks."""
 
 
 @pytest.mark.parametrize(
-    ("job", "charts", "runs"), [("train", 5, 4), ("sweep", 4, 3), ("tune", 2, 6)], ids=["train", "sweep", "tune"]
+    ("job", "runs", "charts"),
+    [
+        (
+            "train",
+            ["audio_only", "baseline", "late", "late tuned"],
+            ["test/accuracy", "val/accuracy", "test/log_loss", "val/log_loss", "val_loss"],
+        ),
+        (
+            "sweep",
+            ["alpha 0.20 seed 0", "alpha 0.50 seed 0", "alpha 0.80 seed 0"],
+            ["alpha vs. test/accuracy", "alpha vs. val/accuracy", "alpha vs. test/log_loss", "alpha vs. val/log_loss"],
+        ),
+        ("tune", TRIALS, ["learning_rate vs. objective", "alpha vs. objective"]),
+    ],
+    ids=["train", "sweep", "tune"],
 )
-def test_the_charts_of_a_view_are_drawn(seen: Seen, job: str, charts: int, runs: int) -> None:
-    """Each has a mark for each run: a bar, a line or a point."""
-    seen.browser.resize(1600, 1100)
+def test_the_charts_of_a_view_are_drawn_from_the_stores_values(
+    seen: Seen, job: str, runs: list[str], charts: list[str]
+) -> None:
+    """Each has a mark for each run: a bar or a point; of a curve, a point for each epoch."""
+    seen.browser.resize(1600, 1600)
     seen.open(f"{seen.page(job)}&compareRunsMode=CHART")
-    marks = seen.browser.wait(MARKS, charts, runs)
+    found = seen.browser.wait(CHARTS, len(charts))
     seen.browser.picture(f"charts-{job}")
-    assert marks == [runs] * charts
-
-
-MARKS = """
-const charts = [...document.querySelectorAll('.js-plotly-plot')].slice(0, arguments[0]);
-const marks = charts.map(chart => chart.querySelectorAll('.barlayer .point, .scatterlayer .trace').length);
-return marks.length == arguments[0] && Math.min(...marks) >= arguments[1] && marks;
-"""
+    assert [chart["title"] for chart in found] == charts
+    for chart in found:
+        expected = dict(seen.mark(chart["title"], run) for run in map(seen.run, runs))
+        assert chart["values"] == expected, chart["title"]
+        assert chart["drawn"] == (len(runs) * EPOCHS if chart["title"] == "val_loss" else len(runs))
 
 
 def test_a_runs_page_has_its_heatmap(seen: Seen) -> None:
@@ -191,26 +237,29 @@ def test_a_runs_page_has_its_heatmap(seen: Seen) -> None:
     seen.browser.picture("heatmap")
 
 
+LINK = """
+const links = [...document.querySelectorAll('.note-editor-preview-content a')];
+return links.find(link => link.hash.includes(arguments[0]))?.href;
+"""
+"""Where a link of the note leads, not one of MLflow's own; it opens in another tab."""
+
+HEADING = "return [...document.querySelectorAll('h1, h2, h3')].some(h => h.innerText.trim() == arguments[0]);"
+
+
 def test_the_note_of_a_run_leads_to_its_relatives(seen: Seen) -> None:
     """From a seed to the run of all seeds, and from there to the page that used it."""
-    seen.browser.resize(1400, 1000)
-    seed = seen.run("baseline seed 1").info
+    browser, seed = seen.browser, seen.run("baseline seed 1").info
+    browser.resize(1400, 1000)
     seen.open(run_page(seed.experiment_id, seed.run_id))
-    for words, arrived in (("baseline", seen.run("baseline")), (None, seen.run("report"))):
-        target = arrived.info.run_id
-        found = seen.browser.wait(LINK, target)
-        assert words is None or found == words
-        seen.browser.picture(f"note-to-{arrived.info.run_name}")
-        seen.browser.js(f"{LINK.replace('return link &&', 'link.click(); return')}", target)
-        seen.browser.wait("return location.hash.includes(arguments[0])", target)
-    seen.browser.wait("return document.querySelector('iframe') !== null")
-    seen.browser.picture("page-in-the-ui")
-
-
-LINK = """
-const link = [...document.querySelectorAll('a')].find(a => a.hash.includes(arguments[0]));
-return link && link.innerText;
-"""
+    for name in ("baseline", "report"):
+        address = browser.wait(LINK, seen.run(name).info.run_id)
+        browser.picture(f"note-to-{name}")
+        browser.open(address)
+        assert browser.wait(HEADING, name)
+    browser.enter("iframe")
+    assert browser.wait(HEADING, "The study's claims") and browser.js("return document.querySelectorAll('td').length")
+    browser.leave()
+    browser.picture("page-in-the-ui")
 
 
 def test_two_runs_compared(seen: Seen) -> None:
@@ -226,15 +275,22 @@ def test_two_runs_compared(seen: Seen) -> None:
         assert run.info.run_name in text and f"{run.data.metrics['test/accuracy']:.3f}".rstrip("0") in text
 
 
+EDGES = """
+const shown = [...document.querySelectorAll(arguments[0])];
+return shown.length && shown.map(element => element.getBoundingClientRect().right);
+"""
+"""How far to the right each element of a kind reaches, in pixels."""
+
+
 @pytest.mark.parametrize("job", ["report", "compare"])
-def test_pages_print_whole_tables(seen: Seen, job: str) -> None:
+def test_pages_print_whole_tables_and_figures(seen: Seen, job: str) -> None:
     browser = seen.browser
     browser.resize(PAPER, 1000)
     browser.media("print")
     browser.open((seen.folder / job / "report.html").as_uri())
-    tables = browser.wait("return [...document.querySelectorAll('table')].map(table => table.getBoundingClientRect())")
+    tables, pictures = (browser.wait(EDGES, kind) for kind in ("table", "img"))
     browser.picture(f"paper-{job}")
-    file = browser.print(f"{job}")
+    file = browser.print(job)
     browser.media("screen")
     assert file.read_bytes().startswith(b"%PDF") and len(tables) > 3
-    assert max(table["right"] for table in tables) <= PAPER
+    assert max(*tables, *pictures) <= PAPER
