@@ -37,6 +37,6 @@ def ensemble_weights(table: pd.DataFrame, title: str, *, note: str | None = None
     axes.set_yticks(rows, [shown(str(name)) for name in table["member"]], fontsize=SMALL_SIZE)
     axes.set_ylim(len(table) - 0.5, -0.5)
     axes.set_xlim(0, 2.2 * max(float(table["weight"].max()), 1e-9))  # room for what stands beside the longest bar
-    axes.set_xlabel("weight; alone: log loss on validation clips", fontsize=TEXT_SIZE)
+    axes.set_xlabel("weight; validation loss alone", fontsize=TEXT_SIZE)
     open_frame(axes)
     return figure
