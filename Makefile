@@ -11,8 +11,9 @@ export MLFLOW_DISABLE_AGENT_HINT = true
 demo: install
 	. $(VENV)/bin/activate && mlflow run . --env-manager local --experiment-name avfusion
 
+# Two processes share the files of tests; pytest alone runs them in one.
 test: install
-	. $(VENV)/bin/activate && pytest
+	. $(VENV)/bin/activate && pytest --numprocesses 2 --dist loadfile
 
 lint: install
 	. $(VENV)/bin/activate && ruff check . && ruff format --check . && mypy
