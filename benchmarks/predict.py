@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def _measure(extractor: Extractor, begin: Callable[[], Prediction], repeats: int) -> None:
-    queries, modalities = begin().queries, begin().classifier.network.modalities
+    queries, modalities = begin().queries, begin().classifier.modalities
 
     def extract() -> None:
         for _ in extractor.parts(queries, modalities):

@@ -159,16 +159,16 @@ OPTIONS = {
         f"Answers of the video model: {ANSWERS}.",
     ),
     "fused": Option(OrNone(Text()), "none", "Answers of a fused model, likewise; `none` leaves it out."),
-    "experiment": Option(OrNone(Text()), "none", "MLflow experiment to report on or compare, by name or id."),
+    "experiment": Option(OrNone(Text()), "none", "MLflow experiment whose runs to take, by name or id."),
     "predictions": Option(
         OrNone(PathName()),
         "none",
-        "Folder of prediction files (TSV, CSV), or of a folder per model, to report or compare.",
+        "Folder of prediction files (TSV, CSV), or of a folder per model; its folder val is for validation clips.",
     ),
     "filter": Option(
         OrNone(Text()), "none", "MLflow filter on the runs of the experiment; `none` takes the newest of each variant."
     ),
-    "runs": Option(OrNone(Names()), "none", "Ids of runs to compare, with commas."),
+    "runs": Option(OrNone(Names()), "none", "Ids of runs to take, with commas."),
     "locations": Option(
         OrNone(PathName()),
         "none",
@@ -272,6 +272,11 @@ ENTRY_POINTS = {
                 OrNone(OutputFolder()), "none", "Folder to write; `none` writes none: MLflow keeps everything."
             )
         },
+    ),
+    "ensemble": EntryPoint(
+        "Several variants as one, weighted by their answers on validation clips.",
+        "experiment filter runs predictions locations",
+        continues=False,
     ),
     "report": EntryPoint(
         "Every table and figure of the study, published beside ours, as one page.",

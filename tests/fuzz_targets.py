@@ -48,8 +48,9 @@ from avfusion.serving.gate import Gate
 from avfusion.serving.model import SceneModel
 from avfusion.serving.queries import find_queries
 from avfusion.tracking.models import _signature
-from avfusion.training.classifier import DESCRIPTION, SceneClassifier
+from avfusion.training.classifier import DESCRIPTION
 from avfusion.training.classifier import WEIGHTS as CLASSIFIER_WEIGHTS
+from avfusion.training.ensemble import Ensemble, open_classifier
 from avfusion.training.experiment import Result, Trained
 from avfusion.training.fit import Epoch
 from avfusion.training.split_features import SplitFeatures
@@ -287,6 +288,19 @@ def write_classifier(folder: Path) -> list[Path]:
     return [folder / DESCRIPTION]
 
 
+def write_ensemble(folder: Path) -> list[Path]:
+    """The description of an ensemble of two classifiers."""
+    members = {name: make_classifier(name, embedder=False) for name in ("late", "audio_only")}
+    Ensemble(members, {"late": 0.75, "audio_only": 0.5}).save(folder)
+    return [folder / DESCRIPTION]
+
+
+def read_ensemble(path: Path) -> None:
+    """An ensemble that answers."""
+    found = answer(open_classifier(path.parent), make_features(4, 4))
+    assert found.scene in found.classes and np.isfinite(found.probabilities).all()
+
+
 def write_classifier_weights(folder: Path) -> list[Path]:
     """The same, for its weights."""
     write_classifier(folder)
@@ -295,7 +309,7 @@ def write_classifier_weights(folder: Path) -> list[Path]:
 
 def read_classifier(path: Path) -> None:
     """A classifier that answers."""
-    classifier = SceneClassifier.load(path.parent)
+    classifier = open_classifier(path.parent)
     if path.name == DESCRIPTION:
         load_same(classifier.description.features["embedder"], device="cpu")
     found = answer(classifier, make_features(4, 4))
@@ -477,6 +491,7 @@ TARGETS: dict[str, Target] = {
     "predictions": Target(write_predictions, _by(read_predictions)),
     "lists": Target(write_lists, _by(read_lists)),
     "classifier_json": Target(write_classifier, _by(read_classifier)),
+    "ensemble_json": Target(write_ensemble, _by(read_ensemble)),
     "classifier_safetensors": Target(write_classifier_weights, _by(read_classifier)),
     "l3_safetensors": Target(write_weights, _by(read_weights)),
     "keras": Target(write_keras_weights, _by(read_weights)),

@@ -17,6 +17,7 @@ from avfusion.figures import (
     confusion_difference,
     confusion_heatmap,
     diagnostics_by_class,
+    ensemble_weights,
     loss_curves,
     variant_summary,
 )
@@ -90,6 +91,11 @@ def said(n_classes: int = 10) -> pd.DataFrame:
     )
 
 
+def weights(n_members: int) -> pd.DataFrame:
+    values = np.linspace(0.9, 0.0, n_members)
+    return pd.DataFrame({"member": names(n_members), "weight": values, "val_log_loss": values + 0.5})
+
+
 def heatmap(n_classes: int) -> Figure:
     return confusion_heatmap(counts(n_classes), names(n_classes), "T", note=NOTE)
 
@@ -111,6 +117,8 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "alpha, seeds": lambda: alpha_curve(alphas(3), "T", note=NOTE),
     "diagnostics": lambda: diagnostics_by_class(said(), MEANINGS, "T", note=NOTE),
     "one diagnostic": lambda: diagnostics_by_class(said(2), {"gate": MEANINGS["gate"]}, "T", note=NOTE),
+    "weights": lambda: ensemble_weights(weights(6), "T", note=NOTE),
+    "one weight": lambda: ensemble_weights(weights(1), "T", note=NOTE),
     "variants": lambda: variant_summary(variants(), "T", chance=0.1, note=NOTE),
 }
 
@@ -132,7 +140,7 @@ def test_nothing_is_clipped_and_the_note_stands_there(name: str) -> None:
     assert figure.get_figwidth() <= 7.2
 
 
-@pytest.mark.parametrize("name", ["heatmap 2", "loss and accuracy", "alpha, seeds", "bars 2", "variants"])
+@pytest.mark.parametrize("name", ["heatmap 2", "loss and accuracy", "alpha, seeds", "bars 2", "weights", "variants"])
 def test_the_same_data_give_the_same_bytes(name: str) -> None:
     pictures = []
     for _ in range(2):
@@ -140,6 +148,17 @@ def test_the_same_data_give_the_same_bytes(name: str) -> None:
         FIGURES[name]().savefig(file, format="png")
         pictures.append(file.getvalue())
     assert pictures[0] == pictures[1]
+
+
+def test_weights_are_as_long_as_they_are_large_and_the_dropped_say_so() -> None:
+    axes = ensemble_weights(weights(4), "T").axes[0]
+    widths = [patch.get_width() for patch in axes.patches if isinstance(patch, Rectangle)]
+    assert widths == pytest.approx([0.9, 0.6, 0.3, 0.0])
+    assert [text.get_text() for text in axes.texts] == [
+        "0.90, alone 1.400", "0.60, alone 1.100", "0.30, alone 0.800", "dropped, alone 0.500",
+    ]  # fmt: skip
+    with pytest.raises(UserError, match="ensemble weights: the table has no column weight"):
+        ensemble_weights(weights(2).drop(columns="weight"), "T")
 
 
 def test_heatmap_prints_shares_of_rows_in_class_order() -> None:

@@ -21,7 +21,7 @@ from avfusion.features import MODALITIES
 from avfusion.fusion import FusionNetwork
 from avfusion.scoring.metrics import evaluate
 from avfusion.system.seeds import derive_seed
-from avfusion.training.classifier import SceneClassifier
+from avfusion.training.classifier import Classifier
 from avfusion.training.split_features import TEST, SplitFeatures
 
 BATCH = 64
@@ -60,11 +60,11 @@ class Shift:
     """`audio`, `video`, or `pairing` for what only the two together can tell."""
     change: Callable[[Batch, float], Mapping[str, Tensor]]
 
-    def felt_by(self, variant: type[FusionNetwork]) -> bool:
-        """Whether the answers of `variant` can change: it listens to what is shifted, and does not average it away."""
+    def felt_by(self, listener: type[FusionNetwork] | Classifier) -> bool:
+        """Whether the answers of `listener` can change: it hears what is shifted, and does not average it away."""
         if self.touches == PAIRING:
-            return len(variant.modalities) > 1 and not variant.pools_time
-        return self.touches in variant.modalities
+            return len(listener.modalities) > 1 and not listener.pools_time
+        return self.touches in listener.modalities
 
 
 def _noise(modality: str) -> Callable[[Batch, float], Mapping[str, Tensor]]:
@@ -113,7 +113,7 @@ def choose_shifts(names: tuple[str, ...]) -> list[Shift]:
     return [SHIFTS[name] for name in names]
 
 
-def robustness(classifiers: Mapping[str, SceneClassifier], data: SplitFeatures, shifts: list[Shift]) -> pd.DataFrame:
+def robustness(classifiers: Mapping[str, Classifier], data: SplitFeatures, shifts: list[Shift]) -> pd.DataFrame:
     """Test scores of `classifiers` (by name) under every severity of every shift, on clips that have both modalities.
 
     One row each: variant, shift, severity, invariant (whether the variant cannot feel the shift) and the scores of
@@ -128,7 +128,7 @@ def robustness(classifiers: Mapping[str, SceneClassifier], data: SplitFeatures, 
             for name, classifier in classifiers.items():
                 clean = _answers(classifier, batch.features)
                 for shift in shifts:
-                    felt = shift.felt_by(type(classifier.network))
+                    felt = shift.felt_by(classifier)
                     for severity in shift.severities:
                         spoilt = felt and severity > 0
                         found = _answers(classifier, shift.change(batch, severity)) if spoilt else clean
@@ -141,7 +141,7 @@ def robustness(classifiers: Mapping[str, SceneClassifier], data: SplitFeatures, 
                 "variant": name,
                 "shift": shift,
                 "severity": severity,
-                "invariant": not SHIFTS[shift].felt_by(type(classifiers[name].network)),
+                "invariant": not SHIFTS[shift].felt_by(classifiers[name]),
                 **evaluate(data.predictions(rows, parts)),
             }
             for (name, shift, severity), parts in answers.items()
@@ -150,7 +150,7 @@ def robustness(classifiers: Mapping[str, SceneClassifier], data: SplitFeatures, 
 
 
 @torch.no_grad()
-def _answers(classifier: SceneClassifier, features: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+def _answers(classifier: Classifier, features: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
     """Log-probabilities [B, C] and decisions [B]."""
     return classifier.eval().answers(features["audio"], features["video"])
 

@@ -15,7 +15,8 @@ from avfusion.analysis.variant_answers import SideBySide, VariantAnswers, on_sha
 from avfusion.errors import UserError
 from avfusion.fusion import variants
 from avfusion.tracking.models import load_classifier
-from avfusion.training.classifier import SceneClassifier
+from avfusion.training.classifier import Classifier
+from avfusion.training.ensemble import ENSEMBLE
 from avfusion.training.experiment import hyperparameters, train
 from avfusion.training.many import Training
 from avfusion.training.precision import check_precision
@@ -73,28 +74,30 @@ def robustness_of(
         return Robustness()
     try:
         data = trained_on(found)
-        trainings = {variant.name: training_of(variant) for variant in found.variants}
+        trainings = {variant.name: training_of(variant) for variant in found.variants if not _is_ensemble(variant)}
     except UserError as error:
         if cities:
             raise UserError(f"cities={','.join(cities)}: {error}") from error
         return Robustness(no_shifts=str(error), no_cities=str(error))
     made = Robustness()
     if shifts:
-        networks = {one.name: _network(one, trainings[one.name], data, device) for one in found.variants}
-        curves = robustness(networks, data, shifts)
-        made = replace(made, shifts=curves, remarks=tuple(_not_repeated(found, curves)))
+        networks = {one.name: _network(one, trainings.get(one.name), data, device) for one in found.variants}
+        known = {name: network for name, network in networks.items() if network is not None}
+        curves = robustness(known, data, shifts)
+        left_out = [f"Not among the shifts: {name}, whose run kept no model." for name in networks if name not in known]
+        made = replace(made, shifts=curves, remarks=(*left_out, *_not_repeated(found, curves)))
     return _with_cities(made, found, data, trainings, cities, locations, device) if cities else made
 
 
 def trained_on(found: SideBySide) -> SplitFeatures:
     """The features that the variants were trained on; `UserError`, saying why, where it cannot be had."""
-    if found.features is None:
+    if any("features" not in variant.config for variant in found.variants):
         raise UserError("prediction files hold no model; compare runs instead")
     if len({variant.config["features"]["digest"] for variant in found.variants}) > 1:
         raise UserError("the runs were trained on different features")
     if folded := [variant.name for variant in found.variants if variant.config.get("folds")]:
         raise UserError(f"{folded[0]} {IN_FOLDS}")
-    path = found.features["path"]
+    path = found.variants[0].config["features"]["path"]
     if found.store is None:
         raise UserError(f"the feature store {path} is no longer there, or has changed")
     data = SplitFeatures(found.store)
@@ -117,8 +120,20 @@ def training_of(variant: VariantAnswers) -> Training:
     return Training(known, defaults | config["params"], int(config["seed"]))
 
 
-def _network(variant: VariantAnswers, training: Training, data: SplitFeatures, device: torch.device) -> SceneClassifier:
-    """The classifier as the run left it; one that the run did not keep (one of several seeds) is trained again."""
+def _is_ensemble(variant: VariantAnswers) -> bool:
+    """Whether the answers are of an ensemble: that is fitted, and never trained."""
+    return bool(variant.config["variant"] == ENSEMBLE)
+
+
+def _network(
+    variant: VariantAnswers, training: Training | None, data: SplitFeatures, device: torch.device
+) -> Classifier | None:
+    """The classifier as the run left it; one that the run did not keep (one of several seeds) is trained again.
+
+    An ensemble, which has no `training`, is that of its run, whatever its seeds; None if that kept none.
+    """
+    if training is None:
+        return load_classifier(str(variant.run_id))
     kept = load_classifier(str(variant.first_seed_id))
     if kept is not None:
         return kept
@@ -154,6 +169,7 @@ def _with_cities(
             f"{missing[0]!r}; locations must list the training clips too"
         )
     by_city, remarks = {}, list(made.remarks)
+    remarks += [f"Not trained again: {one.name}, an ensemble." for one in found.variants if one.name not in trainings]
     for city in chosen:
         try:
             by_city[city] = without_city(data, known, city)
@@ -162,5 +178,7 @@ def _with_cities(
     if not by_city:
         return replace(made, no_cities="; ".join(remarks))
     check_precision([(training.variant, training.params) for training in trainings.values()], device)
+    if not trainings:
+        return replace(made, no_cities="ensembles are fitted, and never trained")
     table = held_out(by_city, trainings, {variant.name: variant.answers for variant in found.variants}, device)
     return replace(made, cities=table, remarks=tuple(remarks))

@@ -168,7 +168,7 @@ def on_shared_clips(variants: Sequence[VariantAnswers]) -> tuple[list[VariantAns
     """
     if len(variants) < 2:
         found = variants[0].origin if variants else "none"
-        raise UserError(f"compare needs at least two sets of answers; found {len(variants)} ({found}); give more")
+        raise UserError(f"expected at least two sets of answers; found {len(variants)} ({found}); give more")
     names = [variant.name for variant in variants]
     if repeated := [name for name in names if names.count(name) > 1]:
         raise UserError(f"{repeated[0]!r} stands for two sets of answers; give each its own name")

@@ -8,6 +8,7 @@ from avfusion.figures.clip_timeline import clip_timeline
 from avfusion.figures.conflict_cells import conflict_cells
 from avfusion.figures.confusion import confusion_difference, confusion_heatmap
 from avfusion.figures.diagnostics import diagnostics_by_class
+from avfusion.figures.ensemble_weights import ensemble_weights
 from avfusion.figures.forest_plot import forest_plot
 from avfusion.figures.l3_net import l3_net
 from avfusion.figures.loss_curves import loss_curves
@@ -24,6 +25,7 @@ __all__ = [
     "confusion_difference",
     "confusion_heatmap",
     "diagnostics_by_class",
+    "ensemble_weights",
     "forest_plot",
     "hyperparameter_contour",
     "l3_net",

@@ -9,12 +9,12 @@ import pandas as pd
 from avfusion.analysis.calibration import calibration_table
 from avfusion.analysis.pairs import mcnemar_table, pair_table, score_table
 from avfusion.analysis.robustness import choose_shifts
-from avfusion.analysis.sources import compared_experiment, compared_folder, compared_runs
 from avfusion.analysis.trained import Robustness, candidates_of, robustness_of
 from avfusion.analysis.variant_answers import SideBySide
 from avfusion.errors import UserError
 from avfusion.jobs.pages import log_page
 from avfusion.jobs.promotion import check_promotable, promote_best
+from avfusion.jobs.sources import check_sources, find_side_by_side
 from avfusion.report.cautions import THESE_ONLY, cautions
 from avfusion.report.comparison_page import HEADLINE, build_page, verdicts_in_words
 from avfusion.report.writing import write_report
@@ -61,10 +61,15 @@ def compare_job(
     chosen = choose_shifts(shifts or ())
     target = choose_device(device)
     given = {"experiment": experiment, "filter": filter, "runs": runs, "predictions": predictions}
-    _check_sources(given, promote)
+    check_sources("compare", given)
+    if promote and predictions:
+        raise UserError(
+            f"promote=true: predictions={predictions} is a folder of files, which hold no model; compare MLflow runs "
+            "with experiment=NAME or runs=ID,ID"
+        )
     folder = output or OUTPUT
     connect()
-    found = _find(experiment, filter, runs, predictions, locations)
+    found = find_side_by_side(experiment, filter, runs, predictions, locations)
     candidates = candidates_of(found) if promote else []
     if candidates:
         check_promotable(candidates)  # one without a model is told of before the work, not after it
@@ -85,36 +90,6 @@ def compare_job(
         ui = view_lines(run.info.experiment_id, PAGES)
     files = [f"page     {page.resolve()}", f"         {text.resolve()}"]
     return [*_lines(found, tables), "", *files, *promoted, *ui]
-
-
-def _check_sources(given: Mapping[str, object], promote: bool) -> None:
-    """Raises `UserError` unless exactly one source of answers is `given`, and one with models if any is promoted."""
-    sources = [name for name in ("experiment", "runs", "predictions") if given[name]]
-    if len(sources) != 1:
-        found = " and ".join(sources) or "none of them"
-        raise UserError(
-            f"compare needs one of experiment, runs and predictions, got {found}: give experiment=NAME (with filter), "
-            "runs=ID,ID or predictions=FOLDER"
-        )
-    if given["filter"] and sources != ["experiment"]:
-        raise UserError(f"filter={given['filter']}: a filter needs an experiment; give experiment=NAME")
-    if promote and given["predictions"]:
-        raise UserError(
-            f"promote=true: predictions={given['predictions']} is a folder of files, which hold no model; compare "
-            "MLflow runs with experiment=NAME or runs=ID,ID"
-        )
-
-
-def _find(
-    experiment: str | None,
-    filter_: str | None,
-    runs: tuple[str, ...] | None,
-    predictions: Path | None,
-    locations: Path | None,
-) -> SideBySide:
-    if predictions:
-        return compared_folder(predictions, locations)
-    return compared_runs(runs, locations) if runs else compared_experiment(str(experiment), filter_, locations)
 
 
 def _log(found: SideBySide, tables: Mapping[str, pd.DataFrame], robustness: Robustness) -> None:

@@ -28,7 +28,8 @@ from avfusion.tracking.models import fetch_model
 from avfusion.tracking.runs import job_run, log_batch, log_file
 from avfusion.tracking.session import connect
 from avfusion.tracking.ui import run_page, ui_lines
-from avfusion.training.classifier import SceneClassifier
+from avfusion.training.classifier import Classifier
+from avfusion.training.ensemble import open_classifier
 
 OUTPUT = Path("runs/predict")
 """Folder of what is written unless another is named."""
@@ -73,7 +74,7 @@ def predict_job(
     connect()
     with WorkFolder() as temporary:
         folder = fetch_model(model, temporary)
-        classifier = SceneClassifier.load(folder)
+        classifier = open_classifier(folder)
         trained_on = classifier.description.features["embedder"]
         check_named(trained_on, embedder)
         extractor = Extractor(
@@ -111,7 +112,7 @@ def _log_run(table: pd.DataFrame, prediction: "Prediction", model: str, seconds:
 class Prediction:
     """The answers to one list of clips, as they come in; clips longer than `timeline` seconds get one."""
 
-    def __init__(self, classifier: SceneClassifier, queries: list[Query], output: Path, timeline: float) -> None:
+    def __init__(self, classifier: Classifier, queries: list[Query], output: Path, timeline: float) -> None:
         self.classifier, self.queries, self.output, self.timeline = classifier, queries, output, timeline
         self.rows: dict[int, dict[str, object]] = {}
         self.timelines: list[Path] = []
@@ -121,7 +122,7 @@ class Prediction:
     def run(self, extractor: Extractor) -> float:
         """Answer every clip and write predictions.csv, of what was answered if stopped; returns the seconds it took."""
         started = time.perf_counter()
-        parts = extractor.parts(self.queries, self.classifier.network.modalities)
+        parts = extractor.parts(self.queries, self.classifier.modalities)
         try:
             for number, part in tqdm(parts, total=len(self.queries), desc="predicting", unit="clip"):
                 self.rows[number] = self._row(number, part)
@@ -140,7 +141,7 @@ class Prediction:
         rows = [self.rows[number] for number in sorted(self.rows)]
         table = pd.DataFrame(rows, columns=["clip", "scene", "probability", "modalities", "note"])
         classes = [class_column(name) for name in self.classifier.description.classes]
-        columns = [*classes, *self.classifier.network.diagnosed]
+        columns = [*classes, *self.classifier.diagnosed]
         scores = pd.DataFrame([row.get("scores", {}) for row in rows], columns=columns, dtype=float)
         return pd.concat([table, scores], axis=1)
 

@@ -127,7 +127,7 @@ def fit_temperature(validation: Predictions) -> float:
 
     Guo et al. (2017). Fit it on validation answers and apply it to others with `with_temperature`.
     """
-    scores = torch.from_numpy(_log_probabilities(validation))
+    scores = torch.from_numpy(log_probabilities(validation))
     found = best_temperature(scores, torch.from_numpy(validation.labels))
     better = log_loss(with_temperature(validation, found)) < log_loss(validation)
     return found if better else 1.0
@@ -137,13 +137,14 @@ def with_temperature(predictions: Predictions, temperature: float) -> Prediction
     """Probabilities to the power of 1 / `temperature`, rows renormalised; decisions stay. 1 changes nothing."""
     if temperature == 1:
         return predictions
-    scaled = _log_probabilities(predictions) / temperature
+    scaled = log_probabilities(predictions) / temperature
     probabilities = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     note = f"probabilities scaled by temperature {temperature:.4g}"
     return replace(predictions, probabilities=probabilities, as_read=None, notes=(*predictions.notes, note))
 
 
-def _log_probabilities(predictions: Predictions) -> NDArray[np.float64]:
+def log_probabilities(predictions: Predictions) -> NDArray[np.float64]:
+    """[N, C] logarithms of the probabilities, those below `SMALLEST_PROBABILITY` raised to it."""
     logarithms: NDArray[np.float64] = np.log(np.maximum(predictions.probabilities, SMALLEST_PROBABILITY))
     return logarithms

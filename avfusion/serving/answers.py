@@ -13,7 +13,7 @@ from torch import Tensor
 
 from avfusion.errors import UserError
 from avfusion.features import MODALITIES
-from avfusion.training.classifier import SceneClassifier
+from avfusion.training.classifier import Classifier
 
 Features = Mapping[str, NDArray[np.float32]]
 """`audio` and `video` [T, D]; T = 0 where the modality is missing."""
@@ -52,12 +52,12 @@ def present(features: Features) -> tuple[str, ...]:
     return tuple(name for name in MODALITIES if len(features[name]))
 
 
-def basis(classifier: SceneClassifier, features: Features) -> tuple[str, ...]:
+def basis(classifier: Classifier, features: Features) -> tuple[str, ...]:
     """The modalities on which an answer of `classifier` itself rests: those that are there and that it listens to."""
-    return tuple(name for name in present(features) if name in classifier.network.modalities)
+    return tuple(name for name in present(features) if name in classifier.modalities)
 
 
-def responsible(classifier: SceneClassifier, having: tuple[str, ...]) -> SceneClassifier:
+def responsible(classifier: Classifier, having: tuple[str, ...]) -> Classifier:
     """`classifier` if a clip has all that it listens to or it does without, else the companion for what the clip has.
 
     Raises `UserError`, saying what is missing, if there is none.
@@ -65,20 +65,18 @@ def responsible(classifier: SceneClassifier, having: tuple[str, ...]) -> SceneCl
     if set(having) & set(classifier.description.answers_alone):
         return classifier
     for candidate in (classifier, *classifier.companions.values()):
-        if set(candidate.network.modalities) <= set(having):
+        if set(candidate.modalities) <= set(having):
             return candidate
-    missing = " and ".join(NOUNS[name] for name in classifier.network.modalities if name not in having)
+    missing = " and ".join(NOUNS[name] for name in classifier.modalities if name not in having)
     reason = f"{classifier.description.variant} needs {missing}"
-    if having and len(classifier.network.modalities) > 1:
+    if having and len(classifier.modalities) > 1:
         (only,) = having
-        reason += (
-            f", and this model has no companion for {NOUNS[only]} alone; train it in one job with {only}_only, as "
-            f"variants={only}_only,{classifier.description.variant}"
-        )
+        remedy = classifier.without_companion.format(only=only)
+        reason += f", and this model has no companion for {NOUNS[only]} alone; {remedy}"
     raise UserError(reason)
 
 
-def answer(classifier: SceneClassifier, features: Features) -> Answer:
+def answer(classifier: Classifier, features: Features) -> Answer:
     """The scene of a clip by `classifier`, or by its companion; `UserError` as of `responsible` and `scores`."""
     chosen = responsible(classifier, present(features))
     clip = batch(chosen, features)
@@ -92,11 +90,11 @@ def answer(classifier: SceneClassifier, features: Features) -> Answer:
         classes=classes,
         probabilities=probabilities[0],
         modalities=basis(chosen, features),
-        diagnostics=diagnostics if chosen is classifier else dict.fromkeys(classifier.network.diagnosed),
+        diagnostics=diagnostics if chosen is classifier else dict.fromkeys(classifier.diagnosed),
     )
 
 
-def batch(classifier: SceneClassifier, features: Features) -> dict[str, Tensor]:
+def batch(classifier: Classifier, features: Features) -> dict[str, Tensor]:
     """The features as a batch of one clip, [1, T, D] each: the training mean for what is not there, or not heard."""
     heard = basis(classifier, features)
     n_frames = len(features[heard[0]])
@@ -109,7 +107,7 @@ def batch(classifier: SceneClassifier, features: Features) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def scores(classifier: SceneClassifier, clips: Mapping[str, Tensor]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def scores(classifier: Classifier, clips: Mapping[str, Tensor]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Probabilities [B, C] and decisions [B] for audio and video [B, T, D], where T may differ.
 
     Every answer to a clip is made here. Raises `UserError` if it is not of finite numbers.

@@ -31,7 +31,7 @@ from avfusion.serving.gate import Gate, client_is_gone
 from avfusion.serving.queries import Query
 from avfusion.serving.upload import ServerLimits, Upload, read_clip
 from avfusion.system.work_folder import remove_left_overs
-from avfusion.training.classifier import SceneClassifier
+from avfusion.training.ensemble import open_classifier
 
 CLIP = "clip"
 NOTHING = "nothing given; send `clip` (base64 of a media file), or `audio` and `video` arrays [T, D]"
@@ -53,7 +53,7 @@ class SceneModel(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Load the classifier from the model's folder; nothing is unpickled. In a server, guard it."""
         folder = Path(context.artifacts["classifier"])
-        self.classifier = SceneClassifier.load(folder)
+        self.classifier = open_classifier(folder)
         self.limits = ServerLimits.from_environment()
         self.extractors = SharedExtractors(
             self.limits.workers,
@@ -96,7 +96,7 @@ class SceneModel(PythonModel):
     @property
     def modalities(self) -> tuple[str, ...]:
         """What the model listens to."""
-        return self.classifier.network.modalities
+        return self.classifier.modalities
 
     def _guard(self) -> None:
         """Puts the gate before the server that is loading this model; nothing happens outside a server.

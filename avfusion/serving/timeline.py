@@ -15,7 +15,7 @@ from torch import Tensor
 from avfusion.errors import UserError
 from avfusion.features import MODALITIES
 from avfusion.serving.answers import Features, basis, batch, class_column, present, responsible, scores
-from avfusion.training.classifier import SceneClassifier
+from avfusion.training.classifier import Classifier
 
 BATCH = 256
 """Seconds that are scored at a time."""
@@ -57,7 +57,7 @@ class Timeline:
         return pd.concat([leading, by_class], axis=1)
 
 
-def make_timeline(classifier: SceneClassifier, features: Features, steps: Mapping[str, float]) -> Timeline:
+def make_timeline(classifier: Classifier, features: Features, steps: Mapping[str, float]) -> Timeline:
     """The timeline of a clip by `classifier` or its companion; `steps` are the seconds between frames, by modality.
 
     The moments are those of the sound, or of the pictures where nobody listens to it. Second s is answered by the
@@ -85,7 +85,7 @@ def make_timeline(classifier: SceneClassifier, features: Features, steps: Mappin
 
 
 def _by_second(
-    classifier: SceneClassifier, clip: dict[str, Tensor], starts: NDArray[np.int64], lengths: NDArray[np.int64]
+    classifier: Classifier, clip: dict[str, Tensor], starts: NDArray[np.int64], lengths: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Probabilities [S, C] and decisions [S]; seconds of the same number of moments are scored together."""
     n_seconds = len(starts)

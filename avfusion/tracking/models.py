@@ -28,11 +28,12 @@ from avfusion.system.names import markdown
 from avfusion.system.secrets import masked
 from avfusion.tracking.failures import storing
 from avfusion.tracking.lookup import find_run, read_config, read_predictions, seed_runs
-from avfusion.training.classifier import DESCRIPTION, SceneClassifier
+from avfusion.training.classifier import DESCRIPTION, Classifier
+from avfusion.training.ensemble import open_classifier
 
 PACKAGE = Path(__file__).parents[1]
 CLASSIFIER = "classifier"
-"""Artifact of the model: the folder that `SceneClassifier.save` writes, with the embedder's weights."""
+"""Artifact of the model: the folder that `Classifier.save` writes, with the embedder's weights."""
 REGISTERED, CHAMPION = "avfusion", "champion"
 """Name in the registry, and the alias of the best: models:/avfusion@champion."""
 COMPANIONS = "companions"
@@ -47,7 +48,7 @@ REQUIREMENTS = (
 
 
 @storing()
-def log_model(classifier: SceneClassifier, example: pd.DataFrame | None = None) -> str:
+def log_model(classifier: Classifier, example: pd.DataFrame | None = None) -> str:
     """Log `classifier` under the active run as the pyfunc model `model`, with an `example` of a request; its URI.
 
     It carries the classifier's companions, this package with the weights of its embedder alone, and these weights where
@@ -90,7 +91,7 @@ def _other_weights(embedder: str) -> Callable[[str, list[str]], list[str]]:
     ]
 
 
-def _signature(classifier: SceneClassifier) -> ModelSignature:
+def _signature(classifier: Classifier) -> ModelSignature:
     """Optional columns: MLflow cannot mix tensors with columns, and a clip may come with one modality only."""
     frames = Array(Array(DataType.double))
     arrays = [ColSpec(frames, name, required=False) for name in ("audio", "video")]
@@ -98,7 +99,7 @@ def _signature(classifier: SceneClassifier) -> ModelSignature:
     texts = {"scene": DataType.string, "probability": DataType.double, "modalities": DataType.string}
     outputs = [ColSpec(kind, name) for name, kind in {**texts, "note": DataType.string}.items()]
     scores = [ColSpec(DataType.double, class_column(name)) for name in classifier.description.classes]
-    diagnostics = [ColSpec(DataType.double, name, required=False) for name in classifier.network.diagnosed]
+    diagnostics = [ColSpec(DataType.double, name, required=False) for name in classifier.diagnosed]
     return ModelSignature(inputs, Schema([*outputs, *scores, *diagnostics]))
 
 
@@ -143,7 +144,9 @@ def _description(run: Run) -> str:
     first = seed_runs(find_run(run.info.run_id))[0]
     config, classes = read_config(first), read_predictions(first, "test").classes
     features, metrics = config["features"], run.data.metrics
-    provenance, variant = features["provenance"], variants()[config["variant"]]
+    provenance, variant = features["provenance"], variants().get(config["variant"])
+    title_ = variant.title if variant else f"Ensemble of {markdown(', '.join(config['members']))}"
+    needs = variant.modalities if variant else config["modalities"]
     rows = []
     for split, name in (("test", "test"), ("val", "validation")):
         cells = [f"{metrics[f'{split}/{score}']:.3f}" for score in ("accuracy", "log_loss", "macro_f1")]
@@ -151,7 +154,7 @@ def _description(run: Run) -> str:
     companions = run.data.tags.get(COMPANIONS, "none")
     incomplete = f"for a clip that lacks a modality, the companions answer: {companions.replace(',', ', ')}"
     if companions == "none":
-        incomplete = f"no companion: a clip needs {' and '.join(variant.modalities)}"
+        incomplete = f"no companion: a clip needs {' and '.join(needs)}"
     if (alone := run.data.tags.get(ANSWERS_ALONE, "none")) != "none":
         incomplete += f"; from {alone.replace(',', ' or ')} alone it answers by itself"
     limits = [
@@ -162,7 +165,7 @@ def _description(run: Run) -> str:
     ]
     return "\n".join(
         [
-            f"**{variant.title}** on {title(provenance)}; run `{run.info.run_name}` ({run.info.run_id})",
+            f"**{title_}** on {title(provenance)}; run `{run.info.run_name}` ({run.info.run_id})",
             *("", "| clips | accuracy | log loss | macro-F1 |", "|---|---|---|---|", *rows, ""),
             f"Data: feature store {features['digest']}, clip list {provenance['dataset'].get('digest', 'unknown')}.",
             *("", "Limits:", "", *(f"- {limit}" for limit in limits)),
@@ -170,7 +173,7 @@ def _description(run: Run) -> str:
     )
 
 
-def load_classifier(run_id: str) -> SceneClassifier | None:
+def load_classifier(run_id: str) -> Classifier | None:
     """The classifier that the run logged; None if it logged none, as the runs of several seeds do."""
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -178,7 +181,7 @@ def load_classifier(run_id: str) -> SceneClassifier | None:
         except (MlflowException, OSError):
             return None
         found = _classifier_folder(Path(model))
-        return None if found is None else SceneClassifier.load(found)
+        return None if found is None else open_classifier(found)
 
 
 def fetch_model(uri: str, folder: Path) -> Path:
@@ -204,6 +207,6 @@ def fetch_model(uri: str, folder: Path) -> Path:
 
 
 def _classifier_folder(model: Path) -> Path | None:
-    """Where `log_model` put the classifier, in a model's folder or in a folder that `SceneClassifier.save` wrote."""
+    """Where `log_model` put the classifier, in a model's folder or in a folder that `Classifier.save` wrote."""
     places = (model / "artifacts" / CLASSIFIER, model)
     return next((place for place in places if (place / DESCRIPTION).is_file()), None)

@@ -20,7 +20,7 @@ CHILDREN = {"seed": "Seeds", "fold": "Folds", "alpha": "Alphas", "trial": "Trial
 """Kind of a run below another -> how a note calls several of them."""
 
 
-def write_note(text: str, store: FeatureStore, see_also: Sequence[str] = ()) -> None:
+def write_note(text: str, store: FeatureStore | None, see_also: Sequence[str] = ()) -> None:
     """`text` as the note of the active run, with links to the runs above and below it and to that which made `store`.
 
     Links follow the first paragraph: MLflow hides what comes later until it is asked for. `see_also` has the ids of
@@ -32,7 +32,7 @@ def write_note(text: str, store: FeatureStore, see_also: Sequence[str] = ()) -> 
     run = client.get_run(active.info.run_id)
     beside = [f"See also: {link(client.get_run(run_id))}" for run_id in see_also]
     first, _, rest = text.partition("\n\n")
-    links = [*_relatives(client, run), *beside, *_makers(client, run, store)]
+    links = [*_relatives(client, run), *beside, *(_makers(client, run, store) if store else ())]
     client.set_tag(run.info.run_id, NOTE, "\n\n".join(filter(None, [first, *links, rest])))
 
 

@@ -16,6 +16,7 @@ from avfusion.features.provenance import embedder_in_words, note
 from avfusion.figures import confusion_heatmap, loss_curves
 from avfusion.scoring.diagnostics import by_class
 from avfusion.scoring.metrics import confusion, per_class
+from avfusion.scoring.predictions import Predictions
 from avfusion.scoring.tsv import DcaseNames, write_course_tsv, write_dcase_tsv
 from avfusion.system.names import metric_name
 from avfusion.tracking.artifacts import log_features, log_table, save_figure, split_input
@@ -27,6 +28,7 @@ from avfusion.tracking.lookup import FOLDS, KIND, SEEDS
 from avfusion.tracking.models import log_model
 from avfusion.tracking.notes import write_note
 from avfusion.tracking.runs import ScoredModel, log_batch, set_tags, tie_metrics
+from avfusion.training.classifier import Classifier
 from avfusion.training.cross_validation import SPREAD, CrossValidation, Scored, parts
 from avfusion.training.experiment import Result, Trained, best_epoch
 from avfusion.training.many import Training
@@ -149,12 +151,7 @@ def _history(trained: Trained) -> dict[str, list[float]]:
 
 
 def _final_metrics(result: Scored) -> dict[str, float]:
-    trained, table = [part.trained for part in parts(result)], per_class(result.test)
-    of_classes = {
-        f"test/{column}/{metric_name(str(scene))}": float(value)
-        for column in ("precision", "recall", "f1")
-        for scene, value in table[column].items()
-    }
+    trained, of_classes = [part.trained for part in parts(result)], class_metrics(result.test)
     for row in by_class(result.diagnostics, result.test).to_dict("records"):
         of_classes[f"test/{row['diagnostic']}/{metric_name(row['class'])}"] = row["mean"]
     return {
@@ -162,6 +159,16 @@ def _final_metrics(result: Scored) -> dict[str, float]:
         **of_classes,
         "parameters": sum(p.numel() for p in trained[0].classifier.network.parameters()),
         "recut_clips": sum(one.recut_clips for one in trained),
+    }
+
+
+def class_metrics(test: Predictions) -> dict[str, float]:
+    """The metrics of each class, as `test/recall/bus`."""
+    table = per_class(test)
+    return {
+        f"test/{column}/{metric_name(str(scene))}": float(value)
+        for column in ("precision", "recall", "f1")
+        for scene, value in table[column].items()
     }
 
 
@@ -198,16 +205,17 @@ def _log_best_model(results: list[Scored], run_ids: list[str], store: FeatureSto
 
 def _log_model(result: Result, store: FeatureStore) -> ScoredModel:
     """The model of `result`, with a validation clip as its example; what its metrics are tied to."""
-    model_id = log_model(result.trained.classifier, _example(result, store)).rpartition("/")[2]
+    example = example_request(result.trained.classifier, store, result.trained.validation.ids[0])
+    model_id = log_model(result.trained.classifier, example).rpartition("/")[2]
     digests = {split: (split_input(store, split), summary.digest) for split, summary in result.trained.splits.items()}
     return ScoredModel(model_id, {**digests, "test_1s": digests[TEST]})
 
 
-def _example(result: Result, store: FeatureStore) -> pd.DataFrame:
-    """A request of one row that the model answers: a validation clip, or its beginning where that is enough."""
-    row = store.clips["id"].tolist().index(result.trained.validation.ids[0])
-    frames = {m: store.frames(m, row) for m in MODALITIES if m in result.variant.modalities}
-    if result.variant.any_length and len({len(found) for found in frames.values()}) == 1:
+def example_request(classifier: Classifier, store: FeatureStore, clip: str) -> pd.DataFrame:
+    """A request of one row that `classifier` answers: the clip of that id, or its beginning where that is enough."""
+    row = store.clips["id"].tolist().index(clip)
+    frames = {m: store.frames(m, row) for m in MODALITIES if m in classifier.modalities}
+    if classifier.any_length and len({len(found) for found in frames.values()}) == 1:
         frames = {modality: found[:EXAMPLE_FRAMES] for modality, found in frames.items()}
     return pd.DataFrame([{modality: found.astype(float).round(4).tolist() for modality, found in frames.items()}])
 

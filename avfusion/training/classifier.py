@@ -5,6 +5,8 @@ folders; nothing is pickled.
 """
 
 import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -45,23 +47,103 @@ class Description:
     """Modalities from which alone a fusion answers by itself, the other at its mean, in place of a companion."""
 
 
-class SceneClassifier(nn.Module):
-    """Raw features in, class scores out: audio [B, T, Da] and video [B, N, Dv], each of its own length -> [B, C].
+class Classifier(nn.Module, ABC):
+    """Whatever answers to raw features: one trained variant, or an ensemble of them.
+
+    Features are as the embedder gives them, audio [B, T, Da] and video [B, N, Dv], each of its own length.
 
     Attributes:
-        companions: by name the unimodal classifiers that answer for a fusion where a clip lacks a modality.
+        companions: by name the classifiers of one modality that answer in its place where a clip lacks the other.
     """
+
+    def __init__(self, description: Description) -> None:
+        super().__init__()
+        self.description = description
+        # A plain dict: companions are no part of a network's parameters.
+        self.companions: Mapping[str, Classifier] = {}
+
+    @property
+    @abstractmethod
+    def modalities(self) -> tuple[str, ...]:
+        """The inputs that it listens to."""
+
+    @property
+    @abstractmethod
+    def pools_time(self) -> bool:
+        """Whether it sees only the mean over time."""
+
+    @property
+    @abstractmethod
+    def any_length(self) -> bool:
+        """Whether it learned from clips of any number of frames."""
+
+    @property
+    @abstractmethod
+    def diagnosed(self) -> Mapping[str, str]:
+        """What else it says of each clip, by name (see `FusionNetwork.diagnosed`)."""
+
+    @property
+    @abstractmethod
+    def without_companion(self) -> str:
+        """What to do about a modality for which it has no companion; `{only}` stands for the one that a clip has."""
+
+    @abstractmethod
+    def answers(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probabilities [B, C] and decided classes [B]."""
+
+    @abstractmethod
+    def diagnostics(self, audio: Tensor, video: Tensor) -> dict[str, Tensor]:
+        """What else it says of each clip, [B] by the names of `diagnosed`."""
+
+    @abstractmethod
+    def pair(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
+        """Audio [B, T, Da] and video [B, N, Dv] -> both at the T moments of the sound."""
+
+    @abstractmethod
+    def mean_frame(self, modality: str) -> Tensor:
+        """The mean [D] of all frames of the training clips: what stands for features that are not there."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write it into `folder`, which is made if it is missing, with its companions."""
+
+
+class SceneClassifier(Classifier):
+    """One trained variant: raw features in, class scores [B, C] out (see `Classifier`)."""
 
     def __init__(
         self, description: Description, audio: Standardize, video: Standardize, network: FusionNetwork
     ) -> None:
-        super().__init__()
-        self.description = description
+        super().__init__(description)
+        self.companions: dict[str, SceneClassifier] = {}
         self.standardize_audio = audio
         self.standardize_video = video
         self.network = network
-        # A plain dict: companions are no part of this network's parameters.
-        self.companions: dict[str, SceneClassifier] = {}
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """See `Classifier`; those of its variant."""
+        return self.network.modalities
+
+    @property
+    def pools_time(self) -> bool:
+        """See `Classifier`."""
+        return self.network.pools_time
+
+    @property
+    def any_length(self) -> bool:
+        """See `Classifier`."""
+        return self.network.any_length
+
+    @property
+    def diagnosed(self) -> Mapping[str, str]:
+        """See `Classifier`."""
+        return self.network.diagnosed
+
+    @property
+    def without_companion(self) -> str:
+        """See `Classifier`."""
+        return f"train it in one job with {{only}}_only, as variants={{only}}_only,{self.description.variant}"
 
     def forward(self, audio: Tensor, video: Tensor) -> Tensor:
         """Class scores [B, C] (unnormalised log-probabilities) of features as the embedder gives them."""
@@ -69,11 +151,11 @@ class SceneClassifier(nn.Module):
         return scores
 
     def answers(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-probabilities [B, C] and decided classes [B] of features as the embedder gives them."""
+        """See `Classifier`."""
         return self.network.answers(*self._prepared(audio, video))
 
     def diagnostics(self, audio: Tensor, video: Tensor) -> dict[str, Tensor]:
-        """What else the variant says of each clip, [B] by name (see `FusionNetwork.diagnosed`)."""
+        """See `Classifier`."""
         return self.network.diagnostics(*self._prepared(audio, video))
 
     def _prepared(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
@@ -89,7 +171,7 @@ class SceneClassifier(nn.Module):
         return to_length(audio, n_frames), to_length(video, n_frames)
 
     def pair(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
-        """Audio [B, T, Da] and video [B, N, Dv] -> both at the T moments of the sound."""
+        """See `Classifier`."""
         return audio, paired(video, audio.shape[1], frame_by_frame=self._first_frames is not None)
 
     @property
@@ -99,11 +181,11 @@ class SceneClassifier(nn.Module):
         return first
 
     def mean_frame(self, modality: str) -> Tensor:
-        """The mean [D] of all frames of the training clips: what stands for features that are not there."""
+        """See `Classifier`."""
         return (self.standardize_audio if modality == "audio" else self.standardize_video).mean
 
     def save(self, folder: Path) -> None:
-        """Write the files, and those of the companions, into `folder`, which is made if it is missing."""
+        """See `Classifier`."""
         folder.mkdir(parents=True, exist_ok=True)
         state = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
         save_file(state, folder / WEIGHTS)
