@@ -116,3 +116,9 @@ def test_a_database_reads_its_password_from_a_file(tmp_path: Path, monkeypatch: 
         monkeypatch.setenv("PGSERVICEFILE", str(services))
         monkeypatch.setenv("PGPASSFILE", os.devnull)
         assert open_storage(resolve_storage("postgresql:///?service=studies")).get_all_studies() == []
+
+
+def test_the_address_of_a_saved_view_stays_whole() -> None:
+    address = "http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=0a1b"
+    assert masked(address) == address
+    assert masked("s3://bucket?apiKey=0a1b") == "s3://bucket?apiKey=***"

@@ -13,7 +13,7 @@ MASK = "***"
 _PASSWORD = re.compile(r"(?P<kept>[a-zA-Z][\w+.-]*://[^\s/@:'\"]*:)(?!\d{1,5}(?:[/?#\s]|$))[^\s'\"]*(?=@)")
 _TOKEN = re.compile(r"(?P<kept>https?://)[^\s/@:'\"]+(?=@)")
 _QUERY = re.compile(
-    r"(?P<kept>[?&;][\w.-]*(?:password|passwd|pwd|secret|token|signature|credential|key|sig)[\w.-]*=)[^\s&;#'\"]+",
+    r"(?P<kept>[?&;](?!viewStateShareKey=)[\w.-]*(?:password|passwd|pwd|secret|token|signature|credential|key|sig)[\w.-]*=)[^\s&;#'\"]+",
     re.IGNORECASE,
 )
 
@@ -22,7 +22,7 @@ def masked(text: str) -> str:
     """`text` with `***` in place of each secret of an address in it.
 
     Secrets are the password of `scheme://user:password@host`, the user of `https://token@host`, and the values of
-    query parameters named after passwords, keys, tokens and signatures.
+    query parameters named after passwords, keys, tokens and signatures; not so the key of a saved view of MLflow.
 
     >>> masked("postgresql://ada:engine@host/studies")
     'postgresql://ada:***@host/studies'
