@@ -99,15 +99,19 @@ def test_auto_is_the_pair_for_real_clips_and_demo_for_synthetic_ones(
     monkeypatch.setattr(job, "load_embedder", load)
     monkeypatch.setattr(job, "extract", lambda dataset, folder, given, strict: settings.append(given))
     extraction = job.prepare(
-        None, "auto", None, 2.5, None, "float32", "cpu", "both", False, 60.0, "local", None, None
+        None, "auto", 0.25, None, None, "float32", "cpu", "both", False, 60.0, "local", None, None
     )  # fmt: skip
     dataset = read_dataset(data)
     for synthetic, expected in ((False, "efficientnet_lite0+yamnet"), (True, "demo")):
         asked.clear()
         extraction.run(replace(dataset, synthetic=synthetic))
         settings[-1].load()
-        assert asked == [(expected, {"weights": None, "precision": "float32", "device": "cpu", "frames": 2.5})]
+        assert asked == [(expected, {"weights": None, "precision": "float32", "device": "cpu", "hop": 0.25})]
         assert f"embedder=auto takes {expected} for" in caplog.text
+    pictures = replace(extraction, options={**extraction.options, "frames": 2.5})
+    assert pictures.embedder_for(dataset) == "efficientnet_lite0+yamnet"
+    with pytest.raises(UserError, match=r"frames.*hop"):  # of scenes, for which `demo` has no such option
+        pictures.embedder_for(replace(dataset, synthetic=True))
     with pytest.raises(UserError, match="weights=mine: name the embedder that they are for, as embedder=demo"):
         run_job("extract", **{"data": str(data), **OPTIONS, "embedder": "auto", "weights": "mine"})
 

@@ -201,6 +201,8 @@ def test_folders_that_are_no_good(models: Path, tmp_path: Path, file: str, conte
     folder = tmp_path / "model"
     shutil.copytree(models / "siglip", folder)
     (folder / file).unlink(missing_ok=True)
+    if "index" in file:  # of weights in several files, which count where there is no single one
+        (folder / "model.safetensors").unlink()
     if content is not None:
         (folder / file).write_bytes(content)
     (folder / "its_own.py").write_text("raise SystemExit('code of a model was run')")
@@ -291,3 +293,11 @@ def join_movie(video: Path, audio: Path, path: Path) -> None:
                 if packet.dts is not None:
                     packet.stream = stream
                     movie.mux(packet)
+
+
+def test_a_file_of_weights_that_would_not_be_read_is_refused(models: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(models / "siglip", folder)
+    shutil.copy(folder / "model.safetensors", folder / "tuned.safetensors")
+    with pytest.raises(UserError, match=r"tuned\.safetensors: not what .* loads; expected .*/model\.safetensors"):
+        load("video", folder, weights=str(folder / "tuned.safetensors"))

@@ -23,6 +23,8 @@ from tests.postgres import postgres_server
         ("postgresql://ada:s3cr3t@host/db", "postgresql://ada:***@host/db"),
         ("postgresql+psycopg://ada:s3/cr3t@x@host:5432/db", "postgresql+psycopg://ada:***@host:5432/db"),
         ("postgresql://host/db?user=ada&password=s3cr3t", "postgresql://host/db?user=ada&password=***"),
+        ("postgresql://ada:1234/s3cr3t@host/db", "postgresql://ada:***@host/db"),
+        ("s3://KEY:12/s3cr3t@bucket", "s3://KEY:***@bucket"),
         ("s3://KEY:s3cr3t@bucket/folder", "s3://KEY:***@bucket/folder"),
         ("simplecache::s3://KEY:s3cr3t@bucket", "simplecache::s3://KEY:***@bucket"),
         ("https://s3cr3t@git.example/project", "https://***@git.example/project"),
@@ -46,7 +48,7 @@ def test_secrets_of_addresses_are_masked(address: str, seen: str) -> None:
     [
         "none", "runs/features/a:b@c", "postgresql://ada@host:5432/db", "http://127.0.0.1:5000/#/experiments/1?a=b@c",
         "s3://bucket/folder", "sqlite:////tmp/a.db", "postgresql:///?service=studies", "learning_rate=1e-3",
-        "https://host/page?keyboard",
+        "https://host/page?keyboard", "git+https://host:8443/project@tag",
     ],
 )  # fmt: skip
 def test_other_text_stays_as_it_is(harmless: str) -> None:

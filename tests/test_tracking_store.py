@@ -1,5 +1,6 @@
 """Tracking stores that cannot be used: one line each, at once."""
 
+import errno
 import os
 import shutil
 import socket
@@ -99,6 +100,9 @@ def test_servers_that_do_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        for port, reason in ((silent.getsockname()[1], "timed out"), (1, "[Errno 111] Connection refused")):
+        for port, reason in (
+            (silent.getsockname()[1], "timed out"),
+            (1, f"[Errno {errno.ECONNREFUSED}] Connection refused"),
+        ):
             line = refusal(monkeypatch, f"http://127.0.0.1:{port}")
             assert f"the tracking server at http://127.0.0.1:{port} does not answer ({reason}); start it" in line

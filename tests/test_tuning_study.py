@@ -28,7 +28,19 @@ from avfusion.tuning.results import trials_table
 from avfusion.tuning.sampling import MOST_RETRIES, STAGE, retry
 from avfusion.tuning.space import Space, make_space
 from avfusion.tuning.storage import open_storage, resolve_storage
-from avfusion.tuning.study import FAILURE, WORKER, counted, done, is_surplus, may_start, n_done, open_study, recover
+from avfusion.tuning.study import (
+    FAILURE,
+    METRICS,
+    WORKER,
+    counted,
+    done,
+    is_surplus,
+    may_start,
+    n_done,
+    open_study,
+    recover,
+    trial_metrics,
+)
 from avfusion.tuning.worker import Objective, SurplusError
 from tests.stores import make_store
 
@@ -303,3 +315,15 @@ def test_storages_that_do_not_answer(tmp_path: Path, storage: str, message: str)
     with pytest.raises(UserError, match=message) as caught:
         open_storage(resolve_storage(storage.format(folder=tmp_path)))
     assert "s3cr3t" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_the_objective_of_a_trial_given_up_between_folds_is_a_mean(tmp_path: Path) -> None:
+    plan = plan_for(tmp_path / "journal")
+    study = open_study(plan, open_storage(plan.storage))
+    trial = study.ask()
+    for fold, value in enumerate((1.0, 2.0), 1):
+        trial.report(value, fold)
+    trial.set_user_attr(METRICS, {"val/log_loss": 1.5, "objective": 1.5})
+    study.tell(trial, state=TrialState.PRUNED)
+    (found,) = study.get_trials(states=(TrialState.PRUNED,))
+    assert found.value == 2.0 and trial_metrics(found)["objective"] == 1.5

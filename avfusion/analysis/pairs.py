@@ -40,8 +40,8 @@ from avfusion.system.seeds import derive_seed
 
 LEVEL = 1 - CONFIDENCE
 """Chance, over the whole family of pairs, of calling any difference that is none."""
-MANY = 1000
-"""Locations above which there is no bootstrap."""
+MOST_DRAWN = 1000
+"""Locations up to which there is a bootstrap, which takes minutes with more; without it the interval is Student's."""
 SMALL = 25
 """Clips on which two models differ in being right up to which McNemar's test is exact."""
 
@@ -134,9 +134,9 @@ def mcnemar_p_value(only_first: int, only_second: int) -> float:
 def replicates(locations: Locations, draws: int = DRAWS) -> NDArray[np.float64] | None:
     """[R, G] the bootstrap's sets of weights on the locations, the same for whatever is compared there.
 
-    None for more than `MANY` locations, where Student's t needs no help and the bootstrap would take minutes.
+    None for more than `MOST_DRAWN` locations, where Student's t needs no help and the bootstrap would take minutes.
     """
-    if len(locations) > MANY:
+    if len(locations) > MOST_DRAWN:
         return None
     return draw_locations(locations, draws, derive_seed("compare", draws, len(locations)))
 

@@ -156,24 +156,24 @@ def _draw_class(sizes: dict[str, int], shares: Mapping[str, float], drawn: dict[
     the smallest that is free can always be taken.
     """
     total = sum(sizes.values())
-    taken = {split: sum(sizes[place] for place in sizes if drawn.get(place) == split) for split in shares}
-    free = dict.fromkeys(place for place in sorted(sizes, key=sizes.__getitem__) if place not in drawn)
-    order, rest = [place for place in sizes if place in free], list(shares)
+    taken = {split: sum(sizes[location] for location in sizes if drawn.get(location) == split) for split in shares}
+    free = dict.fromkeys(location for location in sorted(sizes, key=sizes.__getitem__) if location not in drawn)
+    order, rest = [location for location in sizes if location in free], list(shares)
 
     def left_for_training(size: int, but: str = "") -> int:
         """Clips, after `size` more are taken and the smallest other locations go to the splits that have none yet."""
-        others = (sizes[place] for place in free if place != but)
+        others = (sizes[location] for location in free if location != but)
         return total - sum(taken.values()) - size - sum(islice(others, sum(not taken[split] for split in rest)))
 
     least = min(TRAINING_SHARE * total, left_for_training(0))
     for split, share in shares.items():
         rest.remove(split)
-        for place in order:
-            size, aim = sizes[place], share * total
+        for location in order:
+            size, aim = sizes[location], share * total
             closer = abs(taken[split] + size - aim) < abs(taken[split] - aim)
-            if place not in free or len(free) <= len(rest) + 1 or (taken[split] and not closer):
+            if location not in free or len(free) <= len(rest) + 1 or (taken[split] and not closer):
                 continue
-            if left_for_training(size, place) >= least:
-                drawn[place] = split
+            if left_for_training(size, location) >= least:
+                drawn[location] = split
                 taken[split] += size
-                del free[place]
+                del free[location]

@@ -160,8 +160,8 @@ def take(
         extent = heard[1] if heard is not None else _silent_extent(embedder, reader, limits)
         wanted = max(1, embedder.n_frames(extent.seconds, extent.n_windows))
         count = wanted if heard is not None else min(wanted, reader.n_frames)
-        video_step = extent.seconds / count
         seen = attempt(video, lambda: reader.sample(count, lambda frames: see(_timed(frames, decoding))))
+        video_step = extent.seconds / count if seen is not None else 0.0
     note = "; ".join(dict.fromkeys(notes))
     if heard is None and seen is None and notes:  # without notes, no file was named
         raise MediaError(note)

@@ -77,6 +77,7 @@ class BottleneckFusion(FusionNetwork):
     order = 15
     pools_time = False
     masks_padding = True
+    cannot_use: ClassVar = {"balance": "its modalities meet within its branches"}
     hyperparameters: ClassVar = {
         **ATTENDING,
         "layers": Whole(2, low=2, high=32, search=(2, 3, 4)),

@@ -40,6 +40,7 @@ class CrossAttention(FusionNetwork):
     order = 14
     pools_time = False
     masks_padding = True
+    cannot_use: ClassVar = {"balance": "its modalities meet within its branches"}
     hyperparameters: ClassVar = ATTENDING
 
     def __init__(self, shape: Shape, *, dropout: float, hidden: int, heads: int, layers: int, tokens: int) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from avfusion.analysis.calibration import calibration_table
@@ -16,7 +15,7 @@ from avfusion.jobs.pages import log_page
 from avfusion.jobs.promotion import check_promotable, promote_best
 from avfusion.jobs.sources import check_sources, find_side_by_side
 from avfusion.report.cautions import THESE_ONLY, cautions
-from avfusion.report.comparison_page import HEADLINE, build_page, verdicts_in_words
+from avfusion.report.comparison_page import HEADLINE, build_page, verdicts_in_words, with_interval
 from avfusion.report.writing import write_report
 from avfusion.system.device import choose_device
 from avfusion.system.names import metric_name
@@ -109,10 +108,6 @@ def _metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
     return {f"{score}/{metric_name(variant)}": float(value) for score, variant, value in [*scores, *calibration]}
 
 
-def _with_interval(value: float, low: float, high: float) -> str:
-    return f"{value:.3f} " + (f"[{low:.3f}, {high:.3f}]" if np.isfinite(high - low) else "[not known]")
-
-
 def _note(found: SideBySide, tables: Mapping[str, pd.DataFrame]) -> str:
     """The verdicts and what they are about, as Markdown for the run's page."""
     verdicts = verdicts_in_words(tables["pairs"])
@@ -127,7 +122,7 @@ def _lines(found: SideBySide, tables: Mapping[str, pd.DataFrame]) -> list[str]:
     for variant in found.variants:
         rows = tables["scores"][tables["scores"]["variant"] == variant.name].set_index("score")
         known = rows[["value", "low", "high"]].astype(float).T.to_dict("list")
-        parts = (f"{title} {_with_interval(*known[score])}" for score, title in HEADLINE.items())
+        parts = (f"{title} {with_interval(*known[score])}" for score, title in HEADLINE.items())
         lines.append(f"{variant.name:18} {'  '.join(parts)}")
     verdicts = verdicts_in_words(tables["pairs"])
     lines += ["", *(f"{name.capitalize()}: {text}." for name, texts in verdicts.items() for text in texts)]

@@ -8,12 +8,13 @@ import pandas as pd
 
 from avfusion.analysis.ensembles import FittedEnsemble, fit_ensemble
 from avfusion.analysis.pairs import pair_table, score_table
+from avfusion.analysis.sources import open_store
 from avfusion.analysis.variant_answers import SideBySide
 from avfusion.errors import UserError
 from avfusion.features import MODALITIES
 from avfusion.jobs.sources import check_sources, find_side_by_side
 from avfusion.report.cautions import cautions
-from avfusion.report.comparison_page import HEADLINE, verdicts_in_words
+from avfusion.report.comparison_page import HEADLINE, verdicts_in_words, with_interval
 from avfusion.tracking.ensembles import EnsembleRecord, log_ensemble
 from avfusion.tracking.lookup import SIDE_BY_SIDE
 from avfusion.tracking.models import load_classifier
@@ -89,6 +90,8 @@ def _record(
     """What is logged, and why it has no model, if it has none."""
     kept = {member.name: member for member in fitted.members if member.name in fitted.weights}
     run_ids = {name: kept[name].run_id for name in fitted.weights}
+    features = next(iter(kept.values())).config.get("features")  # of a dropped member nothing is needed
+    found = replace(found, variants=tuple(kept.values()), store=open_store(features) if features else None)
     classifiers, no_model = _classifiers(found, run_ids)
     verdicts = [f"- {name}: {text}" for name, texts in verdicts_in_words(tables["pairs"]).items() for text in texts]
     model = Ensemble(classifiers, fitted.weights).eval() if classifiers else None
@@ -142,7 +145,7 @@ def _lines(fitted: FittedEnsemble, both: SideBySide, tables: Mapping[str, pd.Dat
     for variant in both.variants:
         rows = tables["scores"][tables["scores"]["variant"] == variant.name].set_index("score")
         known = rows[["value", "low", "high"]].astype(float).T.to_dict("list")
-        parts = ("{} {:.3f} [{:.3f}, {:.3f}]".format(title, *known[score]) for score, title in HEADLINE.items())
+        parts = (f"{title} {with_interval(*known[score])}" for score, title in HEADLINE.items())
         yield f"{variant.name:24} {'  '.join(parts)}"
     verdicts = verdicts_in_words(tables["pairs"])
     yield from ("", *(f"{name.capitalize()}: {text}." for name, texts in verdicts.items() for text in texts))

@@ -53,11 +53,18 @@ class Extraction:
     named: tuple[str, ...]
     """What else decides the features, as users type it."""
 
+    def embedder_for(self, dataset: Dataset) -> str:
+        """The embedder that `dataset` gets; raises `UserError` if it has not the options that were given."""
+        if self.embedder != AUTO:
+            return self.embedder
+        embedder = OF_SCENES if dataset.synthetic else OF_CLIPS
+        check_embedder(embedder, *(option for option in ("hop", "frames") if option in self.options))
+        return embedder
+
     def run(self, dataset: Dataset) -> FeatureStore:
         """The feature store of `dataset`, written, or continued where an earlier run stopped."""
-        embedder = self.embedder
-        if embedder == AUTO:
-            embedder = OF_SCENES if dataset.synthetic else OF_CLIPS
+        embedder = self.embedder_for(dataset)
+        if self.embedder == AUTO:
             _log.info("embedder=auto takes %s for %s clips", embedder, "synthetic" if dataset.synthetic else "real")
         digest = hashlib.sha256("\n".join([dataset.digest, embedder, *self.named]).encode()).hexdigest()[:8]
         folder = self.output or RUNS / "features" / f"{dataset.name}-{plain(embedder)}-{digest}"
@@ -160,6 +167,7 @@ def extract_job(
         output, embedder, hop, frames, weights, precision, device, modalities, strict, timeout, executor, address, parts
     )
     dataset = load_data(data, allow_outside)
+    extraction.embedder_for(dataset)  # refused before there is a run
     connect()
     with job_run("extract") as run:
         store = extraction.run(dataset)

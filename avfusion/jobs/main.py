@@ -55,6 +55,7 @@ def main_job(
         output, embedder, hop, frames, weights, precision, device, modalities, strict, timeout, executor, address, parts
     )
     dataset = load_data(data, allow_outside)
+    extraction.embedder_for(dataset)  # refused before there is a run
     check_splits(dataset.table(), folds, seeds)
     laps.end("clips")
     connect()

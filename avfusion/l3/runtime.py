@@ -66,9 +66,8 @@ class Runner:
     def __init__(self, network: nn.Module, device: torch.device, batch_size: int, apart: bool = False) -> None:
         self.device = device
         self.network = network.to(device)
-        self.batch_size = max(batch_size, 32) if device.type == "cuda" else batch_size
         self._threads = torch.get_num_threads() if apart else 1
-        self.batch_size = max(self.batch_size, self._threads)
+        self.batch_size = max(batch_size, self._threads, 32 if device.type == "cuda" else 1)
 
     def stream(self, batches: Iterable[Tensor]) -> Iterator[npt.NDArray[np.float32]]:
         """Embeddings [B, D] of each of the batches (float32, any device), in order.
@@ -88,7 +87,7 @@ class Runner:
         """The embeddings, which a GPU may still be computing."""
         if self.device.type == "cuda" and inputs.device.type == "cpu":
             inputs = inputs.contiguous().pin_memory()
-        if self._threads > 1 and len(inputs) > 1:
+        if self._threads > 1:  # one input, too: with a thread of its own its bits are those that it has among others
             return torch.cat(list(_pool(self._threads).map(self._embed, torch.split(inputs, 1))))
         return self._embed(inputs)
 

@@ -17,8 +17,9 @@ over channels is, at each of a tile's 36 points, a product [tiles, C] x [C, O]: 
 **Rounding.** The points decide how large the numbers in between become. 0, 3/4, -3/4, 3/2, -3/2 and infinity lose half
 as much as the usual 0, 1, -1, 2, -2 and infinity, and all of A and B is exact in float32.
 
-**Memory.** A map is filtered in strips of about `STRIP` tiles, so that what lies between input and output stays in a
-core's cache: two buffers, in turn, of 36 * STRIP * max(C, O) numbers. Weights take 36 / 9 = 4 times their usual memory.
+**Memory.** A map is filtered in strips of about `STRIP` tiles. What lies between input and output are two buffers, in
+turn, of 37 * max(C, O) numbers a tile: 2 MB each with 128 channels, about a core's cache. Weights take 36 / 9 = 4 times
+their usual memory.
 
 Inputs are filtered one by one, and every size follows from the shape of one: the bits do not depend on the batch.
 
@@ -48,7 +49,11 @@ Matrix = NDArray[np.float64]
 
 
 def winograd_layers(config: SubnetworkConfig) -> frozenset[int]:
-    """The convolutions (from 0) of a subnetwork that are faster so: many channels, and a map of some size."""
+    """The convolutions (from 0) of a subnetwork that are faster so: many channels, and a map of some size.
+
+    The limits are between the layers of OpenL3 that were faster and those that were not (benchmarks/README.md). They
+    are the same on every machine, since they decide how numbers round.
+    """
     found, (height, width) = set(), config.input_size
     for index, channels in enumerate(config.convolutions):
         if min(channels) >= 64 and height * width >= 512:

@@ -28,9 +28,9 @@ READING = (
     "interval and the p-value are Student's, with the degrees of freedom of Satterthwaite, or with fewer where "
     "locations drawn with replacement (the symmetric studentised bootstrap) show that a wider interval is needed.",
     "A pair is called better or worse where its p-value is below 0.05 after Holm's correction over all pairs and all "
-    "four scores of this page: with no true difference anywhere, at most one page in twenty calls any. Otherwise these "
-    "clips cannot tell: that is no proof that the two are equal. An interval is that of one pair and one score alone, "
-    "so it may leave out zero where the verdict is cannot tell.",
+    "four scores of this page: where single verdicts err no more often than they say, at most one page in twenty calls "
+    "any difference that is none. Otherwise these clips cannot tell: that is no proof that the two are equal. An "
+    "interval is that of one pair and one score alone, so it may leave out zero where the verdict is cannot tell.",
     "What remains: no method knows of what no test clip shows. Where one of two equal models collapses at rare "
     "locations and makes up for it elsewhere, of 100 comparisons up to 6 get a false verdict with TAU's test list, up "
     "to 8 with eight locations in each class, and up to 17 with three (simulated, see benchmarks/README.md).",
@@ -63,6 +63,11 @@ def build_page(found: SideBySide, tables: Tables, robustness: Robustness) -> Doc
         else ""
     )
     return Document("Is this variant really better?", subtitle, caution, sections)
+
+
+def with_interval(value: float, low: float, high: float) -> str:
+    """A score and its interval, for a terminal; ends that are infinite are not known."""
+    return f"{value:.3f} " + (f"[{low:.3f}, {high:.3f}]" if np.isfinite(high - low) else "[not known]")
 
 
 def verdicts_in_words(pairs: pd.DataFrame) -> dict[str, list[str]]:

@@ -17,6 +17,7 @@ from avfusion.report import published
 from avfusion.report.material import STUDY_MODELS, Material, Sweep, SweepValidation, in_order, over_same_clips
 from avfusion.system.names import escaped
 from avfusion.tracking.lookup import (
+    NO_FOLDS,
     VALIDATION_RIGHT,
     LoggedRun,
     find_experiment,
@@ -125,11 +126,13 @@ def _find_sweep(
 
 
 def _sweep_validation(run: LoggedRun, records: pd.DataFrame, store: FeatureStore | None) -> SweepValidation | None:
-    """What the trainings of a sweep, the rows of `records`, answered on validation; None if its run does not say."""
-    try:
-        right = read_table(run, VALIDATION_RIGHT).to_numpy(dtype=np.float64).T
-    except UserError:
+    """What the trainings of a sweep, the rows of `records`, answered on validation; None for a sweep in folds.
+
+    Raises `UserError` if the run lacks it.
+    """
+    if run.folds != NO_FOLDS:
         return None
+    right = read_table(run, VALIDATION_RIGHT).to_numpy(dtype=np.float64).T
     answers = read_predictions(run, "val")
     by_alpha = {
         float(alpha): right[(records["alpha"] == alpha).to_numpy()] for alpha in sorted(records["alpha"].unique())

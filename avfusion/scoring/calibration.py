@@ -22,6 +22,8 @@ from torch import Tensor
 from avfusion.scoring.metrics import log_loss
 from avfusion.scoring.predictions import SMALLEST_PROBABILITY, Predictions
 
+MOST_WEIGHT = 20.0
+"""Largest weight of `best_weights`."""
 BINS = 15
 """Equal bins of confidence (Guo et al., On Calibration of Modern Neural Networks, ICML 2017)."""
 
@@ -118,7 +120,7 @@ def best_weights(log_probabilities: Sequence[Tensor], labels: Tensor) -> list[fl
 
     start = np.full(len(stacked), 1.0 / len(stacked))
     with torch.enable_grad():
-        found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, 20.0)] * len(stacked))
+        found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, MOST_WEIGHT)] * len(stacked))
     return [float(weight) for weight in found.x]
 
 

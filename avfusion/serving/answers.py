@@ -81,8 +81,10 @@ def answer(classifier: Classifier, features: Features) -> Answer:
     chosen = responsible(classifier, present(features))
     clip = batch(chosen, features)
     probabilities, decisions = scores(chosen, clip)
-    with torch.no_grad():
-        diagnostics = {name: float(value) for name, value in chosen.diagnostics(clip["audio"], clip["video"]).items()}
+    diagnostics: dict[str, float | None] = dict.fromkeys(classifier.diagnosed)
+    if chosen is classifier:
+        with torch.no_grad():
+            diagnostics |= {name: float(value) for name, value in classifier.diagnostics(**clip).items()}
     classes, best = chosen.description.classes, int(decisions[0])
     return Answer(
         scene=classes[best],
@@ -90,7 +92,7 @@ def answer(classifier: Classifier, features: Features) -> Answer:
         classes=classes,
         probabilities=probabilities[0],
         modalities=basis(chosen, features),
-        diagnostics=diagnostics if chosen is classifier else dict.fromkeys(classifier.diagnosed),
+        diagnostics=diagnostics,
     )
 
 

@@ -71,7 +71,7 @@ def load_same(
     options = {option: half[option] for half in halves.values() for option in known if option in half}
     untrained = {place: UNTRAINED for place, half in halves.items() if half["weights"] == UNTRAINED}
     if "" not in halves:
-        weights = {**untrained, **weights_of_halves(weights)}
+        weights = {**weights_of_halves(weights), **untrained}
     elif weights is None:
         weights = untrained.get("")
     precision = next(iter(halves.values()))["precision"]

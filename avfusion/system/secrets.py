@@ -9,11 +9,16 @@ from avfusion.errors import UserError
 
 MASK = "***"
 
-# Up to the last "@" of a word, for passwords may hold "/" and "@"; digits before a "/" are a port.
-_PASSWORD = re.compile(r"(?P<kept>[a-zA-Z][\w+.-]*://[^\s/@:'\"]*:)(?!\d{1,5}(?:[/?#\s]|$))[^\s'\"]*(?=@)")
+# Up to the last "@" of a word, for passwords may hold "/" and "@". Of web addresses digits before a "/" are a port: an
+# "@" behind it is no end of a password. (The lookbehind keeps the match from beginning again within the scheme.)
+_PASSWORD = re.compile(
+    r"(?<![\w+.-])(?!(?:\w+\+)?(?i:https?)://[^\s/@:'\"]*:\d{1,5}(?:[/?#\s]|$))"
+    r"(?P<kept>[a-zA-Z][\w+.-]*://[^\s/@:'\"]*:)[^\s'\"]*(?=@)"
+)
 _TOKEN = re.compile(r"(?P<kept>https?://)[^\s/@:'\"]+(?=@)")
 _QUERY = re.compile(
-    r"(?P<kept>[?&;](?!viewStateShareKey=)[\w.-]*(?:password|passwd|pwd|secret|token|signature|credential|key|sig)[\w.-]*=)[^\s&;#'\"]+",
+    r"(?P<kept>[?&;](?!viewStateShareKey=)"  # of MLflow, for a saved view
+    r"[\w.-]*(?:password|passwd|pwd|secret|token|signature|credential|key|sig)[\w.-]*=)[^\s&;#'\"]+",
     re.IGNORECASE,
 )
 

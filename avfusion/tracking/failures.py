@@ -61,8 +61,9 @@ def storing() -> Iterator[None]:
         yield
     except RequestException:  # an OSError too, which `tracked` knows
         raise
-    except shutil.Error as error:  # of a whole folder: a list of (from, to, reason)
-        raise _failure(error.args[0][0][2]) from error
+    except shutil.Error as error:
+        found = error.args[0]  # of a whole folder: a list of (from, to, reason)
+        raise _failure(found[0][2] if isinstance(found, list) else found) from error
     except OSError as error:
         raise _failure(error) from error
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from avfusion.errors import UserError
 from avfusion.features import MODALITIES
+from avfusion.scoring.calibration import MOST_WEIGHT
 from avfusion.scoring.predictions import SMALLEST_PROBABILITY
 from avfusion.system.files import read_object
 from avfusion.training.classifier import COMPANIONS, DESCRIPTION, Classifier, Description, SceneClassifier
@@ -21,8 +22,6 @@ from avfusion.training.classifier import COMPANIONS, DESCRIPTION, Classifier, De
 ENSEMBLE = "ensemble"
 """What stands for a variant where the answers are of an ensemble."""
 MEMBERS = "members"
-MOST_WEIGHT = 20.0
-"""Largest weight of a member (see `avfusion.scoring.calibration.best_weights`)."""
 
 
 class Ensemble(Classifier):
@@ -137,7 +136,9 @@ class Ensemble(Classifier):
                 raise ValueError("its weights are not those of its members")
             for name, weight in weights.items():
                 if not isinstance(weight, float) or not 0 < weight <= MOST_WEIGHT:
-                    raise ValueError(f"the weight of {name} is {weight}, expected a number above 0, at most 20")
+                    raise ValueError(
+                        f"the weight of {name} is {weight}, expected a number above 0, at most {MOST_WEIGHT:g}"
+                    )
             members = {name: SceneClassifier.load(found[name]) for name in weights}
             next(iter(members.values())).companions |= {
                 path.name: SceneClassifier.load(path) for path in sorted(folder.glob(f"{COMPANIONS}/*/"))

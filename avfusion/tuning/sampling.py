@@ -36,7 +36,7 @@ class MedianWithinStages(MedianPruner):
     """
 
     def __init__(self) -> None:
-        super().__init__(n_startup_trials=5, n_warmup_steps=WARMUP)
+        super().__init__(n_startup_trials=5, n_warmup_steps=0)  # the warm-up is that of each stage, below
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """See `BasePruner.prune`."""

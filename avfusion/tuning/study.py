@@ -56,10 +56,11 @@ def open_study(plan: Plan, storage: BaseStorage) -> Study:
 def trial_metrics(trial: FrozenTrial) -> dict[str, float]:
     """What a trial came to: all metrics of its chosen epoch on validation, and `objective`, what the study improves.
 
-    A pruned trial has the objective alone, after its last epoch; a failed one has nothing.
+    A pruned trial has the objective alone, after its last epoch, or with folds means over those that it trained in; a
+    failed one has nothing.
     """
     value = {} if trial.value is None else {"objective": trial.value}
-    return {**trial.user_attrs.get(METRICS, {}), **value}
+    return {**value, **trial.user_attrs.get(METRICS, {})}
 
 
 def _check(plan: Plan, study: Study) -> None:

@@ -130,7 +130,8 @@ class Objective:
             found.append(validation_metrics(trained))
             trial.report(found[-1][TARGETS[self.plan.metric].final], number)
             if number < len(self.folds) and trial.should_prune():
-                trial.set_user_attr(METRICS, means_over_folds(found))
+                means = means_over_folds(found)
+                trial.set_user_attr(METRICS, {**means, "objective": means[TARGETS[self.plan.metric].final]})
                 raise TrialPruned
         return means_over_folds(found)
 
@@ -196,7 +197,8 @@ def work(connection: Connection, plan: Plan, device: torch.device) -> None:
     quiet()
     torch.set_num_threads(1)
     try:
-        whole = SplitFeatures(FeatureStore.open(plan.features), keep_sequences=plan.folds is None)  # else many times
+        # With folds each would keep its own copy of the sequences.
+        whole = SplitFeatures(FeatureStore.open(plan.features), keep_sequences=plan.folds is None)
         data = whole.needing(plan.variant.modalities)
         study = open_study(plan, open_storage(plan.storage))
         objective = Objective(plan, data, device, connection, stopped)

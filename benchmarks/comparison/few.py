@@ -41,7 +41,7 @@ def called(n_locations: int, what: str, comparisons: int, draws: int) -> float:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--comparisons", type=int, default=1000)
+    parser.add_argument("--comparisons", type=int, default=500)
     parser.add_argument("--draws", type=int, default=999)
     given = parser.parse_args()
     columns = ("better", "exchangeable", "skewed")

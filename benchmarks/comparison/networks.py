@@ -85,7 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--features", type=Path, required=True, help="feature store of the demo's scenes")
     parser.add_argument("--folder", type=Path, default=Path("runs/networks"), help="where trained networks are kept")
-    parser.add_argument("--networks", type=int, default=60)
+    parser.add_argument("--networks", type=int, default=40)
     parser.add_argument("--pairs", type=int, default=1000)
     parser.add_argument("--draws", type=int, default=999)
     parser.add_argument("--workers", type=int, default=1)

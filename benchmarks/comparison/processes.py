@@ -202,7 +202,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--layouts", default=",".join(LAYOUTS))
     parser.add_argument("--processes", default=",".join(PROCESSES))
-    parser.add_argument("--comparisons", type=int, default=1000)
+    parser.add_argument("--comparisons", type=int, default=500)
     parser.add_argument("--draws", type=int, default=999)
     given = parser.parse_args()
     rows: list[tuple[str, ...]] = []

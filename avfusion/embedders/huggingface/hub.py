@@ -44,7 +44,7 @@ def model_folder(model: str) -> Path:
 def weights_in(folder: Path) -> list[Path]:
     """The safetensors files of a model's folder; UserError where there are none, or one of several is missing."""
     files = [folder / WEIGHTS]
-    if (folder / SHARDS).is_file():
+    if not files[0].is_file() and (folder / SHARDS).is_file():  # transformers, too, prefers the whole file
         try:
             names = set(map(str, read_object(folder / SHARDS)["weight_map"].values()))
         except (OSError, ValueError, KeyError, AttributeError) as error:

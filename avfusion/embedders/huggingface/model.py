@@ -137,6 +137,10 @@ def load_model(place: Place, model: str, weights: str | None, precision: str, de
         return Loaded(name, network, settings, origin, [file], chosen, numbers, prepare)
     folder = file.parent if file is not None else model_folder(model)
     settings, files = _settings(folder), weights_in(folder)
+    if file is not None and file not in [path.absolute() for path in files]:
+        raise UserError(
+            f"weights={file}: not what {folder} loads; expected {files[0]}, or a file that was saved with a model here"
+        )
     origin = {"commit": commit_of(folder), "files": {}, "transformers": version}
     with loading(name):
         if weights == UNTRAINED:
