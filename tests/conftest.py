@@ -1,6 +1,7 @@
 """What tests share: one thread each, and one MLflow database for all (making one takes seconds)."""
 
 import os
+import resource
 import signal
 import sys
 from collections.abc import Iterator
@@ -53,3 +54,16 @@ def no_code_of_a_model_left() -> Iterator[None]:
     sys.path[:] = _PATH
     yield
     sys.path[:] = _PATH
+
+
+@pytest.fixture(autouse=True)
+def no_limit_left() -> Iterator[None]:
+    """The programs that later tests start would inherit it: Chromium's driver ends where address space is limited."""
+    before = _limits()
+    yield
+    assert _limits() == before
+
+
+def _limits() -> dict[int, tuple[int, int]]:
+    kinds = (resource.RLIMIT_AS, resource.RLIMIT_DATA, resource.RLIMIT_FSIZE, resource.RLIMIT_STACK)
+    return {kind: resource.getrlimit(kind) for kind in kinds}

@@ -5,6 +5,7 @@ import re
 import resource
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from avfusion.features.hdf5 import import_features
 from avfusion.l3.keras_weights import read_layers
 from avfusion.serving.extractor import Extractor
 from avfusion.serving.queries import Query
-from avfusion.system.memory import VARIABLE
+from avfusion.system.memory import VARIABLE, MemoryLimit
 from tests.bombs import DATASETS, MEDIA, write_media
 from tests.fakes import FakeEmbedder, Hoarding, OnGpu
 from tests.hdf5_files import edit, stems, write_course
@@ -145,3 +146,19 @@ def test_packed_weights_that_never_end(tmp_path: Path) -> None:
     ):
         read_layers(path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 0.5e6  # kilobytes
+
+
+def test_limits_of_threads_leave_none() -> None:
+    """Whoever is left last, the process may then have what it could have before."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    first, second = MemoryLimit(), MemoryLimit()
+    with ExitStack() as inner:
+        with first:
+            limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+            inner.enter_context(second)
+            assert resource.getrlimit(resource.RLIMIT_AS)[0] <= limit
+        assert resource.getrlimit(resource.RLIMIT_AS) != before
+        with second:  # once more
+            pass
+        assert resource.getrlimit(resource.RLIMIT_AS) != before
+    assert resource.getrlimit(resource.RLIMIT_AS) == before

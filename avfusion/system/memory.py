@@ -9,6 +9,7 @@ import ctypes
 import math
 import os
 import sys
+import threading
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -51,10 +52,10 @@ class MemoryLimit:
 
     Beyond that, memory is refused as if there were none: Python raises MemoryError, libraries fail or end the process.
     Address space is what Linux can limit, and is never less than the memory in use. Other systems have no limit.
+    Where several are entered, in one thread or in many, the lowest is in force until all are left.
     """
 
     def __init__(self) -> None:
-        self._before = (0, 0)
         self._start = _address_space()
         self._room = gigabytes() * 2**30
         self._on = sys.platform == "linux" and self._start > 0 and math.isfinite(self._room)
@@ -65,14 +66,47 @@ class MemoryLimit:
         return self._on and _address_space() - self._start > self._room / 2
 
     def __enter__(self) -> None:
-        if sys.platform == "linux" and self._on:
-            self._before = soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-            limits = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
-            resource.setrlimit(resource.RLIMIT_AS, (min(int(self._start + self._room), *limits, sys.maxsize), hard))
+        if self._on:
+            _ENTERED.add(self._most)
 
     def __exit__(self, *_: object) -> None:
-        if sys.platform == "linux" and self._on:
-            resource.setrlimit(resource.RLIMIT_AS, self._before)
+        if self._on:
+            _ENTERED.remove(self._most)
+
+    @property
+    def _most(self) -> int:
+        return int(self._start + self._room)
+
+
+class _Entered:
+    """The limits in force, in bytes of address space, and what this process was allowed before the first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._limits: list[int] = []
+        self._before = (0, 0)
+
+    def add(self, limit: int) -> None:
+        with self._lock:
+            if not self._limits:
+                self._before = resource.getrlimit(resource.RLIMIT_AS)
+            self._limits.append(limit)
+            self._apply()
+
+    def remove(self, limit: int) -> None:
+        with self._lock:
+            self._limits.remove(limit)
+            self._apply()
+
+    def _apply(self) -> None:
+        soft, hard = self._before
+        if self._limits:
+            others = [limit for limit in self._before if limit != resource.RLIM_INFINITY]
+            soft = min(*self._limits, *others, sys.maxsize)
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+_ENTERED = _Entered()
 
 
 def _address_space() -> int:
