@@ -88,6 +88,7 @@ def test_options_may_come_as_text() -> None:
         ("vggish", {}, "unknown embedder 'vggish'; choose from: demo, openl3, openl3-original"),
         ("demo", {"hopp": 1}, "unknown embedder option 'hopp'; choose from: centred, hop"),
         ("demo", {"hop": "fast"}, "embedder option hop=fast; expected a number"),
+        ("demo", {"hop": [1]}, r"embedder option hop=\[1\]; expected a number"),
         ("demo", {"hop": 0.0}, r"hop=0.0; expected seconds above 0"),
         ("demo", {"hop": "nan"}, "hop=nan; expected seconds above 0"),
         ("demo", {"centred": "maybe"}, "embedder option centred=maybe; expected true or false"),

@@ -167,7 +167,7 @@ def _read_options(defaults: Mapping[str, Option], given: Mapping[str, Option]) -
         kind = type(defaults[name])
         try:
             result[name] = _TRUTH[str(value).strip().lower()] if kind is bool else kind(value)
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, TypeError, OverflowError):
             words = {bool: "true or false", int: "a whole number", float: "a number"}
             raise UserError(f"embedder option {name}={value}; expected {words.get(kind, 'text')}") from None
     return result
