@@ -32,6 +32,7 @@ from avfusion.l3.frontend import Frontend
 from avfusion.l3.runtime import choose_precision
 from avfusion.media import Samples, VideoReader, stream_sound
 from avfusion.system.device import choose_device
+from avfusion.system.processes import available_cores
 from benchmarks.clips import make_clip, many
 from benchmarks.networks import original
 from benchmarks.side_by_side import alternate, machine, peak_memory, print_table, smallest_cosine
@@ -39,6 +40,7 @@ from benchmarks.usual_extraction import UsualExtraction
 from benchmarks.usual_pair import UsualPair
 
 Result = TypeVar("Result")
+SINGLE = "ours, one worker of all threads"
 
 
 def main() -> None:
@@ -155,18 +157,21 @@ class Stopwatch:
 
 
 def whole_clip(sound: Path, pictures: Path, device: torch.device, precision: str, n_clips: int, repeats: int) -> None:
-    """From files to stored features: `extract` with its default workers, everything included."""
+    """From files to stored features, everything included: `extract` with its default workers, and with a single one."""
     load = partial(load_embedder, "openl3", weights="untrained", precision=precision, device=device.type)
     measured: dict[str, tuple[float, int]] = {}
 
-    def ours() -> None:
+    def stored(name: str, settings: Settings) -> None:
         with tempfile.TemporaryDirectory() as folder, _Memory() as memory:
             begun = time.perf_counter()
-            extract(many(sound, pictures, n_clips), Path(folder) / "store", Settings(load), progress=False)
+            extract(many(sound, pictures, n_clips), Path(folder) / "store", settings, progress=False)
             seconds = time.perf_counter() - begun
-        measured["ours"] = (seconds / n_clips, memory.peak)
+        measured[name] = (seconds / n_clips, memory.peak)
 
-    sides: dict[str, Callable[[], Any]] = {"ours": ours}
+    single = Settings(load, workers=1, threads=available_cores())
+    sides: dict[str, Callable[[], Any]] = {
+        name: partial(stored, name, settings) for name, settings in (("ours", Settings(load)), (SINGLE, single))
+    }
     for name in ("usual", *(["original"] if original() is not None else [])):
         sides[name] = partial(_apart, measured, name, sound, pictures, device.type)
     taken: dict[str, list[tuple[float, int]]] = {name: [] for name in sides}
