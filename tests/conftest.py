@@ -1,4 +1,4 @@
-"""What tests share: one thread each, and one MLflow database for all (making one takes seconds)."""
+"""What tests share: one thread each, the order of their files, and one MLflow database (making one takes seconds)."""
 
 import os
 import resource
@@ -17,6 +17,19 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)
 _PATH = list(sys.path)
+SLOWEST = ("extraction_ray", "tune_job", "browser", "predict_job", "embedders", "huggingface", "report", "interruption")
+"""Files of tests that take from twenty seconds to minutes, the slowest first."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """xdist, where it shares out files, does so in their order here; by itself it would begin with many quick tests."""
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slowest files come first, so that no process is left alone with one in the end."""
+    places = {f"test_{name}": place for place, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
 @pytest.fixture(scope="session")

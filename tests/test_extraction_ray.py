@@ -44,7 +44,7 @@ def started(**system: object) -> Iterator[Cluster]:
         "health_check_initial_delay_ms": 500, "health_check_period_ms": 500, "health_check_failure_threshold": 3,
         "prestart_worker_first_driver": False,  # workers of ours have variables of their own, so that no other serves
     }  # fmt: skip
-    small = {"object_store_memory": 2**28, "include_dashboard": False}
+    small = {"object_store_memory": 2**28, "include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "_system_config": system, **small})
     try:
         yield cluster
@@ -88,9 +88,9 @@ def _memory(name: str) -> int:
 
 def run(
     cluster: Cluster, data: Dataset, output: Path, load: Callable[[], Embedder], *, timeout: float = 60,
-    parts: str | None = None,
+    parts: str | None = None, workers: int | None = None,
 ) -> FeatureStore:  # fmt: skip
-    settings = Settings(load, executor="ray", address=cluster.address, timeout=timeout, parts=parts)
+    settings = Settings(load, timeout=timeout, workers=workers, executor="ray", address=cluster.address, parts=parts)
     return extract(data, output, settings, progress=False)
 
 
@@ -115,7 +115,7 @@ def test_parts_at_an_address(cluster: Cluster, data: Dataset, tmp_path: Path, ex
     """The parts go to a file server, and are gone when the store is there."""
     (tmp_path / "served").mkdir()
     with serving(tmp_path / "served") as address:
-        run(cluster, data, tmp_path / "store", FakeEmbedder, parts=f"{address}/parts")
+        run(cluster, data, tmp_path / "store", FakeEmbedder, parts=f"{address}/parts", workers=1)
     assert content(tmp_path / "store") == expected
     assert content(tmp_path / "served") == {}
 
@@ -146,7 +146,7 @@ def out_of_memory(cluster: Cluster, folder: Path, reason: str) -> None:
     """The clip that takes too much fails for this `reason`, the others do not."""
     lines = [make_clip(folder, "loud", loudness=1.0)]
     lines += [make_clip(folder, f"quiet{i}", loudness=0.1) for i in range(2)]
-    store = run(cluster, make_dataset(folder, *lines), folder / "store", Greedy)
+    store = run(cluster, make_dataset(folder, *lines), folder / "store", Greedy, workers=1)
     assert store.failures.to_dict("list") == {"id": ["loud"], "reason": [reason]}
     assert len(store.clips) == 2
 
@@ -213,7 +213,7 @@ def test_what_ends_an_extraction(cluster: Cluster, data: Dataset, tmp_path: Path
     with pytest.raises(UserError, match=r"^weights not found: nowhere\.h5$"):
         run(cluster, data, tmp_path / "store", refuse)
     with pytest.raises(UserError, match=r"cannot write to .*store: No space left on device; .*the same command again"):
-        run(cluster, data, tmp_path / "store", no_room)
+        run(cluster, data, tmp_path / "store", no_room, workers=1)
     assert not list((tmp_path / "store").glob("*.npy"))
 
 

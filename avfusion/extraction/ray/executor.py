@@ -12,35 +12,26 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import ray
 import ray.data
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from avfusion import __version__
 from avfusion.errors import UserError
 from avfusion.extraction.parts_storage import PartsStorage
 from avfusion.extraction.pool import THREAD_VARIABLES, Outcome
+from avfusion.extraction.ray.asking import ask, here, provenance
 from avfusion.extraction.ray.cluster import connected
 from avfusion.extraction.ray.ledger import Ledger
 from avfusion.extraction.ray.stages import SCHEMA, STOPPED, Network, Row, Work, as_table, prepare
 from avfusion.extraction.settings import Settings
 from avfusion.extraction.worker import Task
-from avfusion.media.container import one_line
 from avfusion.system.memory import VARIABLE, gigabytes
 
 _WAVE = 20_000  # clips that are handed to Ray Data at a time: its bookkeeping grows with them
 _LARGEST_BLOCK = 16  # clips per task; a task of Ray Data costs about 10 ms
-
-
-class _Answer(NamedTuple):
-    """What came of a function that ran on the cluster: its value, or its UserError's line, or another error's."""
-
-    value: Any = None
-    mistake: str = ""
-    trouble: str = ""
 
 
 class RayExecutor:
@@ -63,10 +54,10 @@ class RayExecutor:
 
     def provenance(self) -> dict[str, Any]:
         """See `avfusion.extraction.executors.Executor`; the embedder is loaded where `run` will load it."""
-        version, provenance = _ask(partial(_provenance, self._settings.load), **self._network())
+        version, answer = ask(partial(provenance, self._settings.load), **self._network())
         if version != __version__:
             raise UserError(f"the cluster has avfusion {version}, this machine {__version__}; install the same")
-        return dict(provenance)
+        return dict(answer)
 
     def run(self, tasks: Iterable[Task], storage: PartsStorage) -> Iterator[Outcome]:
         """See `avfusion.extraction.executors.Executor`.
@@ -88,11 +79,11 @@ class RayExecutor:
 
     def pack(self, work: Callable[[], None]) -> None:
         """Packs in a process of its own on this machine, which sees the folder of the store."""
-        _ask(work, num_cpus=0, scheduling_strategy=_here())
+        ask(work, num_cpus=0, scheduling_strategy=here())
 
     def _work(self, storage: PartsStorage) -> Work:
         # Its loss would end the extraction, so it lives and dies with the machine of the driver.
-        ledger = ray.remote(Ledger).options(num_cpus=0, scheduling_strategy=_here()).remote()
+        ledger = ray.remote(Ledger).options(num_cpus=0, scheduling_strategy=here()).remote()
         return Work(uuid.uuid4().hex, self._settings, storage, ledger)
 
     def _wave(self, tasks: list[Task], work: Work) -> Iterator[dict[str, Any]]:
@@ -104,7 +95,7 @@ class RayExecutor:
         blocks = [as_table(list(map(_row, tasks[at : at + per_block]))) for at in range(0, len(tasks), per_block)]
         whole: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "zero_copy_batch": True}
         with ray.data.DataContext.current(_quiet_context()):
-            stream: Any = ray.data.from_arrow(blocks)
+            stream: Any = ray.data.from_blocks(blocks)  # unlike `from_arrow`, it starts no processes to look at them
             if on_gpus:
                 on_cpu = replace(work, settings=self._settings.on_cpu)
                 stream = stream.map_batches(
@@ -132,10 +123,6 @@ class RayExecutor:
         return {"runtime_env": {"env_vars": variables}}
 
 
-def _here() -> NodeAffinitySchedulingStrategy:
-    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-
-
 def _row(task: Task) -> Row:
     audio, video = (None if path is None else str(path.absolute()) for path in (task.audio, task.video))
     return Row(task.index, task.clip_id, audio, video)
@@ -149,26 +136,3 @@ def _quiet_context() -> ray.data.DataContext:
     context.max_errored_blocks = -1  # their clips are handed over again
     context.execution_no_progress_timeout_s = -1  # a long clip may take hours
     return context
-
-
-def _provenance(load: Callable[[], Any]) -> tuple[str, dict[str, Any]]:
-    return __version__, dict(load().provenance)
-
-
-def _ask(function: Callable[[], Any], **options: Any) -> Any:
-    """What `function` returns on the cluster; its errors come as UserError or RuntimeError of one line."""
-    answer: _Answer = ray.get(ray.remote(_answer).options(**options).remote(function))
-    if answer.mistake:
-        raise UserError(answer.mistake)
-    if answer.trouble:
-        raise RuntimeError(answer.trouble)
-    return answer.value
-
-
-def _answer(function: Callable[[], Any]) -> _Answer:
-    try:
-        return _Answer(function())
-    except UserError as error:
-        return _Answer(mistake=str(error))
-    except Exception as error:
-        return _Answer(trouble=one_line(error))
