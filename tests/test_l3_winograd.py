@@ -91,6 +91,15 @@ def test_a_networks_bits_depend_on_neither_batch_nor_threads(threads: Callable[[
     assert all(np.array_equal(result, results[0]) for result in results)
 
 
+def test_untrained_weights_depend_on_no_threads(threads: Callable[[int], None]) -> None:
+    states = []
+    for count in (1, 2):
+        threads(count)
+        states.append(untrained_subnetwork(openl3_config(), "image").state_dict())
+        assert torch.get_num_threads() == count
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
 @pytest.mark.parametrize("branch", BRANCHES)
 def test_a_network_is_as_exact_as_by_direct_convolution(branch: Branch) -> None:
     network = untrained_subnetwork(openl3_config(), branch)

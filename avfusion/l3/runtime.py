@@ -18,7 +18,7 @@ from avfusion.l3.folding import FoldedSubnetwork
 from avfusion.l3.network import Subnetwork
 from avfusion.l3.presets import SubnetworkConfig
 from avfusion.l3.winograd import winograd_layers
-from avfusion.system.device import multiplies_bf16, refusing_bf16
+from avfusion.system.device import multiplies_bf16, one_thread, refusing_bf16
 
 Number = TypeVar("Number", bound=np.generic)
 
@@ -88,7 +88,9 @@ class Runner:
         if self.device.type == "cuda" and inputs.device.type == "cpu":
             inputs = inputs.contiguous().pin_memory()
         if self._threads > 1:  # one input, too: with a thread of its own its bits are those that it has among others
-            return torch.cat(list(_pool(self._threads).map(self._embed, torch.split(inputs, 1))))
+            pool = _pool(self._threads)
+            with one_thread():  # each, that is
+                return torch.cat(list(pool.map(self._embed, torch.split(inputs, 1))))
         return self._embed(inputs)
 
     def _embed(self, inputs: Tensor) -> Tensor:
@@ -119,7 +121,8 @@ def subnetwork_runner(subnetwork: Subnetwork, device: torch.device, precision: s
     height, width = subnetwork.config.input_size
     activations = height * width * subnetwork.config.block_channels[0]
     fewer_products = quick(subnetwork.config, device, precision)
-    folded = FoldedSubnetwork(subnetwork, number_format(precision), fewer_products=fewer_products)
+    with one_thread():  # transformed weights have the same bits wherever they are made
+        folded = FoldedSubnetwork(subnetwork, number_format(precision), fewer_products=fewer_products)
     return Runner(folded, device, max(1, min(8, 2**20 // activations)), apart=fewer_products)
 
 

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from avfusion.l3.network import Subnetwork
 from avfusion.l3.presets import Branch, L3Config
+from avfusion.system.device import one_thread
 from avfusion.system.seeds import derive_seed
 
 _CALIBRATION_INPUTS = 4
@@ -23,7 +24,7 @@ def untrained_subnetwork(config: L3Config, branch: Branch, seed: int = 0) -> Sub
     """
     generator = torch.Generator().manual_seed(derive_seed("l3", "untrained", config.preset, branch, seed))
     network = Subnetwork(config.subnetwork(branch))
-    with torch.no_grad():
+    with torch.no_grad(), one_thread():
         for convolution in network.convolutions:
             assert isinstance(convolution, nn.Conv2d) and convolution.bias is not None
             kernel = torch.randn(convolution.weight.shape, generator=generator)

@@ -1,4 +1,4 @@
-"""Where tensors are computed: processor or GPU, how many networks fit there, and whether it can do bf16."""
+"""Where tensors are computed: processor or GPU, how many networks fit there, whether it can do bf16, by one thread."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +29,21 @@ def gpu_processes(name: str) -> int | None:
         return None
     room = int(torch.cuda.get_device_properties(0).total_memory) // _MEMORY_OF_A_PROCESS
     return max(1, min(room, available_cores()))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Inside, none of torch's operations is shared between threads, which would change the last bits of some.
+
+    MKL has one number for the whole process: with more than one, products in threads of ours would be shared once more,
+    and take longer.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def multiplies_bf16(device: torch.device) -> bool:
