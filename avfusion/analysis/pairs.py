@@ -73,10 +73,16 @@ def score_table(variants: Sequence[VariantAnswers], locations: Locations, draws:
     return pd.DataFrame(rows)
 
 
-def pair_table(variants: Sequence[VariantAnswers], locations: Locations, draws: int = DRAWS) -> pd.DataFrame:
+def pair_table(
+    variants: Sequence[VariantAnswers],
+    locations: Locations,
+    draws: int = DRAWS,
+    pairs: Sequence[tuple[str, str]] | None = None,
+) -> pd.DataFrame:
     """One row per score and pair: first, second, score, difference, low, high, p_value, p_holm, verdict, seeds.
 
-    The difference is that of `first` minus that of `second`, clip by clip. p_holm has Holm's correction over all rows,
+    Pairs are all that there are, or those that `pairs` names. The difference is that of `first` minus that of `second`,
+    clip by clip. p_holm has Holm's correction over all rows,
     for each of them may become a verdict; the interval and p_value are those of the row alone. seeds is the smaller
     number of seeds of the two. Arguments are those of `score_table`.
     """
@@ -84,7 +90,7 @@ def pair_table(variants: Sequence[VariantAnswers], locations: Locations, draws: 
     for score in SCORES:
         weights, highest = _weights(locations, score), HIGHEST[score]
         values = {variant.name: variant.values(score) for variant in variants}
-        for first, second in combinations(values, 2):
+        for first, second in pairs or combinations(values, 2):
             both = values[first], values[second]
             found = difference_over_seeds(*both, locations, weights, drawn).within(-highest, highest)
             ends = (found.interval.low, found.interval.high)

@@ -74,12 +74,10 @@ def chosen_by_validation(results: Sequence[Scored], best: float, data: SplitFeat
             folded.setdefault(result.seed, []).append(result)
     if not folded:
         return [result for result in results if result.params["alpha"] == best]
-    chosen: list[Scored] = []
-    for of_seed in folded.values():
-        columns = zip(*(result.folds for result in of_seed), strict=True)  # of one fold each: a result for each alpha
-        picked = []
-        for column in columns:
-            alpha = choose_alpha(sweep_table(column)[VALIDATION_COLUMNS])
-            picked.append(next(result for result in column if result.params["alpha"] == alpha))
-        chosen.append(CrossValidation.of(picked, data))
-    return chosen
+    return [CrossValidation.chosen(of_seed, _best_alpha, data) for of_seed in folded.values()]
+
+
+def _best_alpha(results: Sequence[Result]) -> Result:
+    """The result with the alpha that `choose_alpha` takes from `results`, one for each alpha."""
+    alpha = choose_alpha(sweep_table(results)[VALIDATION_COLUMNS])
+    return next(result for result in results if result.params["alpha"] == alpha)

@@ -1,6 +1,6 @@
 """What a variant comes to over all folds: each clip answered by the network that was not trained at its location."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -41,10 +41,20 @@ class CrossValidation:
         ids = list(data.store.clips["id"])
         of_seconds = [f"{name}_{second}" for name in ids for second in range(SECONDS)]
         seconds = [fold.test_seconds for fold in folds if fold.test_seconds is not None]
-        test = _pooled([fold.test for fold in folds], ids)
+        test = pooled([fold.test for fold in folds], ids)
         said = pd.concat([pd.DataFrame(fold.diagnostics, index=list(fold.test.ids)) for fold in folds])
         diagnostics = {str(name): said.loc[list(test.ids), name].to_numpy() for name in said.columns}
-        return cls(tuple(folds), test, _pooled(seconds, of_seconds) if seconds else None, diagnostics)
+        return cls(tuple(folds), test, pooled(seconds, of_seconds) if seconds else None, diagnostics)
+
+    @classmethod
+    def chosen(
+        cls, trained: Sequence["CrossValidation"], choose: Callable[[Sequence[Result]], Result], data: SplitFeatures
+    ) -> "CrossValidation":
+        """Of several trainings of one seed on `data`: in each fold the one that `choose` takes from those of that fold.
+
+        That is nested cross-validation if it chooses by the fold's own validation clips.
+        """
+        return cls.of([choose(of_fold) for of_fold in zip(*(one.folds for one in trained), strict=True)], data)
 
     @property
     def variant(self) -> type[FusionNetwork]:
@@ -91,8 +101,8 @@ def parts(result: Scored) -> tuple[Result, ...]:
     return result.folds if isinstance(result, CrossValidation) else (result,)
 
 
-def _pooled(parts: Sequence[Predictions], ids: Sequence[str]) -> Predictions:
-    """The answers of all `parts`, which share no clip, as one set in the order of `ids`."""
+def pooled(parts: Sequence[Predictions], ids: Sequence[str]) -> Predictions:
+    """The answers of all `parts`, which share no clip, as one set in the order of `ids`, which are theirs or more."""
     first = parts[0]
     order = {name: number for number, name in enumerate(ids)}
     joined = Predictions(

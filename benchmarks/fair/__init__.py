@@ -1,0 +1,1 @@
+"""All variants, tuned alike: which is best? `python -m benchmarks.fair.table`."""
