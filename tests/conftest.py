@@ -1,14 +1,18 @@
-"""What tests share: one thread each, the order of their files, and one MLflow database (making one takes seconds)."""
+"""What tests share: one thread each, the order of their files, and what takes seconds to make: one MLflow database."""
 
 import os
 import resource
 import signal
 import sys
 from collections.abc import Iterator
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
+
+from avfusion.l3.untrained import untrained_subnetwork
 
 torch.set_num_threads(1)
 # Where the tests are started in the background or under nohup, signals are ignored, and the programs that they start
@@ -50,6 +54,15 @@ def tracking_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
         del os.environ[name]
     os.environ.update(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def untrained_networks() -> Iterator[None]:
+    """Untrained L3 networks, each of which takes seconds, are made once; whoever loads one gets a copy."""
+    made = cache(untrained_subnetwork)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("avfusion.l3.loading.untrained_subnetwork", lambda *arguments: deepcopy(made(*arguments)))
+        yield
 
 
 @pytest.fixture(autouse=True)

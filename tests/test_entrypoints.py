@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from avfusion.datasets.scenes import render_scenes
 from tests.edge import parsed
+from tests.stand_ins import extract_by_one_process
 from tests.stores import make_store
 
 ROOT = Path(__file__).parents[1]
@@ -136,6 +137,7 @@ def test_main_goes_from_clips_to_a_comparison(
 ) -> None:
     scenes = render_scenes(tmp_path / "scenes", seed=5, locations=3, test_locations=1, segments=1, seconds=1.0)
     monkeypatch.chdir(tmp_path)
+    extract_by_one_process(monkeypatch)
     result = call("main", "--data", str(scenes), "--variants", "audio_only,late", "--params", "epochs=2")
     assert result.exit_code == 0, result.output + result.stderr
     for expected in ("scenes (synthetic)", "30 clips, failed_clips=0", "audio_only", "late", "mlflow ui --backend"):

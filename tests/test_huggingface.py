@@ -21,6 +21,7 @@ from avfusion.features import FeatureStore
 from tests.edge import run_job
 from tests.embedder_contract import check_pictures, check_sound, waves
 from tests.hf_models import PICTURES, SOUND, save_model
+from tests.stand_ins import draw_nothing, extract_by_one_process
 from tests.test_predict_job import predict, write_clips
 
 TONE = np.sin(np.arange(16_000) / 7).astype(np.float32)[:, None]  # a second at 16 kHz
@@ -259,6 +260,8 @@ def test_from_clips_to_answers(
 ) -> None:
     """The served model has its embedders with it: the folders of both are gone when it answers."""
     monkeypatch.chdir(tmp_path)
+    extract_by_one_process(monkeypatch)
+    draw_nothing(monkeypatch)
     clips = write_clips(tmp_path / "clips")
     for family in ("siglip", "clap"):
         shutil.copytree(models / family, tmp_path / family)

@@ -36,7 +36,7 @@ from avfusion.tuning.worker import Ended
 from tests.edge import run_job
 from tests.postgres import postgres_server, programs
 from tests.processors import without_bf16
-from tests.stand_ins import draw_nothing, log_no_models, train_here
+from tests.stand_ins import draw_nothing, log_no_models, train_briefly, train_here
 from tests.stores import make_store
 
 FAST = "epochs=6,batch_size=16|32,hidden=8|16,embedding=8,output_hidden=8"
@@ -67,8 +67,9 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture(autouse=True)
 def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tracking_uri: str) -> None:
-    """The last trainings in this process, no drawing, and models only where a test looks at them: all take seconds."""
+    """The last trainings in this process and brief, no drawing, and models only where a test looks at them."""
     train_here(monkeypatch)
+    train_briefly(monkeypatch)
     draw_nothing(monkeypatch)
     if "retrained" not in request.node.name:
         log_no_models(monkeypatch)
