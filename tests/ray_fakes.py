@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from avfusion.errors import UserError
 from avfusion.features.parts import part_name
 from tests.fakes import FakeEmbedder
 
@@ -63,6 +65,11 @@ class Greedy(FakeEmbedder):
             taken.append(np.ones(2**24))
             time.sleep(0.01)
         return super().embed_samples(samples, sample_rate)
+
+
+def refuse() -> FakeEmbedder:
+    """A loader with a mistake of the user's, in a process that says what it has imported in vain."""
+    raise UserError(f"weights not found: nowhere.h5 {sorted({'ray.data', 'torch', 'mlflow'} & set(sys.modules))}")
 
 
 def no_room() -> FakeEmbedder:

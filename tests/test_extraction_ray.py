@@ -25,11 +25,11 @@ from avfusion.extraction import Settings, extract
 from avfusion.extraction.ray.ledger import Ledger
 from avfusion.features import FeatureStore
 from avfusion.system.memory import VARIABLE
-from tests.fakes import FakeEmbedder, OddDecoders, refuse
+from tests.fakes import FakeEmbedder, OddDecoders
 from tests.ftp import serving
 from tests.kills import content, wait_until
 from tests.media_files import make_clip
-from tests.ray_fakes import Greedy, SlowLoader, n_parts, no_room
+from tests.ray_fakes import Greedy, SlowLoader, n_parts, no_room, refuse
 from tests.test_extraction import make_dataset
 
 N_CLIPS = 16
@@ -210,7 +210,7 @@ def test_preparation_apart_from_the_network(cluster: Cluster, tmp_path: Path) ->
 
 
 def test_what_ends_an_extraction(cluster: Cluster, data: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"^weights not found: nowhere\.h5$"):
+    with pytest.raises(UserError, match=r"^weights not found: nowhere\.h5 \[\]$"):
         run(cluster, data, tmp_path / "store", refuse)
     with pytest.raises(UserError, match=r"cannot write to .*store: No space left on device; .*the same command again"):
         run(cluster, data, tmp_path / "store", no_room, workers=1)
