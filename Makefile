@@ -18,7 +18,7 @@ test: install
 lint: install
 	. $(VENV)/bin/activate && ruff check . && ruff format --check . && mypy
 
-# Writes MLproject from the table of options, entrypoints/options.py.
+# Writes MLproject from the tables in entrypoints/entry_points.py and options.py.
 mlproject: install
 	$(VENV)/bin/python -m entrypoints.mlproject
 

@@ -20,7 +20,7 @@ from avfusion.serving.extractor import Extractor
 from avfusion.serving.queries import find_queries
 from avfusion.tracking.models import fetch_model
 from avfusion.tracking.session import connect
-from avfusion.training.classifier import SceneClassifier
+from avfusion.training.scene_classifier import SceneClassifier
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ from avfusion.training.many import Trainer
 from avfusion.training.split_features import SplitFeatures
 from benchmarks.clips import make_clip
 from benchmarks.side_by_side import machine, print_table
-from entrypoints.options import ENTRY_POINTS
+from entrypoints.entry_points import ENTRY_POINTS
 from tests.stores import make_store
 
 HEAVY = ("torch", "mlflow", "optuna", "pandas", "sklearn", "scipy", "matplotlib", "av", "h5py", "statsmodels", "ray")

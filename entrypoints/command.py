@@ -13,8 +13,8 @@ import click
 from avfusion.errors import UserError
 from avfusion.system.names import escaped
 from avfusion.system.secrets import masked, refuse_secret
+from entrypoints.entry_points import ENTRY_POINTS, EntryPoint
 from entrypoints.kinds import Kind
-from entrypoints.options import ENTRY_POINTS, EntryPoint
 
 
 class Command(click.Command):

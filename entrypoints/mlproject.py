@@ -1,13 +1,13 @@
-"""Writes MLproject from the table of options: `make mlproject`."""
+"""Writes MLproject from the tables of entry points and options: `make mlproject`."""
 
 import textwrap
 from pathlib import Path
 
-from entrypoints.options import ENTRY_POINTS, EntryPoint
+from entrypoints.entry_points import ENTRY_POINTS, EntryPoint
 
 MLPROJECT = Path(__file__).parents[1] / "MLproject"
 HEAD = """\
-# Written by `make mlproject` from entrypoints/options.py: change that.
+# Written by `make mlproject` from entrypoints/entry_points.py and options.py: change those.
 name: avfusion
 conda_env: conda.yaml
 

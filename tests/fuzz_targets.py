@@ -49,10 +49,10 @@ from avfusion.serving.model import SceneModel
 from avfusion.serving.queries import find_queries
 from avfusion.tracking.models import _signature
 from avfusion.training.classifier import DESCRIPTION
-from avfusion.training.classifier import WEIGHTS as CLASSIFIER_WEIGHTS
 from avfusion.training.ensemble import Ensemble, open_classifier
 from avfusion.training.experiment import Result, Trained
 from avfusion.training.fit import Epoch
+from avfusion.training.scene_classifier import WEIGHTS as CLASSIFIER_WEIGHTS
 from avfusion.training.split_features import SplitFeatures
 from avfusion.training.stored_results import StoredResults
 from tests.fakes import FakeEmbedder

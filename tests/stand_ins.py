@@ -14,7 +14,7 @@ from mlflow.entities import Metric
 from avfusion.extraction import executors
 from avfusion.features import FeatureStore
 from avfusion.fusion.hyperparameters import Whole
-from avfusion.tracking import records
+from avfusion.tracking import records, variant_runs
 from avfusion.tracking.runs import ScoredModel
 from avfusion.training.experiment import Result
 from avfusion.training.many import Trainer
@@ -42,7 +42,8 @@ def log_no_models(patch: pytest.MonkeyPatch) -> dict[str, list[str]]:
         logged[result.trained.variant.id] = sorted(result.trained.classifier.companions)
         return NoModel("", {})
 
-    patch.setattr(records, "_log_model", log)
+    for module in (records, variant_runs):
+        patch.setattr(module, "log_scored_model", log)
     return logged
 
 

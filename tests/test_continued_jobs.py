@@ -32,7 +32,7 @@ from tests.stores import make_store
 from tests.test_entrypoints import call, mistake
 
 FAST = "epochs=2,batch_size=16"
-STEPS = ("avfusion.tracking.records.log_result", "avfusion.jobs.sweep.log_scores")
+STEPS = ("avfusion.tracking.variant_runs.log_result", "avfusion.jobs.sweep.log_scores")
 """The logging of one result, by job."""
 
 

@@ -16,8 +16,9 @@ from avfusion.scoring.metrics import log_loss
 from avfusion.scoring.predictions import Predictions
 from avfusion.serving.answers import answer, responsible
 from avfusion.serving.timeline import make_timeline
-from avfusion.training.classifier import Classifier, SceneClassifier
+from avfusion.training.classifier import Classifier
 from avfusion.training.ensemble import Ensemble, open_classifier
+from avfusion.training.scene_classifier import SceneClassifier
 from tests.test_serving_answers import CLASSES, every, make_classifier, make_features, with_companions
 
 N, C = 300, 4

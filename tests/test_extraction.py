@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from avfusion.datasets import Dataset, read_dataset
 from avfusion.errors import UserError
-from avfusion.extraction import Settings, clip_features, extract, pool
+from avfusion.extraction import Settings, clip_features, extract, pool, worker_process
 from avfusion.extraction.parts_storage import PartsFolder
 from avfusion.extraction.worker import UNWANTED, Task
 from avfusion.features import FeatureStore, Required
@@ -305,7 +305,7 @@ def test_kill(
 ) -> None:
     """Workers are forked, except in a few runs: starting them anew is nearly all of the time."""
     if number % 7:
-        monkeypatch.setattr(pool, "CONTEXT", multiprocessing.get_context("fork"))
+        monkeypatch.setattr(worker_process, "CONTEXT", multiprocessing.get_context("fork"))
     kill_somewhere(data, tmp_path / "store", number, longest=0.2 if number % 7 else 0.8)
     run(data, tmp_path / "store")
     assert content(tmp_path / "store") == expected

@@ -19,7 +19,7 @@ from avfusion.features import FeatureStore
 from avfusion.report.gathering import material_of_experiment
 from avfusion.scoring.metrics import evaluate
 from avfusion.scoring.tsv import read_course_tsv
-from avfusion.tracking import records
+from avfusion.tracking import variant_runs
 from avfusion.training.alpha_sweep import VALIDATION_COLUMNS, choose_alpha
 from avfusion.training.many import Trainer
 from tests.edge import run_job
@@ -192,7 +192,7 @@ def test_a_job_that_was_broken_off_trains_no_fold_again(
     monkeypatch.chdir(tmp_path)
     given = {"features": str(folder / "store"), "variants": "baseline", "params": FAST, "device": "cpu", "folds": "3"}
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(records, "log_folds", interrupt)
+        patch.setattr(variant_runs, "log_folds", interrupt)
         run_job("train", **given)
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_here", lambda self, trainings: iter(()))

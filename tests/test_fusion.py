@@ -15,10 +15,11 @@ from avfusion.errors import UserError
 from avfusion.fusion import FusionNetwork, Shape, build, choose_variants, variants
 from avfusion.fusion.hyperparameters import resolve
 from avfusion.training.balance import Balance
-from avfusion.training.classifier import Description, SceneClassifier
+from avfusion.training.classifier import Description
 from avfusion.training.fit import Examples, fit_stages
 from avfusion.training.precision import check_precision
 from avfusion.training.recipe import RECIPE
+from avfusion.training.scene_classifier import SceneClassifier
 from avfusion.training.standardization import Standardize
 from tests.plain_networks import COUNTS, PLAIN
 

@@ -87,6 +87,19 @@ def test_only_its_own_room_imports_a_library(library: str) -> None:
     assert [file for file in importing if not any(within(file, home) for home in HOMES[library])] == []
 
 
+def test_files_and_functions_can_be_seen_whole() -> None:
+    paths = [path for top in ("avfusion", "entrypoints", "benchmarks") for path in (ROOT / top).rglob("*.py")]
+    texts = {path.relative_to(ROOT).as_posix(): path.read_text() for path in paths}
+    functions = {
+        f"{name}: {node.name}": node.end_lineno - node.lineno + 1
+        for name, text in texts.items()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None
+    }
+    assert {name: n for name, text in texts.items() if (n := len(text.splitlines())) > 250} == {}
+    assert {name: n for name, n in functions.items() if n > 60} == {}
+
+
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_a_folder_says_what_is_in_it_and_what_is_not(folder: str) -> None:
     words = ast.get_docstring(ast.parse((ROOT / folder / "__init__.py").read_text())) or ""

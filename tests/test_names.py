@@ -42,7 +42,7 @@ from avfusion.tracking.lookup import (
     read_table,
 )
 from avfusion.tracking.models import fetch_model
-from avfusion.training.classifier import SceneClassifier
+from avfusion.training.scene_classifier import SceneClassifier
 from tests.edge import run_job
 
 EXPERIMENT = "any names"

@@ -17,9 +17,9 @@ from avfusion.system.device import DEVICES
 from avfusion.tuning.plans import TARGETS
 from avfusion.tuning.sampling import PRUNERS, SAMPLERS
 from entrypoints.command import load_job
+from entrypoints.entry_points import ENTRY_POINTS as TABLE
 from entrypoints.mlproject import MLPROJECT as MLPROJECT_FILE
 from entrypoints.mlproject import mlproject
-from entrypoints.options import ENTRY_POINTS as TABLE
 from entrypoints.options import OPTIONS
 
 ROOT = Path(__file__).parents[1]
@@ -80,4 +80,4 @@ def test_choices_are_those_of_the_rooms() -> None:
 
 def test_every_entry_point_file_is_in_mlproject() -> None:
     files = {path.stem for path in (ROOT / "entrypoints").glob("*.py")}
-    assert files - {"__init__", "command", "kinds", "mlproject", "options"} == set(ENTRY_POINTS)
+    assert files - {"__init__", "command", "entry_points", "kinds", "mlproject", "options"} == set(ENTRY_POINTS)

@@ -11,9 +11,9 @@ from avfusion.errors import UserError
 from avfusion.features import FeatureStore
 from avfusion.fusion import variants
 from avfusion.scoring.metrics import evaluate
-from avfusion.training.classifier import SceneClassifier
 from avfusion.training.experiment import Trained, resolve_params, score_test, train
 from avfusion.training.many import Training
+from avfusion.training.scene_classifier import SceneClassifier
 from avfusion.training.split_features import TEST, TRAIN, VALIDATION, SplitFeatures
 from tests.stores import make_store
 

@@ -20,8 +20,9 @@ from avfusion.serving.embedding import WEIGHTS, carried_weights, check_named, lo
 from avfusion.serving.extractor import Extractor, SharedExtractors
 from avfusion.serving.queries import Query
 from avfusion.serving.timeline import make_timeline
-from avfusion.training.classifier import Description, SceneClassifier
+from avfusion.training.classifier import Description
 from avfusion.training.experiment import hyperparameters
+from avfusion.training.scene_classifier import SceneClassifier
 from avfusion.training.standardization import Standardize
 from tests.fakes import FakeEmbedder
 from tests.media_files import greys, make_clip, tone, write_sound, write_video

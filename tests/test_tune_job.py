@@ -21,7 +21,7 @@ from avfusion.errors import UserError
 from avfusion.features import FeatureStore
 from avfusion.fusion import variants
 from avfusion.fusion.late import LateFusion
-from avfusion.jobs import tune
+from avfusion.jobs import tuning_study
 from avfusion.system.presence import Mark, gone
 from avfusion.tracking.lookup import finished_runs, read_predictions, seed_runs
 from avfusion.tracking.models import load_classifier
@@ -250,7 +250,8 @@ def test_a_worker_killed_in_mid_trial_costs_nothing(
         context.setattr(Pool, "run", stop_here)
         run_tune(store, **settings)
     study = study_of(storage, name)
-    monkeypatch.setattr(tune.Tuning, "_finish", lambda *_: [])  # what comes after the trials is tested elsewhere
+    # What comes after the trials is tested elsewhere.
+    monkeypatch.setattr(tuning_study.TuningStudy, "_finish", lambda *_: [])
     with one_killed_in_mid_trial(study) as killed:
         run_tune(store, **settings)
     (number,) = killed
@@ -276,15 +277,15 @@ def stop_here(self: Pool, leadership: object) -> None:
 def test_ctrl_c_ends_cleanly_and_the_same_command_resumes(
     store: Path, storage: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    original, handler = tune.Watcher.ended, signal.getsignal(signal.SIGINT)
+    original, handler = tuning_study.Watcher.ended, signal.getsignal(signal.SIGINT)
 
-    def interrupt(self: tune.Watcher, message: Ended) -> None:
+    def interrupt(self: tuning_study.Watcher, message: Ended) -> None:
         original(self, message)
         if self.bar.n == 3:
             os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
-        context.setattr(tune.Watcher, "ended", interrupt)
+        context.setattr(tuning_study.Watcher, "ended", interrupt)
         run_tune(store, storage=storage, study="interrupted", trials="7")
     study = study_of(storage, "interrupted")
     finished = [trial for trial in study.trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]

@@ -21,6 +21,7 @@ from avfusion.features import MODALITIES
 from avfusion.fusion import FusionNetwork
 from avfusion.scoring.metrics import evaluate
 from avfusion.system.seeds import derive_seed
+from avfusion.training.answering import as_predictions
 from avfusion.training.classifier import Classifier
 from avfusion.training.split_features import TEST, SplitFeatures
 
@@ -142,7 +143,7 @@ def robustness(classifiers: Mapping[str, Classifier], data: SplitFeatures, shift
                 "shift": shift,
                 "severity": severity,
                 "invariant": not SHIFTS[shift].felt_by(classifiers[name]),
-                **evaluate(data.predictions(rows, parts)),
+                **evaluate(as_predictions(data, rows, parts)),
             }
             for (name, shift, severity), parts in answers.items()
         ]

@@ -9,6 +9,7 @@ D   features of a window or frame, of each modality its own
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -49,14 +50,6 @@ class Taken(Generic[Sound, Pictures]):
     note: str
     audio_step: float
     video_step: float
-
-
-@dataclass(frozen=True)
-class _Extent:
-    """How long a clip is: its seconds, and T."""
-
-    seconds: float
-    n_windows: int
 
 
 def clip_features(
@@ -122,51 +115,47 @@ def take(
     For the other arguments see `clip_features`. Raises MediaError when the clip cannot be used.
     """
     notes: list[str] = []
+    attempt = partial(_attempt, required, notes)
 
-    def open_pictures() -> VideoReader:
+    def open_pictures(path: Path) -> VideoReader:
         with decoding:
-            return VideoReader(_named(video), limits, lambda message: notes.append(f"pictures: {message}"))
+            return VideoReader(path, limits, lambda message: notes.append(f"pictures: {message}"))
 
-    def read_sound() -> tuple[Sound, _Extent]:
+    def read_sound(path: Path) -> tuple[Sound, int, int]:
         with decoding:
-            blocks, rate = stream_sound(_named(audio), limits, lambda message: notes.append(f"sound: {message}"))
-        n_samples = 0
+            blocks, rate = stream_sound(path, limits, lambda message: notes.append(f"sound: {message}"))
+        counted = _Counted(_timed(blocks, decoding))
+        sound = hear(iter(counted), rate)
+        return sound, counted.n_samples, rate
 
-        def counted() -> Iterator[Samples]:
-            nonlocal n_samples
-            for block in _timed(blocks, decoding):
-                n_samples += len(block)
-                yield block
-
-        sound = hear(counted(), rate)
-        return sound, _Extent(n_samples / rate, embedder.n_windows(n_samples, rate))
-
-    def attempt(path: Path | None, read: Callable[[], _Read]) -> _Read | None:
-        if path is None and required == "named":
-            return None
-        try:
-            return read()
-        except MediaError as error:
-            if required == "both":
-                raise
-            notes.append(str(error))
-            return None
-
-    video_step = 0.0
     reader = attempt(video, open_pictures)  # before the sound, whose features are expensive
     heard = attempt(audio, read_sound)
-    seen = None
+    seen, video_step = None, 0.0
     if reader is not None:
-        extent = heard[1] if heard is not None else _silent_extent(embedder, reader, limits)
-        wanted = max(1, embedder.n_frames(extent.seconds, extent.n_windows))
-        count = wanted if heard is not None else min(wanted, reader.n_frames)
-        seen = attempt(video, lambda: reader.sample(count, lambda frames: see(_timed(frames, decoding))))
-        video_step = extent.seconds / count if seen is not None else 0.0
+        if heard is not None:
+            _, n_samples, rate = heard
+            seconds = n_samples / rate
+            count = pictures_wanted(embedder, seconds, embedder.n_windows(n_samples, rate))
+        else:
+            seconds = min(reader.seconds, limits.seconds)
+            count = min(pictures_wanted(embedder, seconds), reader.n_frames)
+        seen = attempt(video, lambda _: reader.sample(count, lambda frames: see(_timed(frames, decoding))))
+        video_step = seconds / count if seen is not None else 0.0
     note = "; ".join(dict.fromkeys(notes))
     if heard is None and seen is None and notes:  # without notes, no file was named
         raise MediaError(note)
     pictures, positions = seen if seen is not None else (None, np.zeros(0, np.int64))
     return Taken(None if heard is None else heard[0], pictures, positions, note, embedder.hop, video_step)
+
+
+def pictures_wanted(embedder: "Embedder", seconds: float, n_windows: int | None = None) -> int:
+    """How many pictures N, at least 1, the embedder wants of a clip of `seconds` with T = `n_windows` windows of sound.
+
+    Without sound, windows are counted as if there were some.
+    """
+    if n_windows is None:
+        n_windows = max(1, embedder.n_windows(round(seconds * _SILENT_RATE), _SILENT_RATE))
+    return max(1, embedder.n_frames(seconds, n_windows))
 
 
 def as_part(clip_id: str, taken: Taken[Features, Features]) -> Part:
@@ -187,16 +176,32 @@ def checked(features: NDArray[np.float32]) -> Features:
     return features.astype(np.float32, copy=False)
 
 
-def _named(path: Path | None) -> Path:
-    if path is None:
-        raise MediaError("the list names no file")
-    return path
+def _attempt(required: Required, notes: list[str], path: Path | None, read: Callable[[Path], _Read]) -> _Read | None:
+    """What `read` makes of the file; None where that may be missing and is, with the reason in `notes`."""
+    if path is None and required == "named":
+        return None
+    try:
+        if path is None:
+            raise MediaError("the list names no file")
+        return read(path)
+    except MediaError as error:
+        if required == "both":
+            raise
+        notes.append(str(error))
+        return None
 
 
-def _silent_extent(embedder: "Embedder", reader: VideoReader, limits: Limits) -> _Extent:
-    """Of a clip without sound: the duration of its pictures, and the windows that sound of it would give."""
-    seconds = min(reader.seconds, limits.seconds)
-    return _Extent(seconds, max(1, embedder.n_windows(round(seconds * _SILENT_RATE), _SILENT_RATE)))
+class _Counted:
+    """Blocks of sound as they are, and how many samples have gone by."""
+
+    def __init__(self, blocks: Iterator[Samples]) -> None:
+        self._blocks = blocks
+        self.n_samples = 0
+
+    def __iter__(self) -> Iterator[Samples]:
+        for block in self._blocks:
+            self.n_samples += len(block)
+            yield block
 
 
 def _timed(pieces: Iterator[_Read], decoding: AbstractContextManager[object]) -> Iterator[_Read]:

@@ -5,30 +5,20 @@ decoders of damaged files do both.
 """
 
 import math
-import multiprocessing
-import os
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager
 from multiprocessing.connection import wait
-from multiprocessing.context import ForkContext, SpawnContext
-from multiprocessing.sharedctypes import RawArray
-from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 from avfusion.errors import UserError
 from avfusion.extraction.parts_storage import PartsStorage
 from avfusion.extraction.settings import Settings
-from avfusion.extraction.worker import UNWANTED, DecodeClock, Done, Ready, Stopped, Task, work
+from avfusion.extraction.worker import UNWANTED, Done, Ready, Stopped, Task
+from avfusion.extraction.worker_process import WorkerProcess
 from avfusion.system.memory import gigabytes
-from avfusion.system.processes import Worker
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-# A forked copy of a process with threads (torch, the progress bar) may deadlock.
-CONTEXT: SpawnContext | ForkContext = multiprocessing.get_context("spawn")
 _LOOK_EVERY = 0.25  # seconds between two looks at the clocks
 
 
@@ -46,25 +36,6 @@ class Outcome(NamedTuple):
     written: bool
 
 
-class _Worker(Worker):
-    """One worker process as its owner sees it, with the task that it works on."""
-
-    def __init__(self, settings: Settings) -> None:
-        cells = _shared_cells()
-        self.clock = DecodeClock(cells)
-        with _threads(settings.threads), _without_main():
-            super().__init__(CONTEXT, work, cells, settings)
-        self.ready = False
-        self.task: Task | None = None
-
-    def give(self, task: Task, storage: PartsStorage) -> None:
-        """Hands over a task, whose part goes to `storage`."""
-        self.task = task
-        self.clock.reset()
-        with suppress(OSError):  # it died while idle: reading from it will say so
-            self.connection.send((task, storage))
-
-
 class WorkerPool(AbstractContextManager["WorkerPool"]):
     """Runs tasks in worker processes of this machine; an `Executor`. Use it as a context manager."""
 
@@ -76,7 +47,7 @@ class WorkerPool(AbstractContextManager["WorkerPool"]):
         """
         gigabytes()
         self._settings, self._count = settings, count
-        self._workers: list[_Worker] = []
+        self._workers: list[WorkerProcess] = []
         self._provenance: dict[str, Any] | None = None
         self._fill(count)
 
@@ -148,7 +119,7 @@ class WorkerPool(AbstractContextManager["WorkerPool"]):
                 yield from self._outcome(worker, waiting, tried)
             yield from self._late()
 
-    def _outcome(self, worker: _Worker, waiting: deque[Task], tried: set[int]) -> Iterator[Outcome]:
+    def _outcome(self, worker: WorkerProcess, waiting: deque[Task], tried: set[int]) -> Iterator[Outcome]:
         """The outcome that a worker reports, if it does; a task whose worker died for the first time waits again."""
         task = worker.task
         message = self._receive(worker)
@@ -180,12 +151,12 @@ class WorkerPool(AbstractContextManager["WorkerPool"]):
         self._fill(self._count)
         yield from (Outcome(task, reason, written=False) for task in tasks)
 
-    def _heard(self) -> list[_Worker]:
+    def _heard(self) -> list[WorkerProcess]:
         """The workers that have something to say or have died, after a short wait for one."""
         ready = wait([worker.connection for worker in self._workers], timeout=_LOOK_EVERY)
         return [worker for worker in self._workers if worker.connection in ready]
 
-    def _receive(self, worker: _Worker) -> Done | Ready | str:
+    def _receive(self, worker: WorkerProcess) -> Done | Ready | str:
         """One message of a worker; if it has died, how it ended, as text."""
         try:
             message: Done | Ready | Stopped = worker.connection.recv()
@@ -203,7 +174,7 @@ class WorkerPool(AbstractContextManager["WorkerPool"]):
             worker.task = None
         return message
 
-    def _remove(self, worker: _Worker, grace: float) -> str:
+    def _remove(self, worker: WorkerProcess, grace: float) -> str:
         self._workers.remove(worker)
         return worker.end(grace)
 
@@ -211,45 +182,4 @@ class WorkerPool(AbstractContextManager["WorkerPool"]):
         """Starts processes in place of those that were lost, but no more than are `wanted`."""
         n_busy = sum(worker.task is not None for worker in self._workers)
         while len(self._workers) < min(self._count, wanted + n_busy):
-            self._workers.append(_Worker(self._settings))
-
-
-def _shared_cells() -> Any:
-    """The cells of a clock, in memory that a worker shares."""
-    try:
-        return RawArray("d", DecodeClock.N_CELLS)
-    except OSError as error:
-        folder = Path(error.filename or "/dev/shm/file").parent
-        raise UserError(
-            f"processes cannot share memory: {folder}: {error.strerror}; make it writable (docker run --tmpfs {folder})"
-        ) from error
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """A process started inside uses `count` threads: numeric libraries read these variables when they are loaded."""
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(count)))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _without_main() -> Iterator[None]:
-    """A child started inside does not import the program's main module again.
-
-    `spawn` would do so for functions defined there; in ours it would load a tracking client and
-    more into every worker: seconds, and hundreds of megabytes.
-    """
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
+            self._workers.append(WorkerProcess(self._settings))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avfusion.embedders import SplitEmbedder
-from avfusion.extraction.clip import Frame, Taken, as_part, checked, take
+from avfusion.extraction.clip import Frame, Taken, as_part, checked, pictures_wanted, take
 from avfusion.features import Required
 from avfusion.features.parts import Part
 from avfusion.features.sources import UNKNOWN, Sources
@@ -41,9 +41,6 @@ class Prepared:
     required: Required
     taken: Taken[Array, Pictures]
     sources: Sources = UNKNOWN
-
-
-_RATE = 48_000  # Hz, of sound of that length
 
 
 class _TooLongError(Exception):
@@ -80,7 +77,7 @@ def prepare_clip(
 
         return np.concatenate(list(embedder.prepare_audio(counted(), rate)))
 
-    most = embedder.n_frames(LONGEST, embedder.n_windows(round(LONGEST * _RATE), _RATE))
+    most = pictures_wanted(embedder, LONGEST)
 
     def see(frames: Iterator[Frame]) -> Pictures:
         pictures = []

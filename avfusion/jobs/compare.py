@@ -72,12 +72,7 @@ def compare_job(
     candidates = candidates_of(found) if promote else []
     if candidates:
         check_promotable(candidates)  # one without a model is told of before the work, not after it
-    tables = {
-        "scores": score_table(found.variants, found.locations),
-        "pairs": pair_table(found.variants, found.locations),
-        "mcnemar": mcnemar_table(found.variants),
-        "calibration": calibration_table(found.variants),
-    }
+    tables = _tables(found)
     robustness = robustness_of(found, chosen, cities or (), locations, target)
     page, text = write_report(build_page(found, tables, robustness), folder)
     with job_run("compare") as run:
@@ -89,6 +84,16 @@ def compare_job(
         ui = view_lines(run.info.experiment_id, PAGES)
     files = [f"page     {page.resolve()}", f"         {text.resolve()}"]
     return [*_lines(found, tables), "", *files, *promoted, *ui]
+
+
+def _tables(found: SideBySide) -> dict[str, pd.DataFrame]:
+    """What the comparison comes to, by the name of its artifact."""
+    return {
+        "scores": score_table(found.variants, found.locations),
+        "pairs": pair_table(found.variants, found.locations),
+        "mcnemar": mcnemar_table(found.variants),
+        "calibration": calibration_table(found.variants),
+    }
 
 
 def _log(found: SideBySide, tables: Mapping[str, pd.DataFrame], robustness: Robustness) -> None:

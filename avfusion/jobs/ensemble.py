@@ -22,8 +22,8 @@ from avfusion.tracking.notes import write_note
 from avfusion.tracking.runs import job_run, log_asked, log_batch, set_tags
 from avfusion.tracking.session import connect
 from avfusion.tracking.views import VARIANTS, view_lines
-from avfusion.training.classifier import SceneClassifier
 from avfusion.training.ensemble import ENSEMBLE, Ensemble
+from avfusion.training.scene_classifier import SceneClassifier
 
 
 def ensemble_job(

@@ -11,7 +11,8 @@ from avfusion.fusion import FusionNetwork
 from avfusion.fusion.hyperparameters import Value
 from avfusion.tracking.continued import JobRuns
 from avfusion.tracking.lookup import KIND
-from avfusion.tracking.records import log_scores, log_variant
+from avfusion.tracking.records import log_scores
+from avfusion.tracking.variant_runs import log_variant
 from avfusion.training.cross_validation import Scored
 from avfusion.training.many import Trainer, Training
 from avfusion.training.selection import Candidate

@@ -13,12 +13,15 @@ from avfusion.figures import alpha_curve
 from avfusion.fusion import variants
 from avfusion.jobs.features import open_features
 from avfusion.system.device import choose_device
-from avfusion.tracking.artifacts import log_features, log_figure, log_table
+from avfusion.tracking.artifacts import log_figure, log_table
 from avfusion.tracking.continued import JobRuns
+from avfusion.tracking.descriptions import describe_result
 from avfusion.tracking.lookup import KIND, VALIDATION_RIGHT
-from avfusion.tracking.records import log_folds, log_result, log_scores
+from avfusion.tracking.notes import write_note
+from avfusion.tracking.records import log_result, log_scores
 from avfusion.tracking.runs import log_batch, set_tags
 from avfusion.tracking.session import connect
+from avfusion.tracking.variant_runs import log_folds
 from avfusion.tracking.views import SWEEP, view_lines
 from avfusion.tracking.work import training_job
 from avfusion.training.alpha_sweep import (
@@ -114,11 +117,11 @@ def _log_sweep(
     log_table(table, "sweep")
     if of_one_split := [result for result in results if isinstance(result, Result)]:
         log_table(validation_table(of_one_split), VALIDATION_RIGHT)
-    log_features(store)
     set_tags({"best_alpha": f"{best:g}"})
     log_figure(
         alpha_curve(table, "late fusion, accuracy by alpha", best_alpha=best, note=note(store.provenance)), "alpha"
     )
+    write_note(describe_result(answers[0], store), store)
 
 
 def _lines(table: pd.DataFrame, best: float, answers: list[Scored], store: FeatureStore) -> list[str]:

@@ -19,10 +19,10 @@ from avfusion.system.device import choose_device
 from avfusion.tracking.lookup import COLOUR, KIND
 from avfusion.tracking.models import REGISTERED
 from avfusion.tracking.models import register as register_model
-from avfusion.tracking.records import log_variant
 from avfusion.tracking.runs import set_tags
 from avfusion.tracking.session import connect
 from avfusion.tracking.summary import log_summary
+from avfusion.tracking.variant_runs import log_variant
 from avfusion.tracking.views import VARIANTS, view_lines
 from avfusion.tracking.work import Work, training_job
 from avfusion.training.cross_validation import SPREAD

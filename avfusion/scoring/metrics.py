@@ -22,7 +22,7 @@ that have clips; an average over all C classes would need an invented number for
 [[2, 0], [1, 1]]
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -73,6 +73,16 @@ METRICS: dict[str, Callable[[Predictions], float]] = {
 def evaluate(predictions: Predictions) -> dict[str, float]:
     """Every number of `METRICS` for these predictions, by name."""
     return {name: metric(predictions) for name, metric in METRICS.items()}
+
+
+def evaluate_splits(answered: Mapping[str, Predictions | None]) -> dict[str, float]:
+    """Every number of `METRICS` for each split that has answers, as `test/accuracy`; None stands for no answers."""
+    return {
+        f"{split}/{name}": value
+        for split, predictions in answered.items()
+        if predictions is not None
+        for name, value in evaluate(predictions).items()
+    }
 
 
 def confusion(predictions: Predictions) -> NDArray[np.int64]:

@@ -1,6 +1,5 @@
 """What an ensemble leaves in MLflow: a run like a variant's, with the weights of its members."""
 
-import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,18 +12,18 @@ import pandas as pd
 
 from avfusion.features import FeatureStore
 from avfusion.features.provenance import embedder_in_words, note, tags, title
-from avfusion.figures import confusion_heatmap, ensemble_weights
-from avfusion.scoring.metrics import confusion, evaluate, per_class
+from avfusion.figures import ensemble_weights
+from avfusion.scoring.metrics import evaluate_splits, per_class
 from avfusion.scoring.predictions import Predictions
-from avfusion.scoring.tsv import write_course_tsv
 from avfusion.system.names import markdown, metric_name
-from avfusion.tracking.artifacts import log_features, log_figure, log_table, save_figure
+from avfusion.tracking.artifacts import log_features, log_figure, log_table
 from avfusion.tracking.failures import storing
 from avfusion.tracking.lookup import KIND, SEEDS
 from avfusion.tracking.models import log_model
 from avfusion.tracking.notes import write_note
-from avfusion.tracking.records import class_metrics, example_request
+from avfusion.tracking.records import class_metrics, example_request, write_answers
 from avfusion.tracking.runs import ScoredModel, experiment_run, log_batch, set_tags
+from avfusion.tracking.variant_runs import log_over_seeds
 from avfusion.training.ensemble import ENSEMBLE, Ensemble
 
 SOURCE = "weighted product of its members' probabilities, weights by log loss on validation"
@@ -58,17 +57,8 @@ class EnsembleRecord:
     @cached_property
     def scores(self) -> pd.DataFrame:
         """[S] every metric, as `val/accuracy`, `test/log_loss` ..."""
-        sets = {"val": self.validation, "test": self.test}
-        return pd.DataFrame(
-            [
-                {
-                    f"{name}/{score}": value
-                    for name, seeds in sets.items()
-                    for score, value in evaluate(seeds[k]).items()
-                }
-                for k in range(len(self.test))
-            ]
-        )
+        seeds = zip(self.validation, self.test, strict=True)
+        return pd.DataFrame([evaluate_splits({"val": validation, "test": test}) for validation, test in seeds])
 
     @property
     def weights(self) -> dict[str, float]:
@@ -125,11 +115,7 @@ def _log_means(record: EnsembleRecord) -> None:
     """Of several seeds, means, standard deviations and a table into the active run."""
     if record.store is not None:
         log_features(record.store)
-    means = {str(name): float(value) for name, value in record.scores.mean().items()}
-    spreads = {f"{name}_std": float(value) for name, value in record.scores.std().items()}
-    seeds = range(len(record.test))
-    log_batch({"seeds": ",".join(map(str, seeds)), **_params(record)}, {**means, **spreads})
-    log_table(record.scores.assign(seed=seeds), "seeds")
+    log_over_seeds(_params(record), record.scores, range(len(record.test)))
 
 
 def _params(record: EnsembleRecord) -> dict[str, str]:
@@ -157,16 +143,10 @@ def _log_files(record: EnsembleRecord, seed: int) -> None:
     if (store := record.store) is not None:
         about = {"path": str(store.path), "digest": store.digest, "provenance": store.provenance}
         configuration["features"] = about
-    test = record.test[seed]
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        (folder / "config.json").write_text(json.dumps(configuration, indent=2), encoding="utf-8")
-        (folder / "predictions").mkdir()
-        write_course_tsv(folder / "predictions" / "test.tsv", test)
-        write_course_tsv(folder / "predictions" / "val.tsv", record.validation[seed])
-        heatmap = confusion_heatmap(confusion(test), test.classes, "Ensemble, test clips", note=_remark(record))
-        save_figure(heatmap, folder / "figures" / "confusion.png")
-        mlflow.log_artifacts(str(folder))
+    answers = {"test": record.test[seed], "val": record.validation[seed]}
+    with tempfile.TemporaryDirectory() as folder:
+        write_answers(Path(folder), configuration, answers, "Ensemble, test clips", _remark(record))
+        mlflow.log_artifacts(folder)
 
 
 def _remark(record: EnsembleRecord) -> str | None:

@@ -2,9 +2,8 @@
 
 import json
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -20,19 +19,14 @@ from avfusion.scoring.predictions import Predictions
 from avfusion.scoring.tsv import DcaseNames, write_course_tsv, write_dcase_tsv
 from avfusion.system.names import metric_name
 from avfusion.tracking.artifacts import log_features, log_table, save_figure, split_input
-from avfusion.tracking.continued import JobRuns
-from avfusion.tracking.descriptions import describe_result, describe_seeds
 from avfusion.tracking.diagnostics import log_diagnostics
 from avfusion.tracking.failures import storing
-from avfusion.tracking.lookup import FOLDS, KIND, SEEDS
+from avfusion.tracking.lookup import FOLDS
 from avfusion.tracking.models import log_model
-from avfusion.tracking.notes import write_note
-from avfusion.tracking.runs import ScoredModel, log_batch, set_tags, tie_metrics
+from avfusion.tracking.runs import ScoredModel, log_batch
 from avfusion.training.classifier import Classifier
-from avfusion.training.cross_validation import SPREAD, CrossValidation, Scored, parts
+from avfusion.training.cross_validation import CrossValidation, Scored, parts
 from avfusion.training.experiment import Result, Trained, best_epoch
-from avfusion.training.many import Training
-from avfusion.training.selection import best_seed
 from avfusion.training.split_features import TEST
 
 DCASE_NAMES_OF: dict[tuple[str, ...], DcaseNames] = {
@@ -46,73 +40,17 @@ EXAMPLE_FRAMES = 10
 
 
 def log_result(result: Scored, store: FeatureStore, *, with_model: bool) -> None:
-    """Everything of `result` into the active run; its model too if `with_model`, unless it is of several folds."""
+    """Everything of `result` into the active run but its note, which links to the runs below it, and may come last.
+
+    Its model too if `with_model`, unless it is of several folds.
+    """
     log_features(store, result.trained.splits if isinstance(result, Result) else None)
-    scored = _log_model(result, store) if with_model and isinstance(result, Result) else None
+    scored = log_scored_model(result, store) if with_model and isinstance(result, Result) else None
     log_scores(result, store, scored=scored)
     log_table(per_class(result.test).round(4).reset_index(), "per_class")
     if result.diagnostics:
         log_diagnostics(result, store)
     _log_files(result, store)
-    write_note(describe_result(result, store), store)
-
-
-def log_variant(
-    runs: JobRuns,
-    name: str,
-    trainings: Sequence[Training],
-    results: Iterable[Scored],
-    store: FeatureStore,
-    tags: Mapping[str, str],
-    own_tags: Mapping[str, str],
-) -> tuple[str, list[Scored]]:
-    """Log one variant as the run `name`; returns the run's id and the `results`, one for each of `trainings`.
-
-    `trainings` have the same hyperparameters and differ by their seeds. One alone is logged into the variant's own run;
-    several into runs below it, and into the variant's their means and the model of the best. Folds are runs below that
-    of their seed, and leave no model: none of theirs is the variant's. `tags` go to all of these runs, `own_tags` to
-    the variant's. A run that an earlier, broken-off run of this job logged whole stays as it is.
-    `results` may be trained while they are asked for: the run lasts as long as that takes.
-    """
-    params = trainings[0].params
-    if logged := runs.find(name, params):
-        return logged, list(results)
-    done, run_ids = list[Scored](), list[str]()
-    seeds = {SEEDS: ",".join(str(training.seed) for training in trainings)}
-    with runs.open(name, params, {**tags, **own_tags, **seeds}) as run:
-        for result in results:
-            log = partial(_log_with_folds, runs, name, result, store, tags, with_model=len(trainings) == 1)
-            if len(trainings) == 1:
-                log()
-            else:
-                seed_tags = {**tags, KIND: "seed"}
-                run_ids.append(runs.log(f"{name} seed {result.seed}", params, seed_tags, run.info.run_id, log))
-            done.append(result)
-        if len(trainings) > 1:
-            log_seeds(done, store)
-            _log_best_model(done, run_ids, store)
-            write_note(describe_seeds(done, store), store)
-    return str(run.info.run_id), done
-
-
-def _log_with_folds(
-    runs: JobRuns, name: str, result: Scored, store: FeatureStore, tags: Mapping[str, str], *, with_model: bool
-) -> None:
-    """`result` into the active run, and its folds below that."""
-    log_result(result, store, with_model=with_model)
-    log_folds(runs, name, result, store, tags)
-    if isinstance(result, CrossValidation):
-        write_note(describe_result(result, store), store)  # again, for its links to the folds
-
-
-def log_folds(runs: JobRuns, name: str, result: Scored, store: FeatureStore, tags: Mapping[str, str]) -> None:
-    """The numbers of each fold of `result`, if it has any, into a run of its own below the active one."""
-    parent = mlflow.active_run()
-    assert parent is not None, "log_folds needs an active run"
-    for number, fold in enumerate(result.folds, 1) if isinstance(result, CrossValidation) else ():
-        log = partial(log_scores, fold, store, {"fold": number})
-        title_ = f"{name} seed {result.seed} fold {number}"
-        runs.log(title_, result.params, {**tags, KIND: "fold"}, parent.info.run_id, log)
 
 
 def log_scores(
@@ -135,13 +73,13 @@ def log_scores(
             "embedder": embedder_in_words(store.provenance),
             **more,
         },
-        _final_metrics(result),
-        _history(result.trained) if isinstance(result, Result) else {},
+        final_metrics(result),
+        history(result.trained) if isinstance(result, Result) else {},
         scored=scored,
     )
 
 
-def _history(trained: Trained) -> dict[str, list[float]]:
+def history(trained: Trained) -> dict[str, list[float]]:
     """Every curve of a training, by its name: the values of its epochs."""
     curves: dict[str, list[float]] = {}
     for epoch in trained.history:
@@ -150,7 +88,8 @@ def _history(trained: Trained) -> dict[str, list[float]]:
     return curves
 
 
-def _final_metrics(result: Scored) -> dict[str, float]:
+def final_metrics(result: Scored) -> dict[str, float]:
+    """All that has one value, by name: scores, those of each class, diagnostics, sizes."""
     trained, of_classes = [part.trained for part in parts(result)], class_metrics(result.test)
     for row in by_class(result.diagnostics, result.test).to_dict("records"):
         of_classes[f"test/{row['diagnostic']}/{metric_name(row['class'])}"] = row["mean"]
@@ -172,38 +111,7 @@ def class_metrics(test: Predictions) -> dict[str, float]:
     }
 
 
-def log_seeds(results: list[Scored], store: FeatureStore) -> None:
-    """Several seeds of one variant into their common run: means, standard deviations and a table."""
-    first, metrics = results[0], pd.DataFrame([result.metrics for result in results])
-    seeds = [result.seed for result in results]
-    means = {str(name): float(value) for name, value in metrics.mean().items()}
-    several = len(results) > 1  # one has no spread
-    scores = [str(name) for name in metrics if "/" in str(name) and not str(name).endswith(SPREAD)]
-    spreads = {f"{name}_std": float(metrics[name].std()) for name in scores if several}
-    log_batch(
-        {"variant": first.variant.id, "seeds": ",".join(map(str, seeds)), **folds_param(first), **first.params},
-        {**means, **spreads},
-    )
-    log_features(store, first.trained.splits if isinstance(first, Result) else None)
-    log_table(metrics.assign(seed=seeds), "seeds")
-
-
-def _log_best_model(results: list[Scored], run_ids: list[str], store: FeatureStore) -> None:
-    """Of several seeds of one variant, the model with the lowest validation loss and its curves, into their run.
-
-    Its scores are in the run of its seed, one of `run_ids`: those of the common run are means.
-    """
-    if not (with_model := [result for result in results if isinstance(result, Result)]):
-        return
-    best = best_seed(with_model)
-    scored = _log_model(best, store)
-    run_id = next(run_id for run_id, result in zip(run_ids, results, strict=True) if result is best)
-    tie_metrics(run_id, _final_metrics(best), scored)
-    set_tags({"model_seed": str(best.seed)})
-    log_batch({}, {}, _history(best.trained))
-
-
-def _log_model(result: Result, store: FeatureStore) -> ScoredModel:
+def log_scored_model(result: Result, store: FeatureStore) -> ScoredModel:
     """The model of `result`, with a validation clip as its example; what its metrics are tied to."""
     example = example_request(result.trained.classifier, store, result.trained.validation.ids[0])
     model_id = log_model(result.trained.classifier, example).rpartition("/")[2]
@@ -228,7 +136,6 @@ def folds_param(result: Scored) -> dict[str, int]:
 @storing()
 def _log_files(result: Scored, store: FeatureStore) -> None:
     variant = result.variant
-    title = f"{variant.title}, test clips"
     configuration = {
         "variant": variant.id,
         "source": variant.source,
@@ -237,24 +144,42 @@ def _log_files(result: Scored, store: FeatureStore) -> None:
         "params": result.params,
         "features": {"path": str(store.path), "digest": store.digest, "provenance": store.provenance},
     }
+    answers = {"test": result.test}
+    if isinstance(result, Result):
+        answers["val"] = result.trained.validation
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        (folder / "config.json").write_text(json.dumps(configuration, indent=2), encoding="utf-8")
-        (folder / "predictions").mkdir()
-        write_course_tsv(folder / "predictions" / "test.tsv", result.test)
+        folder, remark = Path(temporary), note(store.provenance)
+        write_answers(folder, configuration, answers, f"{variant.title}, test clips", remark)
         if result.test_seconds is not None:
             names = DCASE_NAMES_OF[variant.modalities]
             write_dcase_tsv(folder / "predictions" / "test_1s.tsv", result.test_seconds, names)
-        heatmap = confusion_heatmap(confusion(result.test), result.test.classes, title, note=note(store.provenance))
-        save_figure(heatmap, folder / "figures" / "confusion.png")
         if isinstance(result, Result):
-            _write_training(result.trained, note(store.provenance), folder)
+            _write_curves(result.trained, remark, folder)
         mlflow.log_artifacts(str(folder))
 
 
-def _write_training(trained: Trained, remark: str | None, folder: Path) -> None:
-    """Validation answers and loss curves."""
-    write_course_tsv(folder / "predictions" / "val.tsv", trained.validation)
+def write_answers(
+    folder: Path,
+    configuration: Mapping[str, object],
+    answers: Mapping[str, Predictions],
+    title: str,
+    remark: str | None,
+) -> None:
+    """What the run of a model has as files: its configuration, its `answers` by split, the confusions of `test`.
+
+    `title` and `remark` stand above the figure.
+    """
+    (folder / "config.json").write_text(json.dumps(configuration, indent=2), encoding="utf-8")
+    (folder / "predictions").mkdir()
+    for split, predictions in answers.items():
+        write_course_tsv(folder / "predictions" / f"{split}.tsv", predictions)
+    test = answers["test"]
+    heatmap = confusion_heatmap(confusion(test), test.classes, title, note=remark)
+    save_figure(heatmap, folder / "figures" / "confusion.png")
+
+
+def _write_curves(trained: Trained, remark: str | None, folder: Path) -> None:
+    """The losses by epoch of each stage."""
     for stage, epochs in trained.stages.items():
         records = pd.DataFrame([asdict(epoch) for epoch in epochs])
         name = f"{trained.variant.title}, loss by epoch" + (f", stage {stage}" if stage else "")

@@ -3,7 +3,8 @@
 Shapes: n clips, b of a batch, T frames, D feature dimensions, C classes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,8 +16,8 @@ from avfusion.fusion import FusionNetwork
 from avfusion.scoring.metrics import log_loss
 from avfusion.scoring.predictions import Predictions
 from avfusion.scoring.seconds import per_second
-from avfusion.training.classifier import SceneClassifier
 from avfusion.training.fit import Examples
+from avfusion.training.scene_classifier import SceneClassifier
 from avfusion.training.split_features import VALIDATION, SplitFeatures
 
 
@@ -36,7 +37,17 @@ def predictions(data: SplitFeatures, split: str, classifier: SceneClassifier, on
     for audio, video in _batches(data, split, network):
         heard = (audio if only != "video" else audio * 0, video if only != "audio" else video * 0)
         answers.append(network.answers(*heard))
-    return data.predictions(data.rows(split), answers)
+    return as_predictions(data, data.rows(split), answers)
+
+
+def as_predictions(
+    data: SplitFeatures, rows: NDArray[np.intp], answers: Iterable[tuple[Tensor, Tensor]]
+) -> Predictions:
+    """What a classifier answered for the clips `rows`, in batches of log-probabilities [b, C] and decisions [b]."""
+    log_probabilities, decisions = (torch.cat(column) for column in zip(*answers, strict=True))
+    ids = list(data.store.clips["id"].iloc[rows])
+    found = Predictions.from_scores(ids, data.classes, data.labels[rows], log_probabilities.double().numpy())
+    return replace(found, decisions=decisions.numpy())
 
 
 def better_alone(data: SplitFeatures, classifier: SceneClassifier) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from avfusion.fusion import FusionNetwork
 from avfusion.fusion.hyperparameters import Value
-from avfusion.scoring.metrics import evaluate
+from avfusion.scoring.metrics import evaluate_splits
 from avfusion.scoring.predictions import Predictions
 from avfusion.scoring.seconds import SECONDS
 from avfusion.training.experiment import Result
@@ -80,13 +80,7 @@ class CrossValidation:
         """
         every = pd.DataFrame([fold.metrics for fold in self.folds])
         means = {str(name): float(value) for name, value in every.mean().items()}
-        answered = {"test": self.test, "test_1s": self.test_seconds}
-        pooled = {
-            f"{split}/{name}": value
-            for split, predictions in answered.items()
-            if predictions is not None
-            for name, value in evaluate(predictions).items()
-        }
+        pooled = evaluate_splits({"test": self.test, "test_1s": self.test_seconds})
         pooled |= {f"test/{name}": float(values.mean()) for name, values in self.diagnostics.items()}
         spreads = {f"{name}{SPREAD}": float(every[name].std()) for name in every.columns if "/" in str(name)}
         return {**means, **pooled, **spreads, "seconds": float(every["seconds"].sum())}

@@ -17,7 +17,8 @@ from avfusion.features import MODALITIES
 from avfusion.scoring.calibration import MOST_WEIGHT
 from avfusion.scoring.predictions import SMALLEST_PROBABILITY
 from avfusion.system.files import read_object
-from avfusion.training.classifier import COMPANIONS, DESCRIPTION, Classifier, Description, SceneClassifier
+from avfusion.training.classifier import COMPANIONS, DESCRIPTION, Classifier, Description
+from avfusion.training.scene_classifier import SceneClassifier
 
 ENSEMBLE = "ensemble"
 """What stands for a variant where the answers are of an ensemble."""

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from avfusion.errors import UserError
 from avfusion.fusion import FusionNetwork, build, variants
 from avfusion.fusion.hyperparameters import Hyperparameter, Value, check_known, resolve, with_default
-from avfusion.scoring.metrics import evaluate
+from avfusion.scoring.metrics import evaluate_splits
 from avfusion.scoring.predictions import Predictions
 from avfusion.system.seeds import derive_seed
 from avfusion.training.answering import diagnostics, examples, predictions, predictions_by_second
-from avfusion.training.classifier import Description, SceneClassifier
+from avfusion.training.classifier import Description
 from avfusion.training.fit import Epoch, fit_stages
 from avfusion.training.recipe import RECIPE
+from avfusion.training.scene_classifier import SceneClassifier
 from avfusion.training.split_features import TEST, TRAIN, VALIDATION, SplitFeatures, SplitSummary
 
 _log = logging.getLogger(__name__)
@@ -85,15 +86,9 @@ class Result:
         as `test/gate`, and what training took.
         """
         answered = {"val": self.trained.validation, "test": self.test, "test_1s": self.test_seconds}
-        scores = {
-            f"{split}/{name}": value
-            for split, predictions in answered.items()
-            if predictions is not None
-            for name, value in evaluate(predictions).items()
-        }
         means = {f"test/{name}": float(values.mean()) for name, values in self.diagnostics.items()}
         return {
-            **scores,
+            **evaluate_splits(answered),
             **means,
             "best_epoch": self.trained.best.epoch,
             "epochs": len(self.trained.history),

@@ -21,10 +21,10 @@ from avfusion.fusion import FusionNetwork, posthoc_late
 from avfusion.fusion.hyperparameters import Value
 from avfusion.system.processes import spread, training_processes
 from avfusion.training.answering import better_alone
-from avfusion.training.classifier import SceneClassifier
 from avfusion.training.cross_validation import CrossValidation, Scored
 from avfusion.training.experiment import Result, score_test, train
 from avfusion.training.fit import Epoch
+from avfusion.training.scene_classifier import SceneClassifier
 from avfusion.training.split_features import SplitFeatures
 from avfusion.training.stored_results import StoredResults
 

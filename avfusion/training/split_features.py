@@ -5,8 +5,8 @@ Shapes: N clips of the store, n of a split, T frames, Da and Dv feature dimensio
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -20,7 +20,6 @@ from avfusion.errors import UserError
 from avfusion.features import MODALITIES, FeatureStore, Modality
 from avfusion.fusion import Shape
 from avfusion.fusion.base import paired, to_length
-from avfusion.scoring.predictions import Predictions
 from avfusion.scoring.seconds import second_frames
 from avfusion.training.fit import Examples
 from avfusion.training.standardization import ClipStatistics, Standardize, global_mean_std
@@ -199,13 +198,6 @@ class SplitFeatures:
         if self.keep_sequences:
             self._kept[split, padded] = found
         return found
-
-    def predictions(self, rows: NDArray[np.intp], answers: Iterable[tuple[Tensor, Tensor]]) -> Predictions:
-        """What a classifier answered for the clips `rows`, in batches of log-probabilities [b, C] and decisions [b]."""
-        log_probabilities, decisions = (torch.cat(column) for column in zip(*answers, strict=True))
-        ids = list(self.store.clips["id"].iloc[rows])
-        found = Predictions.from_scores(ids, self.classes, self.labels[rows], log_probabilities.double().numpy())
-        return replace(found, decisions=decisions.numpy())
 
     def clip(self, row: int) -> tuple[Tensor, Tensor]:
         """All standardised frames of one clip that count, audio and video [1, T, D], paired at the T of the sound."""

@@ -1,7 +1,8 @@
 """Results as folders, so that what was trained outlives the process that trained it.
 
-A result is a folder of `classifier/` (see `avfusion.training.classifier`), `result.json` (hyperparameters and curves)
-and the answers `val.npz`, `test.npz` and `test_1s.npz`, at full precision, and `diagnostics.npy`; nothing is pickled.
+A result is a folder of `classifier/` (see `avfusion.training.scene_classifier`), `result.json` (hyperparameters and
+curves), `diagnostics.npy`, and the answers `val.npz`, `test.npz` and `test_1s.npz`, at full precision; nothing is
+pickled.
 """
 
 import hashlib
@@ -20,9 +21,9 @@ from avfusion.fusion import FusionNetwork, variants
 from avfusion.fusion.hyperparameters import Value
 from avfusion.scoring.predictions import Predictions
 from avfusion.system.files import TEMPORARY_SUFFIX, read_object
-from avfusion.training.classifier import SceneClassifier
 from avfusion.training.experiment import Result, Trained
 from avfusion.training.fit import Epoch
+from avfusion.training.scene_classifier import SceneClassifier
 from avfusion.training.split_features import SplitSummary
 
 RESULT, CLASSIFIER, DIAGNOSTICS = "result.json", "classifier", "diagnostics.npy"

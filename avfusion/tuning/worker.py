@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
 from avfusion.fusion.hyperparameters import Value
-from avfusion.scoring.metrics import evaluate
+from avfusion.scoring.metrics import evaluate_splits
 from avfusion.system.presence import own_mark
 from avfusion.training.experiment import Trained, train
 from avfusion.training.fit import Epoch
@@ -176,7 +176,7 @@ class Objective:
 def validation_metrics(trained: Trained) -> dict[str, float]:
     """Every metric on the validation split, and the epochs and seconds of the training."""
     return {
-        **{f"val/{name}": value for name, value in evaluate(trained.validation).items()},
+        **evaluate_splits({"val": trained.validation}),
         "best_epoch": trained.best.epoch,
         "epochs": len(trained.history),
         "seconds": trained.seconds,

@@ -21,13 +21,14 @@ import ray.data
 from avfusion import __version__
 from avfusion.errors import UserError
 from avfusion.extraction.parts_storage import PartsStorage
-from avfusion.extraction.pool import THREAD_VARIABLES, Outcome
+from avfusion.extraction.pool import Outcome
 from avfusion.extraction.ray.asking import ask, here, provenance
 from avfusion.extraction.ray.cluster import connected
 from avfusion.extraction.ray.ledger import Ledger
 from avfusion.extraction.ray.stages import SCHEMA, STOPPED, Network, Row, Work, as_table, prepare
 from avfusion.extraction.settings import Settings
 from avfusion.extraction.worker import Task
+from avfusion.extraction.worker_process import THREAD_VARIABLES
 from avfusion.system.memory import VARIABLE, gigabytes
 
 _WAVE = 20_000  # clips that are handed to Ray Data at a time: its bookkeeping grows with them
