@@ -142,10 +142,11 @@ def methods(
         "jackknife": (-reach, reach),
         "bootstrap": (low, high),
         "symmetric bootstrap": (-symmetric, symmetric),
-        "kept": (-max(symmetric, reach), max(symmetric, reach)),
         "sign flips": (lambda flipped: (-flipped, flipped))(_flipped(sums, locations, weights, signs)),
     }
     told = {name: (not low <= statistic <= high, (high - low) / (2 * reach)) for name, (low, high) in ends.items()}
+    kept = estimate(values, locations, weights, drawn).interval
+    told["kept"] = (not kept.holds(0.0), (kept.high - kept.low) / (2 * reach * found.error))
     skewness = _skewness(sums, locations, weights)
     moved = statistic + skewness * statistic**2 / 3 + skewness**2 * statistic**3 / 27 + skewness / 6
     return {**told, "skewness": (abs(moved) > reach, float("nan"))}
