@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from avfusion.errors import UserError
 from avfusion.figures.style import (
     COLUMN_WIDTH,
     FIRST_COLOUR,
@@ -12,6 +11,7 @@ from avfusion.figures.style import (
     SECOND_COLOUR,
     TEXT_SIZE,
     add_legend,
+    check_columns,
     new_axes,
     open_frame,
 )
@@ -28,9 +28,7 @@ def alpha_curve(
     val_accuracy and test_accuracy (in [0, 1]). `best_alpha` is marked; without it, the alpha of the
     highest mean validation accuracy (of several, the smallest). The test never chooses.
     """
-    needed = ("alpha", "seed", "val_accuracy", "test_accuracy")
-    if missing := [column for column in needed if column not in records.columns]:
-        raise UserError(f"alpha curve: the records have no column {', '.join(missing)}")
+    check_columns(records, ("alpha", "seed", "val_accuracy", "test_accuracy"), "alpha curve: the records have")
     by_alpha = records.groupby("alpha", sort=True)
     mean = by_alpha[["val_accuracy", "test_accuracy"]].mean()
     least, greatest = (by_alpha[list(mean.columns)].agg(rule) for rule in ("min", "max"))

@@ -3,7 +3,6 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from avfusion.errors import UserError
 from avfusion.figures.style import (
     AUDIO_COLOUR,
     BOTH_COLOUR,
@@ -13,6 +12,7 @@ from avfusion.figures.style import (
     TEXT_SIZE,
     VIDEO_COLOUR,
     add_legend,
+    check_columns,
     new_axes,
     open_frame,
     shown,
@@ -37,8 +37,7 @@ def conflict_cells(cells: pd.DataFrame, title: str, *, note: str | None = None) 
     `avfusion.analysis.conflict.cell_table` gives them), with clip counts in columns both, only_audio, only_video and
     neither. A class without clips has an empty bar.
     """
-    if missing := [column for column in CELLS if column not in cells.columns]:
-        raise UserError(f"conflict cells: the table has no column {', '.join(missing)}")
+    check_columns(cells, CELLS, "conflict cells: the table has")
     counts = cells[list(CELLS)]
     totals = counts.sum(axis=1)
     shares = counts.div(totals.clip(lower=1), axis=0)

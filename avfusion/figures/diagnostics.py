@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.figure import Figure
 
-from avfusion.errors import UserError
 from avfusion.figures.style import (
     AUDIO_COLOUR,
     BOTH_COLOUR,
@@ -14,6 +13,7 @@ from avfusion.figures.style import (
     TEXT_SIZE,
     VIDEO_COLOUR,
     add_legend,
+    check_columns,
     new_axes,
     open_frame,
     shown,
@@ -32,8 +32,7 @@ def diagnostics_by_class(
     `table` has a row for each diagnostic and class, with columns diagnostic, class, mean, low and high, all in [0, 1];
     `words` says what each diagnostic is. One whose name ends in audio or video has the colour of that modality.
     """
-    if missing := [column for column in COLUMNS if column not in table.columns]:
-        raise UserError(f"diagnostics by class: the table has no column {', '.join(missing)}")
+    check_columns(table, COLUMNS, "diagnostics by class: the table has")
     classes = list(dict.fromkeys(table["class"]))
     figure, axes = new_axes(COLUMN_WIDTH, 1.2 + 0.22 * len(classes) + 0.15 * len(words), title, note)
     for position, (name, meaning) in enumerate(words.items()):

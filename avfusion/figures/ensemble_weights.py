@@ -3,13 +3,13 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from avfusion.errors import UserError
 from avfusion.figures.style import (
     COLUMN_WIDTH,
     FIRST_COLOUR,
     MUTED_COLOUR,
     SMALL_SIZE,
     TEXT_SIZE,
+    check_columns,
     new_axes,
     open_frame,
     shown,
@@ -23,8 +23,7 @@ def ensemble_weights(table: pd.DataFrame, title: str, *, note: str | None = None
 
     `table` has columns member, weight (at least 0; 0 for one that was dropped) and val_log_loss (nats).
     """
-    if missing := [column for column in COLUMNS if column not in table.columns]:
-        raise UserError(f"ensemble weights: the table has no column {', '.join(missing)}")
+    check_columns(table, COLUMNS, "ensemble weights: the table has")
     figure, axes = new_axes(COLUMN_WIDTH, 1.0 + 0.22 * len(table), title, note)
     rows = range(len(table))
     axes.barh(rows, table["weight"], height=0.6, color=FIRST_COLOUR)

@@ -5,8 +5,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from avfusion.errors import UserError
-from avfusion.figures.style import FIRST_COLOUR, MUTED_COLOUR, SECOND_COLOUR, SMALL_SIZE, TEXT_SIZE, new_grid, shown
+from avfusion.figures.style import (
+    FIRST_COLOUR,
+    MUTED_COLOUR,
+    SECOND_COLOUR,
+    SMALL_SIZE,
+    TEXT_SIZE,
+    check_columns,
+    new_grid,
+    shown,
+)
 
 COLUMNS = ("first", "second", "difference", "low", "high", "verdict")
 LOOKS = {
@@ -25,8 +33,7 @@ def forest_plot(scores: dict[str, pd.DataFrame], title: str, *, note: str | None
     Infinite ends reach the edge of the panel.
     """
     for name, table in scores.items():
-        if missing := [column for column in COLUMNS if column not in table.columns]:
-            raise UserError(f"forest plot: the table of {name} has no column {', '.join(missing)}")
+        check_columns(table, COLUMNS, f"forest plot: the table of {name} has")
     n_pairs = len(next(iter(scores.values())))
     figure, panels = new_grid(
         len(scores), title, note, columns=2, panel_height=0.75 + 0.21 * n_pairs, share_x=False, share_y=True

@@ -13,6 +13,7 @@ from avfusion.figures.style import (
     SECOND_COLOUR,
     TEXT_SIZE,
     add_legend,
+    check_columns,
     new_panels,
     open_frame,
 )
@@ -35,8 +36,7 @@ def loss_curves(
     """
     quantities = ["loss", "accuracy"] if show_accuracy else ["loss"]
     needed = ["epoch", *(f"{part}_{quantity}" for quantity in quantities for part in PARTS)]
-    if missing := [column for column in needed if column not in records.columns]:
-        raise UserError(f"loss curves: the records have no column {', '.join(missing)}")
+    check_columns(records, needed, "loss curves: the records have")
     if best_epoch not in records["epoch"].to_numpy():
         raise UserError(f"loss curves: the chosen epoch {best_epoch} is not among the records")
     height = 3.9 if show_accuracy else 2.5

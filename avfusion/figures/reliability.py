@@ -4,8 +4,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from avfusion.errors import UserError
-from avfusion.figures.style import FIRST_COLOUR, MUTED_COLOUR, SECOND_COLOUR, SMALL_SIZE, TEXT_SIZE, new_grid, shown
+from avfusion.figures.style import (
+    FIRST_COLOUR,
+    MUTED_COLOUR,
+    SECOND_COLOUR,
+    SMALL_SIZE,
+    TEXT_SIZE,
+    check_columns,
+    new_grid,
+    shown,
+)
 
 PER_ROW = 5
 RARE = 0.01
@@ -21,8 +29,7 @@ def reliability_diagram(tables: dict[str, pd.DataFrame], title: str, *, note: st
     diagonal; below it, it is too sure.
     """
     for name, table in tables.items():
-        if missing := [column for column in COLUMNS if column not in table.columns]:
-            raise UserError(f"reliability diagram: the table of {name} has no column {', '.join(missing)}")
+        check_columns(table, COLUMNS, f"reliability diagram: the table of {name} has")
     figure, panels = new_grid(len(tables), title, note, columns=PER_ROW, panel_height=1.95)
     for position, (axes, (name, table)) in enumerate(zip(panels, tables.items(), strict=True)):
         _draw(axes, name, table)

@@ -6,8 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from avfusion.errors import UserError
-from avfusion.figures.style import LINE_COLOURS, MARKERS, SMALL_SIZE, TEXT_SIZE, new_grid, shown
+from avfusion.figures.style import LINE_COLOURS, MARKERS, SMALL_SIZE, TEXT_SIZE, check_columns, new_grid, shown
 
 COLUMNS = ("variant", "shift", "severity", "invariant")
 
@@ -26,8 +25,7 @@ def robustness_curve(
     cannot feel the shift: a thin dotted line, "invariant" in the legend of the panel) and the score. `titles` gives for
     each shift, in the order of the panels, its title and what the severity counts.
     """
-    if missing := [column for column in (*COLUMNS, score) if column not in table.columns]:
-        raise UserError(f"robustness curve: the table has no column {', '.join(missing)}")
+    check_columns(table, (*COLUMNS, score), "robustness curve: the table has")
     figure, panels = new_grid(len(titles), title, note, columns=3, panel_height=2.0, share_x=False)
     variants = list(dict.fromkeys(table["variant"]))
     for position, (axes, (shift, (name, unit))) in enumerate(zip(panels, titles.items(), strict=True)):

@@ -3,8 +3,10 @@
 import math
 import textwrap
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
+import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
@@ -14,6 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 from matplotlib.transforms import blended_transform_factory
+
+from avfusion.errors import UserError
 
 COLUMN_WIDTH = 3.5
 """Inches of one column of a two-column paper."""
@@ -124,6 +128,13 @@ def new_grid(
         axes.spines[:].set_linewidth(0.6)
         open_frame(axes)
     return figure, panels[:n_panels]
+
+
+def check_columns(table: pd.DataFrame, needed: Iterable[str], whose: str) -> None:
+    """Raise `UserError`, which begins with `whose`, as "loss curves: the records have", where a column is missing."""
+    if missing := [column for column in needed if column not in table.columns]:
+        found = ", ".join(map(str, table.columns))
+        raise UserError(f"{whose} no column {', '.join(missing)}; found {found}")
 
 
 def add_legend(figure: Figure, *, columns: int = 2) -> None:

@@ -24,6 +24,7 @@ from avfusion.figures.style import (
     SMALL_SIZE,
     TEXT_SIZE,
     add_legend,
+    check_columns,
     new_axes,
     open_frame,
 )
@@ -77,8 +78,7 @@ def label_axis(axes: Axes, placed: Placed, scale: str, which: str = "x") -> None
 
 def check_trials(trials: pd.DataFrame, columns: Sequence[str], figure: str) -> None:
     """Raise `UserError` if there is no trial to draw or a column is missing."""
-    if missing := [column for column in columns if column not in trials.columns]:
-        raise UserError(f"{figure}: the trials have no column {', '.join(missing)}")
+    check_columns(trials, columns, f"{figure}: the trials have")
     if trials.empty:
         raise UserError(f"{figure}: no trial was completed")
 

@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from avfusion.errors import UserError
 from avfusion.figures.style import (
     COLUMN_WIDTH,
     FIRST_COLOUR,
     MUTED_COLOUR,
     SMALL_SIZE,
     TEXT_SIZE,
+    check_columns,
     new_axes,
     open_frame,
     shown,
@@ -30,8 +30,7 @@ def variant_summary(
     `table` is indexed by variant with column accuracy (in [0, 1]) and, if there are error bars, columns low
     and high (ends of the interval, in [0, 1]; NaN where a variant has none). `chance` is drawn as a line.
     """
-    if "accuracy" not in table.columns:
-        raise UserError(f"variant summary: no column accuracy; found {', '.join(map(str, table.columns))}")
+    check_columns(table, ["accuracy"], "variant summary: the table has")
     accuracy = table["accuracy"].to_numpy(dtype=np.float64)
     low, high = (
         table[end].to_numpy(dtype=np.float64) if end in table.columns else np.full(len(table), np.nan)
