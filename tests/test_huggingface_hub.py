@@ -27,11 +27,15 @@ from avfusion.errors import UserError
 hub._PATIENCE = 1.0
 for model in sys.argv[1:]:
     try:
-        folder = hub.model_folder(model)
+        folder = hub.model_folder(model.removeprefix("untrained "), with_weights="untrained " not in model)
         print(json.dumps([hub.commit_of(folder), sorted(path.name for path in folder.iterdir())]))
     except UserError as error:
         print(json.dumps(str(error)))
 """
+
+
+def content_of(name: str) -> bytes:
+    return f"content of {name}".encode()
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -48,11 +52,16 @@ class Hub(BaseHTTPRequestHandler):
             self.refuse(401, "RepoNotFound")
         elif "/main" not in path and COMMIT not in path:
             self.refuse(404, "RevisionNotFound")
+        elif path.startswith("/api/") and "/tree/" in path:
+            files = [
+                {"type": "file", "path": name, "oid": name, "size": len(content_of(name))} for name in FILES[repository]
+            ]
+            self.give(json.dumps(files).encode())
         elif path.startswith("/api/"):
             siblings = [{"rfilename": name} for name in FILES[repository]]
             self.give(json.dumps({"id": repository, "sha": COMMIT, "siblings": siblings}).encode())
         else:
-            self.give(b"content of " + path.rpartition("/")[2].encode())
+            self.give(content_of(path.rpartition("/")[2]))
 
     do_HEAD = do_GET  # noqa: N815
 
@@ -102,13 +111,26 @@ def test_models_from_the_hub_and_from_its_cache(address: str, tmp_path: Path) ->
     assert private == "hf:private/model: the hub has no such model, or shows it only to some (HF_TOKEN)"
     assert gated == "hf:gated/model: its owner wants terms accepted on the hub, and HF_TOKEN set"
     assert silent.startswith("hf:silent/model: the hub does not answer (")
-    assert "and the cache has no revision 'main' of it" in silent
+    assert "and the cache has no whole revision 'main' of it" in silent
 
     nobody = "http://127.0.0.1:9"  # a port that nothing listens to
     cached, pinned, other = ask(tmp_path, nobody, "good/model", f"good/model@{COMMIT}", "pickled/model")
     assert cached == pinned == good
-    assert other.startswith("hf:pickled/model: the hub does not answer (")
+    assert other == pickled
     (offline, unknown) = ask(tmp_path, address, "good/model", "other/model", HF_HUB_OFFLINE="1")
     assert offline == good
-    assert unknown.startswith("hf:other/model: HF_HUB_OFFLINE is set, and the cache has no revision 'main' of it")
+    assert unknown.startswith("hf:other/model: HF_HUB_OFFLINE is set, and the cache has no whole revision 'main' of it")
     assert not any("\n" in line for line in (revision, pickled, private, gated, silent, other, unknown))
+
+
+def test_what_is_not_needed_is_not_fetched_and_a_disk_is_not_taken_for_the_hub(address: str, tmp_path: Path) -> None:
+    (settings,) = ask(tmp_path / "settings", address, "untrained good/model")
+    assert settings == [COMMIT, ["config.json", "preprocessor_config.json"]]
+    (partly,) = ask(tmp_path / "settings", address, "good/model", HF_HUB_OFFLINE="1")
+    assert partly.startswith("hf:good/model: HF_HUB_OFFLINE is set, and the cache has no whole revision 'main' of it")
+    (tmp_path / "file").write_bytes(b"")
+    (nowhere,) = ask(tmp_path / "file" / "home", address, "good/model")
+    assert nowhere == (
+        f"hf:good/model cannot be kept in {tmp_path / 'file' / 'home' / 'hub'} (Not a directory); mend that, or set "
+        "HF_HOME to another folder"
+    )

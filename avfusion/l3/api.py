@@ -20,7 +20,15 @@ from avfusion.l3.loading import LoadedNetworks, load_networks
 from avfusion.l3.pictures import network_pictures
 from avfusion.l3.presets import BRANCHES, SAMPLE_RATE, Branch, L3Config, preset_config
 from avfusion.l3.resample import resampled_length
-from avfusion.l3.runtime import Runner, batched, check_precision, choose_precision, joined, quick, subnetwork_runner
+from avfusion.l3.runtime import (
+    Runner,
+    batched,
+    check_precision,
+    choose_precision,
+    joined,
+    subnetwork_runner,
+    uses_winograd,
+)
 from avfusion.l3.sound import checked_sound, stream_mono
 from avfusion.l3.values import AnyArray
 from avfusion.l3.winograd import VERSION
@@ -91,7 +99,7 @@ class L3:
         computed: dict[str, Any] = {"precision": self.precision, "device": self.device.type}
         if "audio" in self.loaded.networks:
             computed |= {"hop": self.hop, "centred": self.centred}
-        if any(quick(network.config, self.device, self.precision) for network in self.loaded.networks.values()):
+        if any(uses_winograd(network.config, self.device, self.precision) for network in self.loaded.networks.values()):
             computed["convolutions"] = VERSION
         return self.loaded.provenance(self.config) | computed
 

@@ -23,24 +23,22 @@ class FoldedSubnetwork(nn.Module):
     Args:
         subnetwork: what to fold.
         dtype: of the convolutions.
-        fewer_products: convolve by `avfusion.l3.winograd` where that pays, in float32 on processors.
+        winograd: convolve by `avfusion.l3.winograd` where that pays, in float32 on processors.
     """
 
-    def __init__(
-        self, subnetwork: Subnetwork, dtype: torch.dtype = torch.float32, *, fewer_products: bool = False
-    ) -> None:
+    def __init__(self, subnetwork: Subnetwork, dtype: torch.dtype = torch.float32, *, winograd: bool = False) -> None:
         super().__init__()
         self.dtype = dtype
         self.config = subnetwork.config
         self.input_norm = _Affine(*_scale_and_shift(subnetwork.input_norm))
         self.layers = nn.ModuleList()
-        quick = winograd_layers(self.config) if fewer_products else frozenset()
+        by_winograd = winograd_layers(self.config) if winograd else frozenset()
         for index, convolution in enumerate(subnetwork.convolutions):
             norm = subnetwork.norms[index] if index < len(subnetwork.norms) else None
             late = _scale_and_shift(norm) if index in self.config.relu_first else None
             folded = _folded(convolution, None if late else norm)
             last = index == len(subnetwork.convolutions) - 1
-            kind = WinogradLayer if index in quick else _DirectLayer
+            kind = WinogradLayer if index in by_winograd else _DirectLayer
             self.layers.append(kind(folded, relu=not last, norm=late, pool=index % 2 == 1 and not last))
         self.layers.to(dtype)
         self.eval().requires_grad_(False)

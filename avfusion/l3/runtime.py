@@ -47,7 +47,7 @@ def number_format(precision: str) -> torch.dtype:
     return torch.bfloat16 if precision == "bf16" else torch.float32
 
 
-def quick(config: SubnetworkConfig, device: torch.device, precision: str) -> bool:
+def uses_winograd(config: SubnetworkConfig, device: torch.device, precision: str) -> bool:
     """Whether layers of such a subnetwork are convolved by `avfusion.l3.winograd`."""
     return device.type == "cpu" and precision == "float32" and bool(winograd_layers(config))
 
@@ -120,10 +120,10 @@ def subnetwork_runner(subnetwork: Subnetwork, device: torch.device, precision: s
     """A subnetwork of L3-Net, folded."""
     height, width = subnetwork.config.input_size
     activations = height * width * subnetwork.config.block_channels[0]
-    fewer_products = quick(subnetwork.config, device, precision)
+    winograd = uses_winograd(subnetwork.config, device, precision)
     with one_thread():  # transformed weights have the same bits wherever they are made
-        folded = FoldedSubnetwork(subnetwork, number_format(precision), fewer_products=fewer_products)
-    return Runner(folded, device, max(1, min(8, 2**20 // activations)), apart=fewer_products)
+        folded = FoldedSubnetwork(subnetwork, number_format(precision), winograd=winograd)
+    return Runner(folded, device, max(1, min(8, 2**20 // activations)), apart=winograd)
 
 
 def batched(arrays: Iterator[npt.NDArray[Number]], size: int) -> Iterator[npt.NDArray[Number]]:

@@ -84,16 +84,16 @@ def save_weights(path: Path, networks: Mapping[Name, nn.Module], metadata: Mappi
         save_file(tensors, temporary, metadata=dict(metadata))
 
 
-def read_safetensors(path: Path, network: str) -> State:
+def read_safetensors(path: Path, network: str, most_mebibytes: float = MOST_MEBIBYTES) -> State:
     """The weights of one network in `path`; empty if the file has none of it.
 
-    Raises UserError for a file that is not safetensors, is damaged or larger than `MOST_MEBIBYTES`.
+    Raises UserError for a file that is not safetensors, is damaged or larger than `most_mebibytes`.
     """
     from safetensors import SafetensorError, safe_open
 
     prefix = f"{network}."
     try:
-        refuse_larger(path, MOST_MEBIBYTES)
+        refuse_larger(path, most_mebibytes)
         with safe_open(path, framework="pt") as file:
             names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118 - no iterator
             return {name.removeprefix(prefix): file.get_tensor(name) for name in names}

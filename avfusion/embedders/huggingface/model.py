@@ -6,6 +6,7 @@ neither the hub nor the folder is needed again.
 
 import hashlib
 import json
+import math
 import tempfile
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ from avfusion.embedders.huggingface.networks import (
 )
 from avfusion.errors import UserError
 from avfusion.l3.runtime import Runner, check_precision, choose_precision, number_format
-from avfusion.l3.weights import State, save_weights, weights_digest
+from avfusion.l3.weights import read_safetensors, save_weights, weights_digest
 from avfusion.system.device import choose_device
 from avfusion.system.files import refuse_larger
 
@@ -133,21 +134,19 @@ def load_model(place: Place, model: str, weights: str | None, precision: str, de
             for key, text in settings.items():
                 (Path(temporary) / key).write_text(text, encoding="utf-8")
             network, prepare = build(place, name, Path(temporary)), preparation(place, Path(temporary))
-            fill(network, _state(file), f"{name}, {file}")
+            fill(network, read_safetensors(file, _NETWORK, math.inf), f"{name}, {file}")
         return Loaded(name, network, settings, origin, [file], chosen, numbers, prepare)
-    folder = file.parent if file is not None else model_folder(model)
-    settings, files = _settings(folder), weights_in(folder)
+    trained = weights != UNTRAINED
+    folder = file.parent if file is not None else model_folder(model, with_weights=trained)
+    settings, files = _settings(folder), weights_in(folder) if trained else []
     if file is not None and file not in [path.absolute() for path in files]:
         raise UserError(
             f"weights={file}: not what {folder} loads; expected {files[0]}, or a file that was saved with a model here"
         )
     origin = {"commit": commit_of(folder), "files": {}, "transformers": version}
     with loading(name):
-        if weights == UNTRAINED:
-            network, files = build(place, name, folder), []
-        else:
-            network = read(place, name, folder)
-            origin["files"] = {path.name: _sha256(path) for path in files}
+        network = (read if trained else build)(place, name, folder)
+        origin["files"] = {path.name: _sha256(path) for path in files}
         prepare = preparation(place, folder)
     return Loaded(name, network, settings, origin, files, chosen, numbers, prepare)
 
@@ -170,12 +169,6 @@ def _header(file: Path) -> dict[str, Any]:
         raise UserError(f"{file} cannot be read as safetensors: {error}") from None
     known = {name: text for name, text in header.get("settings", {}).items() if name in SETTINGS}
     return {"settings": known, "origin": header.get("origin", {})} if CONFIG in known else {}
-
-
-def _state(file: Path) -> State:
-    from safetensors.torch import load_file
-
-    return {key.removeprefix(f"{_NETWORK}."): tensor for key, tensor in load_file(file).items()}
 
 
 def _sha256(file: Path) -> str:
