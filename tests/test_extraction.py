@@ -279,15 +279,18 @@ def test_a_file_that_comes_later_is_another_extraction(data: Dataset, tmp_path: 
 
 
 def test_media_replaced_before_an_extraction_is_continued(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    data = make_dataset(tmp_path, *(make_clip(tmp_path, name) for name in "xyz"))
+    data = make_dataset(tmp_path, *(make_clip(tmp_path, name) for name in "xyzw"))
     assert killed(data, tmp_path / "store", driver=KillAtRename("clips.csv", before=True)) == -signal.SIGKILL
     make_clip(tmp_path, "y", loudness=0.1)
     os.utime(tmp_path / "x.wav", (1, 1))
     (tmp_path / "store" / "parts" / "0000002.safetensors").write_bytes(b"damaged")
+    old = tmp_path / "store" / "parts" / "0000003.safetensors"
+    old.write_bytes(old.read_bytes().replace(b'"audio_step"', b'"audio_hop_"'))
     caplog.set_level("INFO")
     run(data, tmp_path / "store")
-    assert "2 of 3 clips changed, the first is y: y.wav has other content; they are extracted again" in caplog.text
-    assert "1 of 3 clips were extracted before; continuing" in caplog.text
+    assert "2 of 4 clips changed, the first is y: y.wav has other content; they are extracted again" in caplog.text
+    assert "1 of 4 clips have parts of another version of avfusion; they are extracted again" in caplog.text
+    assert "1 of 4 clips were extracted before; continuing" in caplog.text
     again = content(run(data, tmp_path / "again").path)
     assert {**content(tmp_path / "store"), "media.csv": b""} == {**again, "media.csv": b""}
 

@@ -15,7 +15,8 @@ from avfusion.errors import UserError
 from avfusion.features import FeatureStore, digest
 from avfusion.features.digest import content_digest
 from avfusion.features.layout import CLIP_COLUMNS, FORMAT, STANDARDIZATION, Json
-from avfusion.features.parts import Part, read_part, write_part
+from avfusion.features.parts import Part, part_sources, read_part, write_part
+from avfusion.features.sources import Sources
 from avfusion.features.writer import writing
 
 PLAN: Json = {
@@ -322,5 +323,15 @@ def test_a_damaged_part_is_removed(tmp_path: Path) -> None:
     (part,) = tmp_path.iterdir()
     part.write_bytes(part.read_bytes()[:-3])
     with pytest.raises(UserError, match=r"was damaged and is removed.*run the same command again"):
+        read_part(tmp_path, 3, "x")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_part_of_another_version_is_not_called_damaged(tmp_path: Path) -> None:
+    write_part(tmp_path, 3, Part("x", sources=Sources("1 2 ab")))
+    (part,) = tmp_path.iterdir()
+    part.write_bytes(part.read_bytes().replace(b'"audio_step"', b'"audio_hop_"'))
+    assert part_sources(tmp_path, 3) is None
+    with pytest.raises(UserError, match=r"is of another version of avfusion and is removed; run the same command"):
         read_part(tmp_path, 3, "x")
     assert not list(tmp_path.iterdir())

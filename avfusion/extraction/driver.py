@@ -134,15 +134,28 @@ def _in_words(dataset: Dataset, changed: Mapping[int, str]) -> str:
     return f"{len(changed)} of {len(dataset.clips)} clips changed, the first is {dataset.clips[first].id}: {change}"
 
 
-def _run(dataset: Dataset, storage: PartsStorage, executor: Executor, *, progress: bool) -> None:
-    """Makes the parts that are missing, and anew those of media that were replaced since."""
-    done = storage.done(len(dataset.clips))
-    changed = _changed(dataset, {index: storage.sources(index) for index in sorted(done)}, progress)
+def _remove_unusable(dataset: Dataset, storage: PartsStorage, *, progress: bool) -> None:
+    """Removes the parts of media that were replaced since, and those of another version."""
+    known, old = dict[int, Sources](), set[int]()
+    for index in sorted(storage.done(len(dataset.clips))):
+        if (sources := storage.sources(index)) is None:
+            old.add(index)
+        else:
+            known[index] = sources
+    changed = _changed(dataset, known, progress)
+    if old:
+        counts = f"{len(old)} of {len(dataset.clips)}"
+        _log.warning("%s clips have parts of another version of avfusion; they are extracted again", counts)
     if changed:
         _log.warning("%s; they are extracted again", _in_words(dataset, changed))
-    for index in changed:
+    for index in old.union(changed):
         storage.remove(index)
-    done -= set(changed)
+
+
+def _run(dataset: Dataset, storage: PartsStorage, executor: Executor, *, progress: bool) -> None:
+    """Makes the parts that are missing, and anew those that are of no use any more."""
+    _remove_unusable(dataset, storage, progress=progress)
+    done = storage.done(len(dataset.clips))
     if done:
         _log.info("%d of %d clips were extracted before; continuing", len(done), len(dataset.clips))
     tasks = [

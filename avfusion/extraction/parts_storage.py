@@ -37,11 +37,11 @@ class PartsStorage(Protocol):
         ...
 
     def read(self, index: int, clip_id: str) -> Part:
-        """The part of a clip; UserError for a damaged one, which is removed."""
+        """The part of a clip; UserError for a damaged one, or one of another version, which is removed."""
         ...
 
-    def sources(self, index: int) -> Sources:
-        """The media that a part was made of; none for a damaged one."""
+    def sources(self, index: int) -> Sources | None:
+        """The media that a part was made of, unknown for a damaged one; None for a part of another version."""
         ...
 
     def remove(self, index: int) -> None:
@@ -80,7 +80,7 @@ class PartsFolder:
         """See `PartsStorage`."""
         return read_part(self.folder, index, clip_id)
 
-    def sources(self, index: int) -> Sources:
+    def sources(self, index: int) -> Sources | None:
         """See `PartsStorage`."""
         return part_sources(self.folder, index)
 
@@ -136,7 +136,7 @@ class PartsAddress:
                 self.remove(index)
                 raise
 
-    def sources(self, index: int) -> Sources:
+    def sources(self, index: int) -> Sources | None:
         """See `PartsStorage`."""
         with self._fetched(index) as folder:
             return part_sources(folder, index)

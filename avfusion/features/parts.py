@@ -19,6 +19,7 @@ from avfusion.system.files import replacing
 
 Features = NDArray[np.float32]
 _STEPS = ("audio_step", "video_step")
+_TEXTS = {"id", "reason", "note", *_STEPS}
 
 
 def no_features() -> Features:
@@ -86,13 +87,18 @@ def read_part(folder: Path, index: int, clip_id: str) -> Part:
     """The part of clip number `index`.
 
     Raises:
-        UserError: the file is damaged; it is removed, so that the same command extracts it again.
+        UserError: the file is damaged, or of another version; it is removed, so that the same command extracts it
+            again.
     """
     path = folder / part_name(index)
     try:
         with safe_open(path, framework="np") as file:
             texts = file.metadata() or {}
-            sources, (audio_step, video_step) = _pop_sources(texts), (float(texts.pop(name)) for name in _STEPS)
+            sources = _pop_sources(texts)
+            if _of_another_version(texts):
+                path.unlink()
+                raise UserError(f"{path} is of another version of avfusion and is removed; run the same command again")
+            audio_step, video_step = (float(texts.pop(name)) for name in _STEPS)
             arrays = {name: file.get_tensor(name) for name in MODALITIES}
             part = Part(**texts, **arrays, audio_step=audio_step, video_step=video_step, sources=sources)
         if part.id != clip_id:
@@ -103,13 +109,22 @@ def read_part(folder: Path, index: int, clip_id: str) -> Part:
     return part
 
 
-def part_sources(folder: Path, index: int) -> Sources:
-    """The media that the part of clip number `index` was made of, none for a damaged one; its features are not read."""
+def part_sources(folder: Path, index: int) -> Sources | None:
+    """The media that the part of clip number `index` was made of, unknown for a damaged one; its features are not read.
+
+    None for a part of another version, which `read_part` cannot read.
+    """
     try:
         with safe_open(folder / part_name(index), framework="np") as file:
-            return _pop_sources(file.metadata() or {})
+            sources = _pop_sources(texts := file.metadata() or {})
+            return None if _of_another_version(texts) else sources
     except (SafetensorError, OSError):
         return UNKNOWN
+
+
+def _of_another_version(texts: dict[str, str]) -> bool:
+    """Whether a part, but for its sources, says more or less than those that are written here."""
+    return "id" in texts and texts.keys() != _TEXTS
 
 
 def _pop_sources(texts: dict[str, str]) -> Sources:
