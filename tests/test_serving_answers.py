@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from avfusion.embedders import load_embedder
+from avfusion.embedders.pair import PACKAGE
 from avfusion.errors import UserError
 from avfusion.figures import clip_timeline
 from avfusion.fusion import Shape, build, variants
@@ -264,9 +266,20 @@ def test_a_model_carries_the_half_of_a_pair_that_the_package_has_not(
     (tmp_path / "mine" / "video.safetensors").unlink()
     save_embedder({"embedder": mine, "weights_files": files}, tmp_path / "nothing")
     assert "does not carry the weights of demo (weights" in caplog.text
+    caplog.clear()
     pair = load_embedder("efficientnet_lite0+yamnet", device="cpu").provenance
-    save_embedder({"embedder": pair, "weights_files": pair["weights_files"]}, tmp_path / "nothing")
-    assert not (tmp_path / "nothing").exists()
+    demo = load_embedder("demo", device="cpu").provenance
+    for embedder in (pair, demo):
+        for files in (embedder["weights_files"], elsewhere(embedder["weights_files"])):
+            save_embedder({"embedder": embedder, "weights_files": files}, tmp_path / "nothing")
+    assert not (tmp_path / "nothing").exists() and caplog.text == ""
+
+
+def elsewhere(files: Any) -> Any:
+    """Files of the package as they were in a copy of it that is gone."""
+    if isinstance(files, dict):
+        return {place: elsewhere(half) for place, half in files.items()}
+    return [str(Path("/gone/avfusion") / Path(file).relative_to(PACKAGE)) for file in files]
 
 
 def test_clips_to_parts_in_a_process(tmp_path: Path) -> None:

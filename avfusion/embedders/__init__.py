@@ -22,7 +22,7 @@ from avfusion.embedders.base import (
     SoundEmbedder,
     SplitEmbedder,
 )
-from avfusion.embedders.pair import HALVES, SIGN, comes_with_package, paired, weights_of_halves
+from avfusion.embedders.pair import HALVES, SIGN, comes_with_package, found_again, paired, weights_of_halves
 from avfusion.errors import UserError, unknown
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "embedder_names",
     "embedder_needs",
     "embedder_options",
+    "found_again",
     "load_embedder",
     "weights_of_halves",
 ]

@@ -124,6 +124,15 @@ def weights_name(place: str) -> str:
     return f"{place}.safetensors"
 
 
+def found_again(file: Path) -> Path:
+    """A file of weights; that of this package where it lay in another copy of the package, which is gone."""
+    if not file.exists() and PACKAGE.name in file.parts:
+        after = len(file.parts) - file.parts[::-1].index(PACKAGE.name)
+        here = PACKAGE.joinpath(*file.parts[after:])
+        return here if here.is_file() else file
+    return file
+
+
 def comes_with_package(weights_files: list[str] | None) -> bool:
     """Whether weights were found in the package itself, where whoever loads the embedder again will find them."""
     return bool(weights_files) and all(Path(file).is_relative_to(PACKAGE) for file in weights_files or [])

@@ -14,6 +14,7 @@ from avfusion.embedders import (
     comes_with_package,
     embedder_names,
     embedder_options,
+    found_again,
     load_embedder,
     weights_of_halves,
 )
@@ -113,7 +114,7 @@ def save_embedder(features: Mapping[str, Any], folder: Path) -> None:
     halves, files = _halves(embedder), features.get("weights_files", {})
     by_half = files if isinstance(files, Mapping) else {"": files}
     carried = {
-        place: [Path(file) for file in by_half.get(place, [])]
+        place: [found_again(Path(file)) for file in by_half.get(place, [])]
         for place, half in halves.items()
         if half["trained"] and not comes_with_package(by_half.get(place))
     }
@@ -127,6 +128,8 @@ def save_embedder(features: Mapping[str, Any], folder: Path) -> None:
         loaded = load_same(embedder, weights.get("", weights), "cpu")
     except UserError as error:
         _log.warning("the model does not carry the weights of %s: %s", in_words(embedder), error)
+        return
+    if "" in halves and comes_with_package(loaded.provenance["weights_files"]):
         return
     if isinstance(loaded, ContentWatcher) and isinstance(loaded.watched, PortableEmbedder):
         loaded.watched.save_weights(folder / WEIGHTS["" not in halves])
