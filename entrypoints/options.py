@@ -57,7 +57,7 @@ OPTIONS = {
         " Hugging Face hub), or auto: efficientnet_lite0+yamnet for real clips, demo for synthetic ones.",
     ),
     "hop": Option(
-        OrNone(Number("a number of seconds above 0")),
+        OrNone(Seconds("a number of seconds above 0")),
         "none",
         "Seconds from one window of sound to the next; `none` takes the embedder's own.",
     ),

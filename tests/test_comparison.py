@@ -208,13 +208,12 @@ def test_the_interval_is_students_or_reaches_as_far_as_the_symmetric_bootstrap()
     generator = np.random.default_rng(8)
     locations = Locations.of([str(number) for number in range(12)], np.zeros(12, np.int64), 1)
     weights, drawn = np.ones(1), draws(locations, 2000)
-    skewed, even = np.where(np.arange(12) < 1, -3.0, 0.3) + 0.1 * generator.normal(size=12), generator.uniform(size=12)
-    for values in (skewed, even):
+    skewed, even = np.where(np.arange(12) < 1, -3.0, 0.3) + 0.1 * generator.normal(size=12), np.linspace(-1, 1, 12) ** 3
+    for values, wider in ((skewed, True), (even + 0.3, False)):
         plain, found = estimate(values, locations, weights), estimate(values, locations, weights, drawn)
         ratios = np.abs(bootstrap_statistics(found.value, locations.sums(values), locations, weights, drawn))
         reach = np.quantile(ratios, 0.95, method="inverted_cdf")
-        wider = reach > stats.t.ppf(0.975, 11)
-        assert wider or values is even
+        assert (reach > stats.t.ppf(0.975, 11)) == wider
         assert (found.interval.high - found.value) / found.error == pytest.approx(max(reach, stats.t.ppf(0.975, 11)))
         assert (found.p_value > plain.p_value) == (found.degrees < plain.degrees) == wider
         assert found.p_value == pytest.approx(2 * stats.t.sf(abs(found.value) / found.error, found.degrees))

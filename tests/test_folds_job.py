@@ -25,6 +25,7 @@ from avfusion.training.many import Trainer
 from tests.edge import run_job
 from tests.stand_ins import draw_nothing, log_no_models, train_here
 from tests.stores import make_store
+from tests.test_folds import by_clip
 
 EXPERIMENT = "folded"
 FAST = "epochs=2,batch_size=16"
@@ -203,9 +204,6 @@ def test_a_job_that_was_broken_off_trains_no_fold_again(
 
 @pytest.mark.parametrize("job", ["train", "sweep"])
 def test_a_planted_leak_stops_before_any_training(folder: Path, monkeypatch: pytest.MonkeyPatch, job: str) -> None:
-    def by_clip(clips: pd.DataFrame, total: int, seed: int) -> np.ndarray:
-        return np.arange(len(clips)) % total + 1
-
     before = len(runs("job"))
     monkeypatch.setattr(folds_module, "_parts", by_clip)
     with pytest.raises(UserError, match="folds=3, fold 1 of 3: leak: the location 'airport-0' is in the splits"):
