@@ -1,6 +1,8 @@
 """What stands beside verdicts: one seed or several, the command that settles it, few locations."""
 
 import shlex
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,11 @@ from avfusion.analysis.locations import locations_of_names
 from avfusion.analysis.pairs import pair_table
 from avfusion.analysis.variant_answers import SideBySide, VariantAnswers
 from avfusion.fusion import variants
-from avfusion.report.cautions import MEASURED, THESE_ONLY, cautions, few_locations, rests_on, scope, settled_by
+from avfusion.report.cautions import THESE_ONLY, cautions, few_locations, rests_on, scope, settled_by
 from avfusion.report.comparison_page import verdicts_in_words
+from avfusion.report.measured import AT_RARE_LOCATIONS, BY_LOCATIONS
 from avfusion.scoring.predictions import Predictions
+from avfusion.training.ensemble import ENSEMBLE
 from avfusion.training.experiment import resolve_params
 
 CLASSES = ("airport", "bus")
@@ -64,7 +68,7 @@ def test_the_command_trains_what_was_trained_once_with_the_same_settings() -> No
     plain = side_by_side(variant("baseline", 1), early, variant("video_only", 3))
     expected = f"python -m entrypoints.train {features} --variants baseline,early --seeds 0,1,2,3,4"
     assert settled_by(plain) == expected and settled_by(plain) in cautions(plain)[0]
-    elsewhere = side_by_side(late, early, experiment="my runs")
+    elsewhere = side_by_side(replace(late, experiment="my runs"), replace(early, experiment="my runs"))
     first, second = settled_by(elsewhere).split(" && ")
     assert {"--variants early", "--variants late"} == {" ".join(shlex.split(each)[6:8]) for each in (first, second)}
     assert all(each.startswith("MLFLOW_EXPERIMENT_NAME='my runs' python -m") for each in (first, second))
@@ -74,6 +78,14 @@ def test_the_command_trains_what_was_trained_once_with_the_same_settings() -> No
 def test_files_are_settled_by_runs() -> None:
     files = side_by_side(VariantAnswers("a", "a.tsv", (answers(1, 0),)), VariantAnswers("b", "b.tsv", (answers(2, 1),)))
     assert settled_by(files) == "train each with several seeds, as runs in MLflow, and compare these runs."
+
+
+def test_an_ensemble_is_settled_by_its_members() -> None:
+    ensemble = VariantAnswers("ensemble", "of runs", (answers(1, 0),), config={"variant": ENSEMBLE})
+    with_member = settled_by(side_by_side(ensemble, variant("early", 1)))
+    assert with_member.endswith("--variants early --seeds 0,1,2,3,4; then make the ensemble of these runs.")
+    alone = settled_by(side_by_side(ensemble, variant("early", 3)))
+    assert alone == "train the members of ensemble with several seeds; then make the ensemble of these runs."
 
 
 @pytest.mark.parametrize(("n_seeds", "said"), [(1, "these trained networks only; retrain=0,1"), (3, "means over them")])
@@ -87,6 +99,17 @@ def test_few_locations_of_a_class_make_weak_verdicts_and_the_page_says_how_weak(
     weak = side_by_side(variant("late", 1, n_locations=3), variant("early", 1, n_locations=3))
     (said,) = few_locations(weak)
     assert said.startswith("Fewer than 5 test locations of airport 3, bus 3: verdicts are weak.")
-    told, false = MEASURED[3]
+    told, false = BY_LOCATIONS[3]
     assert f"told in {told} of 100" in said and f"{false} of 100 verdicts on equal models are false" in said
     assert said in cautions(weak)
+
+
+def test_what_pages_say_of_false_verdicts_is_what_was_measured() -> None:
+    lines = (Path(__file__).parents[1] / "benchmarks" / "README.md").read_text().splitlines()
+    rows = {cells[0]: cells[1:] for line in lines if len(cells := [cell.strip() for cell in line.split("|")[1:-1]]) > 1}
+    for n_locations, expected in BY_LOCATIONS.items():
+        told, _, false = map(float, rows[str(n_locations)])
+        assert (round(told), round(false)) == expected
+    names = ("TAU's 126 (8 to 16 a class)", "8 a class", "3 a class")
+    for name, expected in zip(names, AT_RARE_LOCATIONS.values(), strict=True):
+        assert round(max(map(float, rows[f"{name}, skewed"][4].strip("*").split(" / ")))) == expected

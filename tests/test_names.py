@@ -33,7 +33,8 @@ from avfusion.figures import clip_timeline, confusion_heatmap
 from avfusion.figures.style import PlainFigure
 from avfusion.jobs.predict import Prediction
 from avfusion.serving.queries import Query
-from avfusion.system.names import check_name, escaped, file_names, markdown, metric_name
+from avfusion.system.markdown import markdown
+from avfusion.system.names import check_name, escaped, file_names, metric_name
 from avfusion.tracking.lookup import (
     LoggedRun,
     find_experiment,

@@ -79,6 +79,7 @@ def fit_ensemble(found: SideBySide) -> FittedEnsemble:
         seeds=combined_seeds(members, kept),
         validation=combined_seeds(validation, kept),
         title="Ensemble",
+        config={"variant": ENSEMBLE},
     )
     return FittedEnsemble(answers, tuple(members), table)
 

@@ -5,7 +5,6 @@ the newest run.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from avfusion.system.names import escaped
 from avfusion.tracking.lookup import (
     NO_FOLDS,
     LoggedRun,
+    experiment_of,
     find_experiment,
     find_run,
     finished_runs,
@@ -58,7 +58,11 @@ def in_run(run: LoggedRun, name: str | None = None, *, first_only: bool = False)
         seeds=tuple(read_predictions(seed, "test") for seed in seeds),
         validation=() if first_only or run.folds != NO_FOLDS else tuple(read_predictions(one, "val") for one in seeds),
         title=known.title if known else run.variant,
-        remarks=changed_params(seeds[0].variant, seeds[0].params),
+        remarks=", ".join(
+            f"{param} = {value} (default {default})"
+            for param, (value, default) in changed_params(seeds[0].variant, seeds[0].params).items()
+        ),
+        experiment=experiment_of(run),
         run_id=run.id,
         first_seed_id=seeds[0].id,
         config=read_config(seeds[0]),
@@ -147,7 +151,7 @@ def compared_experiment(experiment: str, filter_: str | None, locations: Path | 
         raise UserError(
             f"{source} has {len(chosen)} finished run(s) of variants to compare; two are needed: train more"
         )
-    return replace(_runs_side_by_side(chosen, source, locations, remarks), experiment=name)
+    return _runs_side_by_side(chosen, source, locations, remarks)
 
 
 def _runs_side_by_side(

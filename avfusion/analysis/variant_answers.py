@@ -44,6 +44,8 @@ class VariantAnswers:
     """Name for people."""
     remarks: str = ""
     """In what its training differs from the defaults, as far as known."""
+    experiment: str | None = None
+    """Name of the MLflow experiment of its run; None for a file."""
     run_id: str | None = None
     """The MLflow run that holds its model, that of all its seeds; None for a file."""
     first_seed_id: str | None = None
@@ -83,8 +85,6 @@ class SideBySide:
     """What a reader must know, for instance what was left out."""
     store: FeatureStore | None = None
     """The features that the variants were trained on, if they are still there."""
-    experiment: str | None = None
-    """Name of the MLflow experiment that was searched; None where files or runs were named."""
 
     @property
     def first(self) -> Predictions:

@@ -14,8 +14,9 @@ from avfusion.errors import UserError
 from avfusion.jobs.pages import log_page
 from avfusion.jobs.promotion import check_promotable, promote_best
 from avfusion.jobs.sources import check_sources, find_side_by_side
+from avfusion.jobs.verdicts import score_lines, verdict_lines, verdict_note
 from avfusion.report.cautions import THESE_ONLY, cautions
-from avfusion.report.comparison_page import HEADLINE, build_page, verdicts_in_words, with_interval
+from avfusion.report.comparison_page import build_page
 from avfusion.report.writing import write_report
 from avfusion.system.device import choose_device
 from avfusion.system.names import metric_name
@@ -79,7 +80,7 @@ def compare_job(
         # Under other names than those of the options: `mlflow run` has logged these, quoted for the shell.
         log_asked({**given, "locations": locations, "shifts": shifts, "cities": cities, "promote": promote})
         _log(found, tables, robustness)
-        log_page("compare", found, page, text, _note(found, tables))
+        log_page("compare", found, page, text, verdict_note(tables["pairs"], found))
         promoted = promote_best(candidates) if candidates else []
         ui = view_lines(run.info.experiment_id, PAGES)
     files = [f"page     {page.resolve()}", f"         {text.resolve()}"]
@@ -113,24 +114,9 @@ def _metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
     return {f"{score}/{metric_name(variant)}": float(value) for score, variant, value in [*scores, *calibration]}
 
 
-def _note(found: SideBySide, tables: Mapping[str, pd.DataFrame]) -> str:
-    """The verdicts and what they are about, as Markdown for the run's page."""
-    verdicts = verdicts_in_words(tables["pairs"])
-    said = [f"- {name}: {text}" for name, texts in verdicts.items() for text in texts]
-    return "\n".join([*said, "", *cautions(found)])
-
-
 def _lines(found: SideBySide, tables: Mapping[str, pd.DataFrame]) -> list[str]:
     """Scores with intervals, verdicts, calibration; what is invariant is said by the page."""
-    counts = f"{len(found.first)} test clips at {len(found.locations)} locations"
-    lines = ["", f"{counts}; 95 % intervals", ""]
-    for variant in found.variants:
-        rows = tables["scores"][tables["scores"]["variant"] == variant.name].set_index("score")
-        known = rows[["value", "low", "high"]].astype(float).T.to_dict("list")
-        parts = (f"{title} {with_interval(*known[score])}" for score, title in HEADLINE.items())
-        lines.append(f"{variant.name:18} {'  '.join(parts)}")
-    verdicts = verdicts_in_words(tables["pairs"])
-    lines += ["", *(f"{name.capitalize()}: {text}." for name, texts in verdicts.items() for text in texts)]
+    lines = ["", *score_lines(found, tables["scores"], width=18), "", *verdict_lines(tables["pairs"])]
     lines += ["", *cautions(found)]
     calibration = tables["calibration"].drop(columns=["log_loss"])
     columns = calibration.columns[calibration.notna().any()]

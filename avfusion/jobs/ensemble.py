@@ -13,8 +13,8 @@ from avfusion.analysis.variant_answers import SideBySide
 from avfusion.errors import UserError
 from avfusion.features import MODALITIES
 from avfusion.jobs.sources import check_sources, find_side_by_side
+from avfusion.jobs.verdicts import score_lines, verdict_lines, verdict_note
 from avfusion.report.cautions import cautions
-from avfusion.report.comparison_page import HEADLINE, verdicts_in_words, with_interval
 from avfusion.tracking.ensembles import EnsembleRecord, log_ensemble
 from avfusion.tracking.lookup import SIDE_BY_SIDE
 from avfusion.tracking.models import load_classifier
@@ -57,7 +57,7 @@ def ensemble_job(
         "scores": score_table(both.variants, both.locations),
         "pairs": pair_table(both.variants, both.locations),
     }
-    record, no_model = _record(found, fitted, both, tables)
+    record, no_model = _record(found, fitted, tables)
     with job_run(ENSEMBLE) as run:
         log_asked({**given, "locations": locations})
         log_batch({"clips": len(found.first), "independent_locations": len(found.locations)}, {})
@@ -70,7 +70,7 @@ def ensemble_job(
     if record.classifier is not None:
         model = f"next     python -m entrypoints.predict --model runs:/{run_id}/model --clip FILE"
     remarks = [f"note     {remark}" for remark in found.remarks]
-    return [*_lines(fitted, both, tables), "", f"run      {run_id}", model, *remarks, *ui]
+    return [*_lines(found, fitted, both, tables), "", f"run      {run_id}", model, *remarks, *ui]
 
 
 def _without_ensembles(found: SideBySide) -> SideBySide:
@@ -85,15 +85,15 @@ def _without_ensembles(found: SideBySide) -> SideBySide:
 
 
 def _record(
-    found: SideBySide, fitted: FittedEnsemble, both: SideBySide, tables: Mapping[str, pd.DataFrame]
+    found: SideBySide, fitted: FittedEnsemble, tables: Mapping[str, pd.DataFrame]
 ) -> tuple[EnsembleRecord, str]:
     """What is logged, and why it has no model, if it has none."""
+    said = verdict_note(tables["pairs"], _with_members(found, fitted))
     kept = {member.name: member for member in fitted.members if member.name in fitted.weights}
     run_ids = {name: kept[name].run_id for name in fitted.weights}
     features = next(iter(kept.values())).config.get("features")  # of a dropped member nothing is needed
     found = replace(found, variants=tuple(kept.values()), store=open_store(features) if features else None)
     classifiers, no_model = _classifiers(found, run_ids)
-    verdicts = [f"- {name}: {text}" for name, texts in verdicts_in_words(tables["pairs"]).items() for text in texts]
     model = Ensemble(classifiers, fitted.weights).eval() if classifiers else None
     record = EnsembleRecord(
         table=fitted.table,
@@ -104,7 +104,7 @@ def _record(
         store=found.store if _on_one_store(found) else None,
         classifier=model,
         comparison=tables,
-        said="\n".join([*verdicts, "", *cautions(both)]),
+        said=said,
     )
     return record, no_model
 
@@ -134,19 +134,20 @@ def _classifiers(found: SideBySide, run_ids: Mapping[str, str | None]) -> tuple[
     return classifiers, ""
 
 
-def _lines(fitted: FittedEnsemble, both: SideBySide, tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:
+def _with_members(found: SideBySide, fitted: FittedEnsemble) -> SideBySide:
+    """The ensemble beside all that were offered: what verdicts on it rest on, and what would have to be trained."""
+    return replace(found, variants=(fitted.answers, *fitted.members))
+
+
+def _lines(
+    found: SideBySide, fitted: FittedEnsemble, both: SideBySide, tables: Mapping[str, pd.DataFrame]
+) -> Iterator[str]:
     """Weights, scores with intervals, and the verdicts on the ensemble and its best member."""
     n_clips = len(fitted.answers.validation[0])
     yield from ("", f"weights by log loss on {n_clips} validation clips; gain is what a member takes off it", "")
     for row in fitted.table.to_dict("records"):
         weight = f"weight {row['weight']:.3f}" if row["weight"] > 0 else "dropped     "
         yield f"{row['member']:24} {weight}  log loss alone {row['val_log_loss']:.3f}  gain {row['gain']:.4f}"
-    yield from ("", f"{len(both.first)} test clips at {len(both.locations)} locations; 95 % intervals", "")
-    for variant in both.variants:
-        rows = tables["scores"][tables["scores"]["variant"] == variant.name].set_index("score")
-        known = rows[["value", "low", "high"]].astype(float).T.to_dict("list")
-        parts = (f"{title} {with_interval(*known[score])}" for score, title in HEADLINE.items())
-        yield f"{variant.name:24} {'  '.join(parts)}"
-    verdicts = verdicts_in_words(tables["pairs"])
-    yield from ("", *(f"{name.capitalize()}: {text}." for name, texts in verdicts.items() for text in texts))
-    yield from ("", *cautions(both))
+    yield from ("", *score_lines(both, tables["scores"], width=24))
+    yield from ("", *verdict_lines(tables["pairs"]))
+    yield from ("", *cautions(_with_members(found, fitted)))

@@ -8,8 +8,10 @@ from typing import Any
 from avfusion.analysis.variant_answers import SideBySide, VariantAnswers
 from avfusion.fusion import variants
 from avfusion.report.document import listed
+from avfusion.report.measured import BY_LOCATIONS
 from avfusion.tracking.session import EXPERIMENT
-from avfusion.training.experiment import hyperparameters
+from avfusion.training.ensemble import ENSEMBLE
+from avfusion.training.experiment import changed_params
 
 SEEDS = "0,1,2,3,4"
 """What the commands here ask for: of five a side the error has eight degrees of freedom, of three it has four."""
@@ -19,9 +21,6 @@ FEW = 5
 """Locations of a class below which verdicts are called weak."""
 SHOWN = 3
 """Classes that are named for that."""
-MEASURED = {1: (0, 0), 2: (6, 8), 3: (22, 12), 4: (33, 9), 12: (86, 4)}
-"""Locations of every class -> of a hundred comparisons, true differences told and false verdicts where one model fails
-at rare locations: from benchmarks/comparison/few.py."""
 
 
 def rests_on(n_seeds: int, option: str = "seeds") -> str:
@@ -56,11 +55,15 @@ def scope(found: SideBySide) -> str:
 def settled_by(found: SideBySide) -> str:
     """The command that trains what was trained once with several seeds; words where there are no runs; else empty."""
     once = [variant for variant in found.variants if len(variant.seeds) == 1]
-    if not all(variant.config.get("variant") in variants() for variant in once):
+    trained = [variant for variant in once if variant.config.get("variant") in variants()]
+    ensembles = [variant for variant in once if variant.config.get("variant") == ENSEMBLE]
+    if len(trained) + len(ensembles) < len(once):
         return "train each with several seeds, as runs in MLflow, and compare these runs."
-    experiment = found.experiment or EXPERIMENT
-    place = "" if experiment == EXPERIMENT else f"MLFLOW_EXPERIMENT_NAME={shlex.quote(experiment)} "
-    return " && ".join(place + shlex.join(_command(group)) for group in _alike(once))
+    commands = " && ".join(map(_command, _alike(trained)))
+    if not ensembles:
+        return commands
+    members = commands or f"train the members of {listed([one.name for one in ensembles])} with several seeds"
+    return f"{members}; then make the ensemble of these runs."
 
 
 def few_locations(found: SideBySide) -> list[str]:
@@ -70,37 +73,38 @@ def few_locations(found: SideBySide) -> list[str]:
     if not few:
         return []
     least, shown = min(few.values()), [f"{scene} {n}" for scene, n in sorted(few.items(), key=lambda entry: entry[1])]
-    told, false = MEASURED[least]
+    told, false = BY_LOCATIONS[least]
     more = f" and {len(shown) - SHOWN} more" if len(shown) > SHOWN else ""
     return [
         f"Fewer than {FEW} test locations of {', '.join(shown[:SHOWN])}{more}: verdicts are weak. If all have "
         f"{least}, five points of accuracy are told in {told} of 100 comparisons (if all have 12, in "
-        f"{MEASURED[12][0]}), and where one model fails at rare locations, {false} of 100 verdicts on equal models "
+        f"{BY_LOCATIONS[12][0]}), and where one model fails at rare locations, {false} of 100 verdicts on equal models "
         "are false, instead of 5."
     ]
 
 
 def _alike(once: Sequence[VariantAnswers]) -> list[list[VariantAnswers]]:
-    """Those that one command can train: on the same features, in as many folds, with the same settings."""
+    """Those that one command can train: of one experiment, on equal features, in as many folds, with equal params."""
 
-    def settings(variant: VariantAnswers) -> tuple[str, str, str]:
+    def settings(variant: VariantAnswers) -> tuple[str, str, str, str]:
         config = variant.config
-        return str(config["features"]["path"]), str(config.get("folds")), _params(config)
+        return variant.experiment or "", str(config["features"]["path"]), str(config.get("folds")), _params(config)
 
     return [list(group) for _, group in groupby(sorted(once, key=settings), settings)]
 
 
-def _command(group: Sequence[VariantAnswers]) -> list[str]:
-    config = group[0].config
+def _command(group: Sequence[VariantAnswers]) -> str:
+    """What trains the variants of `group` with several seeds, into their experiment."""
+    experiment, config = group[0].experiment or EXPERIMENT, group[0].config
     names = ",".join(dict.fromkeys(variant.config["variant"] for variant in group))
-    params = _params(config)
     words = ["--features", str(config["features"]["path"]), "--variants", names, "--seeds", SEEDS]
     words += ["--folds", str(folds)] if (folds := config.get("folds")) else []
-    return ["python", "-m", "entrypoints.train", *words, *(["--params", params] if params else [])]
+    words += ["--params", params] if (params := _params(config)) else []
+    into = "" if experiment == EXPERIMENT else f"MLFLOW_EXPERIMENT_NAME={shlex.quote(experiment)} "
+    return into + shlex.join(["python", "-m", "entrypoints.train", *words])
 
 
 def _params(config: Mapping[str, Any]) -> str:
-    """The settings of a training that are not the study's, as the option `params` takes them."""
-    known, given = hyperparameters(variants()[config["variant"]]), config["params"]
-    changed = {name: value for name, value in given.items() if name in known and str(value) != str(known[name].default)}
-    return ",".join(f"{name}={value}" for name, value in changed.items())
+    """The hyperparameters of a training that are not the study's, as the option `params` takes them."""
+    changed = changed_params(config["variant"], config["params"])
+    return ",".join(f"{name}={value}" for name, (value, _) in changed.items())

@@ -13,7 +13,8 @@ from avfusion.figures import forest_plot
 from avfusion.report.calibration_and_robustness import calibration_section, robustness_section
 from avfusion.report.cautions import THESE_ONLY, cautions
 from avfusion.report.certainty import p_in_words
-from avfusion.report.document import Cell, Document, Picture, Section, Table, blank, fact, label, ours, signed
+from avfusion.report.document import Cell, Document, Picture, Section, Table, blank, fact, label, listed, ours, signed
+from avfusion.report.measured import AT_RARE_LOCATIONS
 
 HEADLINE = {"accuracy": "accuracy", "log_loss": "log loss"}
 """The scores that the forest plot and the verdicts are about, and their names for people."""
@@ -32,8 +33,9 @@ READING = (
     "any difference that is none. Otherwise these clips cannot tell: that is no proof that the two are equal. An "
     "interval is that of one pair and one score alone, so it may leave out zero where the verdict is cannot tell.",
     "What remains: no method knows of what no test clip shows. Where one of two equal models collapses at rare "
-    "locations and makes up for it elsewhere, of 100 comparisons up to 6 get a false verdict with TAU's test list, up "
-    "to 8 with eight locations in each class, and up to 17 with three (simulated, see benchmarks/README.md).",
+    "locations and makes up for it elsewhere, of 100 comparisons up to "
+    f"{listed([f'{false} with {clips}' for clips, false in AT_RARE_LOCATIONS.items()])} get a false verdict "
+    "(simulated, see benchmarks/README.md).",
     "McNemar's test stands beside because it is customary. It takes every clip for independent; with clips of one "
     "location alike, its p-values are far too small.",
 )

@@ -1,7 +1,7 @@
 """A document as Markdown, its pictures as files beside it."""
 
 from avfusion.report.document import Absent, Block, Document, Picture, Table, sentence
-from avfusion.system.names import markdown
+from avfusion.system.markdown import markdown, markdown_table
 
 
 def to_markdown(document: Document, folder: str) -> str:
@@ -33,7 +33,4 @@ def _table(table: Table) -> str:
         f"{group}: {name}" if group and name else group or name
         for group, name in zip(groups, table.columns, strict=True)
     ]
-    lines = [heads, *([cell.text for cell in row] for row in table.rows)]
-    rule = "|".join([":--", *("--:" for _ in table.columns[1:])])
-    rows = ["| " + " | ".join(markdown(text) for text in line) + " |" for line in lines]
-    return "\n".join([rows[0], f"|{rule}|", *rows[1:]])
+    return markdown_table(heads, ([cell.text for cell in row] for row in table.rows))

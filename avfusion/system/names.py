@@ -1,6 +1,6 @@
 """Names of classes, clips and files, which people choose freely: what none may hold, and how they stand elsewhere.
 
-Elsewhere is on a terminal, in MLflow's metrics, on a disk and in Markdown.
+Elsewhere is on a terminal, in MLflow's metrics and on a disk; for Markdown see `avfusion.system.markdown`.
 """
 
 import hashlib
@@ -76,11 +76,6 @@ def distinct(names: Iterable[str]) -> list[str]:
     return found
 
 
-def markdown(text: str) -> str:
-    """`text` on one line, so that Markdown shows it as it is."""
-    return _MARKDOWN.sub(r"\\\1", " ".join(_BLANKS.split(text.strip())))
-
-
 # Control characters with tab and line breaks, the two other line breaks, halves of surrogate pairs: the categories Cc,
 # Zl, Zp and Cs, which are settled. "Not printable" is not: it takes in spaces, joined emoji, and what a Python is too
 # old to know.
@@ -90,8 +85,6 @@ _DIGITS = 8
 _HASHED = re.compile(rf"-[0-9a-f]{{{_DIGITS}}}\Z")
 _STRANGE = re.compile(r"[^\w\-. ]")
 _ENDS = re.compile(r"\A[. ]+|[. ]+\Z")
-_MARKDOWN = re.compile(r"([\\`*_\[\]<>|#&$~])")
-_BLANKS = re.compile(r"[ \t\r\n]+")
 
 
 def _escape(character: str) -> str:

@@ -1,15 +1,20 @@
 """What runs are and came to, in Markdown for their notes."""
 
+from collections.abc import Mapping, Sequence
+
 import pandas as pd
 
 from avfusion.features import FeatureStore
 from avfusion.features.provenance import title
 from avfusion.scoring.metrics import evaluate
-from avfusion.system.names import markdown
+from avfusion.system.markdown import markdown, markdown_table
 from avfusion.training.cross_validation import SPREAD, CrossValidation, Scored, parts
 from avfusion.training.experiment import Result
 from avfusion.training.selection import best_seed
 from avfusion.training.split_features import TEST, VALIDATION
+
+SCORES = {"accuracy": "accuracy", "log_loss": "log loss", "macro_f1": "macro-F1"}
+"""What notes show of scores, and their names for people."""
 
 
 def describe_result(result: Scored, store: FeatureStore) -> str:
@@ -19,17 +24,13 @@ def describe_result(result: Scored, store: FeatureStore) -> str:
     out_of_fold = f", each clip tested in one of {len(parts(result))} folds" if several else ""
     lines = [
         f"**{variant.title}**: test accuracy {scores['accuracy']:.3f}, log loss {scores['log_loss']:.3f} "
-        f"on {title(store.provenance)}, seed {result.seed}{out_of_fold}. Definition: {variant.source}.",
+        f"on {markdown(title(store.provenance))}, seed {result.seed}{out_of_fold}. Definition: {variant.source}.",
         "",
-        "| clips | accuracy | log loss | macro-F1 |",
-        "|---|---|---|---|",
     ]
     validation = result.trained.validation if isinstance(result, Result) else None
-    for name, split in (("test", result.test), ("validation", validation), ("test, 1 s", result.test_seconds)):
-        if split is not None:
-            scores = evaluate(split)
-            cells = (f"{scores[metric]:.3f}" for metric in ("accuracy", "log_loss", "macro_f1"))
-            lines.append(f"| {name} ({len(split)}) | {' | '.join(cells)} |")
+    splits = (("test", result.test), ("validation", validation), ("test, 1 s", result.test_seconds))
+    rows = {f"{name} ({len(split)})": evaluate(split) for name, split in splits if split is not None}
+    lines.append(scores_table({name: [f"{found[score]:.3f}" for score in SCORES] for name, found in rows.items()}))
     if isinstance(result, CrossValidation):
         number = result.metrics[f"test/accuracy{SPREAD}"]
         return "\n".join([*lines, "", f"The accuracies of the folds have a standard deviation of {number:.3f}."])
@@ -48,13 +49,16 @@ def describe_seeds(results: list[Scored], store: FeatureStore) -> str:
     seeds = ", ".join(str(result.seed) for result in results)
     variant = results[0].variant
     lines = [
-        f"**{variant.title}**: means over seeds {seeds} (standard deviation) on {title(store.provenance)}. "
+        f"**{variant.title}**: means over seeds {seeds} (standard deviation) on {markdown(title(store.provenance))}. "
         f"Definition: {variant.source}.",
-        *("", "| clips | accuracy | log loss | macro-F1 |", "|---|---|---|---|"),
+        "",
+        scores_table(
+            {
+                name: [f"{mean[f'{split}/{score}']:.3f} ({spread[f'{split}/{score}']:.3f})" for score in SCORES]
+                for name, split in (("test", TEST), ("validation", VALIDATION))
+            }
+        ),
     ]
-    for split, name in ((TEST, "test"), (VALIDATION, "validation")):
-        scores = [f"{split}/{score}" for score in ("accuracy", "log_loss", "macro_f1")]
-        lines.append(f"| {name} | {' | '.join(f'{mean[score]:.3f} ({spread[score]:.3f})' for score in scores)} |")
     if with_model := [result for result in results if isinstance(result, Result)]:
         best = best_seed(with_model).seed
         lines += ["", f"The model and the curves are those of seed {best}, the best on validation."]
@@ -69,10 +73,14 @@ def describe_store(store: FeatureStore) -> str:
         f"**{markdown(title(store.provenance))}**: {len(clips)} clips at {clips['location'].nunique()} locations, "
         f"{len(store.failures)} more could not be used.",
         "",
-        *("| class | clips | locations |", "|---|---|---|"),
-        *(f"| {markdown(str(name))} | {n} | {places} |" for name, n, places in counts.itertuples()),
+        markdown_table(["class", "clips", "locations"], (list(map(str, row)) for row in counts.itertuples())),
         "",
         f"Digest of the features {store.digest}, of the clip list {source.get('digest', 'unknown')}; "
         f"kept in {markdown(str(store.path.resolve()))}.",
     ]
     return "\n".join(lines)
+
+
+def scores_table(rows: Mapping[str, Sequence[str]]) -> str:
+    """The scores `SCORES` of some clips in each row, by the name of the clips, as Markdown."""
+    return markdown_table(["clips", *SCORES.values()], ([name, *cells] for name, cells in rows.items()))

@@ -15,7 +15,8 @@ from avfusion.features.provenance import embedder_in_words, note, tags, title
 from avfusion.figures import ensemble_weights
 from avfusion.scoring.metrics import evaluate_splits, per_class
 from avfusion.scoring.predictions import Predictions
-from avfusion.system.names import markdown, metric_name
+from avfusion.system.markdown import markdown, markdown_table
+from avfusion.system.names import metric_name
 from avfusion.tracking.artifacts import log_features, log_figure, log_table
 from avfusion.tracking.failures import storing
 from avfusion.tracking.lookup import KIND, SEEDS
@@ -157,16 +158,22 @@ def _in_words(record: EnsembleRecord) -> str:
     """What it is and came to, as Markdown for its page."""
     mean, n_seeds = record.scores.mean(), len(record.test)
     over = f", means over {n_seeds} seeds" if n_seeds > 1 else ""
-    on = f" on {title(record.store.provenance)}" if record.store else ""
+    on = f" on {markdown(title(record.store.provenance))}" if record.store else ""
+    rows = [
+        (
+            str(row["member"]),
+            f"{row['weight']:.3f}" if row["weight"] > 0 else "dropped",
+            f"{row['val_log_loss']:.3f}",
+            f"{row['gain']:.4f}",
+        )
+        for row in record.table.to_dict("records")
+    ]
     lines = [
         f"**Ensemble of {markdown(', '.join(record.members))}**: test accuracy {mean['test/accuracy']:.3f}, log loss "
         f"{mean['test/log_loss']:.3f}{on}{over}. Definition: {SOURCE}.",
-        *("", "| member | weight | log loss alone, validation | gain |", "|---|---|---|---|"),
+        *("", markdown_table(["member", "weight", "log loss alone, validation", "gain"], rows), ""),
     ]
-    for row in record.table.to_dict("records"):
-        weight = f"{row['weight']:.3f}" if row["weight"] > 0 else "dropped"
-        lines.append(f"| {markdown(str(row['member']))} | {weight} | {row['val_log_loss']:.3f} | {row['gain']:.4f} |")
-    return "\n".join([*lines, "", record.said])
+    return "\n".join([*lines, record.said])
 
 
 def _seed_in_words(record: EnsembleRecord, seed: int) -> str:

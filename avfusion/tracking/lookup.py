@@ -42,6 +42,8 @@ class LoggedRun:
     """One finished run, as far as reports need it."""
 
     id: str
+    experiment: str
+    """Id of its experiment."""
     name: str
     kind: str
     """`variant`, `seed`, `fold` or `sweep`."""
@@ -79,6 +81,11 @@ def find_experiment(name: str) -> tuple[str, str]:
     return str(experiment.experiment_id), str(experiment.name)
 
 
+def experiment_of(run: LoggedRun) -> str:
+    """Name of the experiment of `run`."""
+    return str(MlflowClient().get_experiment(run.experiment).name)
+
+
 def finished_runs(experiment_id: str, kind: str) -> list[LoggedRun]:
     """The finished runs of one kind, the newest first."""
     query = f"tags.`{KIND}` = '{kind}' and attributes.status = 'FINISHED'"
@@ -114,10 +121,8 @@ def find_run(run_id: str) -> LoggedRun:
 
 def seed_runs(run: LoggedRun) -> list[LoggedRun]:
     """The runs that hold the predictions of `run`: those of its seeds, ascending, or `run` itself."""
-    client = MlflowClient()
-    experiment = client.get_run(run.id).info.experiment_id
     query = f"tags.`{PARENT}` = '{run.id}' and tags.`{KIND}` = 'seed' and attributes.status = 'FINISHED'"
-    nested = [_logged(found) for found in client.search_runs([experiment], query)]
+    nested = [_logged(found) for found in MlflowClient().search_runs([run.experiment], query)]
     return sorted(nested, key=lambda found: int(found.params.get("seed", "0"))) or [run]
 
 
@@ -171,6 +176,7 @@ def _logged(run: Run) -> LoggedRun:
     inputs = run.inputs.dataset_inputs if run.inputs else []
     return LoggedRun(
         id=run.info.run_id,
+        experiment=run.info.experiment_id,
         name=run.info.run_name or "unnamed",
         kind=run.data.tags.get(KIND, ""),
         variant=run.data.tags.get("variant", ""),

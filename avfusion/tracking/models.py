@@ -24,12 +24,14 @@ from avfusion.features.provenance import note, title
 from avfusion.fusion import variants
 from avfusion.serving.answers import class_column
 from avfusion.serving.embedding import in_words, save_embedder
-from avfusion.system.names import markdown
+from avfusion.system.markdown import markdown
 from avfusion.system.secrets import masked
+from avfusion.tracking.descriptions import SCORES, scores_table
 from avfusion.tracking.failures import storing
 from avfusion.tracking.lookup import find_run, read_config, read_predictions, seed_runs
 from avfusion.training.classifier import DESCRIPTION, Classifier
 from avfusion.training.ensemble import open_classifier
+from avfusion.training.split_features import TEST, VALIDATION
 
 PACKAGE = Path(__file__).parents[1]
 CLASSIFIER = "classifier"
@@ -147,10 +149,10 @@ def _description(run: Run) -> str:
     provenance, variant = features["provenance"], variants().get(config["variant"])
     title_ = variant.title if variant else f"Ensemble of {markdown(', '.join(config['members']))}"
     needs = variant.modalities if variant else config["modalities"]
-    rows = []
-    for split, name in (("test", "test"), ("val", "validation")):
-        cells = [f"{metrics[f'{split}/{score}']:.3f}" for score in ("accuracy", "log_loss", "macro_f1")]
-        rows.append(f"| {name} | {' | '.join(cells)} |")
+    scores = {
+        name: [f"{metrics[f'{split}/{score}']:.3f}" for score in SCORES]
+        for name, split in (("test", TEST), ("validation", VALIDATION))
+    }
     companions = run.data.tags.get(COMPANIONS, "none")
     incomplete = f"for a clip that lacks a modality, the companions answer: {companions.replace(',', ', ')}"
     if companions == "none":
@@ -161,12 +163,12 @@ def _description(run: Run) -> str:
         *([f"made with {warning}" for warning in [note(provenance)] if warning]),
         f"always answers one of its {len(classes)} classes: {markdown(', '.join(classes))}",
         incomplete,
-        f"features must be those of {in_words(provenance['embedder'])}",
+        f"features must be those of {markdown(in_words(provenance['embedder']))}",
     ]
     return "\n".join(
         [
-            f"**{title_}** on {title(provenance)}; run `{run.info.run_name}` ({run.info.run_id})",
-            *("", "| clips | accuracy | log loss | macro-F1 |", "|---|---|---|---|", *rows, ""),
+            f"**{title_}** on {markdown(title(provenance))}; run `{run.info.run_name}` ({run.info.run_id})",
+            *("", scores_table(scores), ""),
             f"Data: feature store {features['digest']}, clip list {provenance['dataset'].get('digest', 'unknown')}.",
             *("", "Limits:", "", *(f"- {limit}" for limit in limits)),
         ]

@@ -8,7 +8,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from avfusion.features import FeatureStore
-from avfusion.system.names import markdown
+from avfusion.system.markdown import markdown
 from avfusion.tracking.lookup import FEATURES_MADE, KIND, PARENT
 from avfusion.tracking.ui import run_page
 

@@ -6,6 +6,7 @@ from mlflow import MlflowClient
 
 from avfusion.features import FeatureStore
 from avfusion.features.provenance import title
+from avfusion.system.markdown import markdown, markdown_table
 from avfusion.tracking.artifacts import log_features, log_table
 from avfusion.tracking.descriptions import describe_store
 from avfusion.tracking.notes import NOTE, write_note
@@ -19,15 +20,13 @@ def log_summary(table: pd.DataFrame, store: FeatureStore, remark: str) -> None:
     log_table(table, "summary")
     client = MlflowClient()
     name = client.get_run(run.info.run_id).info.run_name  # the active run still has the name it was made with
-    note = f"**Latest comparison** on {title(store.provenance)} (run `{name}`)\n\n{markdown(table)}\n\n{remark}\n"
+    rows = ([_cell(value) for value in row] for row in table.itertuples(index=False))
+    about = f"**Latest comparison** on {markdown(title(store.provenance))} (run `{name}`)"
+    note = f"{about}\n\n{markdown_table(list(table.columns), rows)}\n\n{remark}\n"
     client.set_experiment_tag(run.info.experiment_id, NOTE, note)
     write_note(f"{note}\n{describe_store(store)}", store)
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """A table as Markdown, numbers with three decimals."""
-    lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
-    for row in table.itertuples(index=False):
-        cells = [f"{value:.3f}" if isinstance(value, float) else str(value) for value in row]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+def _cell(value: object) -> str:
+    """Numbers with three decimals."""
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -123,19 +123,18 @@ def check_usable(chosen: list[type[FusionNetwork]], given: Iterable[str], option
     check_known([hyperparameters(variant) for variant in chosen], given, option)
 
 
-def changed_params(variant: str, params: Mapping[str, str]) -> str:
-    """Those of a run's logged `params` that are not the defaults (the study's): `epochs = 20 (default 100)`.
+def changed_params(variant: str, params: Mapping[str, object]) -> dict[str, tuple[object, Value]]:
+    """Those of a run's `params`, as values or as text, that are not the defaults (the study's), each with its default.
 
     Empty where none differs, and for a `variant` that is not known here.
     """
     known = variants().get(variant)
     table = hyperparameters(known) if known else {}
-    changed = [
-        f"{name} = {params[name]} (default {entry.default})"
+    return {
+        name: (params[name], entry.default)
         for name, entry in table.items()
-        if params.get(name, str(entry.default)) != str(entry.default)
-    ]
-    return ", ".join(changed)
+        if name in params and str(params[name]) != str(entry.default)
+    }
 
 
 def resolve_params(chosen: list[type[FusionNetwork]], given: Mapping[str, str]) -> list[dict[str, Value]]:
