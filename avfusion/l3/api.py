@@ -20,18 +20,10 @@ from avfusion.l3.loading import LoadedNetworks, load_networks
 from avfusion.l3.pictures import network_pictures
 from avfusion.l3.presets import BRANCHES, SAMPLE_RATE, Branch, L3Config, preset_config
 from avfusion.l3.resample import resampled_length
-from avfusion.l3.runtime import (
-    Runner,
-    batched,
-    check_precision,
-    choose_precision,
-    joined,
-    subnetwork_runner,
-    uses_winograd,
-)
+from avfusion.l3.runtime import Runner, batched, check_precision, choose_precision, joined, subnetwork_runner
 from avfusion.l3.sound import checked_sound, stream_mono
 from avfusion.l3.values import AnyArray
-from avfusion.l3.winograd import VERSION
+from avfusion.l3.winograd import VERSION, uses_winograd
 from avfusion.system.device import choose_device
 
 Values = npt.NDArray[np.float32]

@@ -17,7 +17,7 @@ from avfusion.errors import unknown
 from avfusion.l3.folding import FoldedSubnetwork
 from avfusion.l3.network import Subnetwork
 from avfusion.l3.presets import SubnetworkConfig
-from avfusion.l3.winograd import winograd_layers
+from avfusion.l3.winograd import uses_winograd
 from avfusion.system.device import multiplies_bf16, one_thread, refusing_bf16
 
 Number = TypeVar("Number", bound=np.generic)
@@ -45,11 +45,6 @@ def check_precision(precision: str, device: torch.device) -> None:
 def number_format(precision: str) -> torch.dtype:
     """Of the weights, by the name that `choose_precision` gave."""
     return torch.bfloat16 if precision == "bf16" else torch.float32
-
-
-def uses_winograd(config: SubnetworkConfig, device: torch.device, precision: str) -> bool:
-    """Whether layers of such a subnetwork are convolved by `avfusion.l3.winograd`."""
-    return device.type == "cpu" and precision == "float32" and bool(winograd_layers(config))
 
 
 class Runner:

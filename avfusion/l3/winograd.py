@@ -63,6 +63,11 @@ def winograd_layers(config: SubnetworkConfig) -> frozenset[int]:
     return frozenset(found)
 
 
+def uses_winograd(config: SubnetworkConfig, device: torch.device, precision: str) -> bool:
+    """Whether layers of such a subnetwork are convolved so."""
+    return device.type == "cpu" and precision == "float32" and bool(winograd_layers(config))
+
+
 def matrices() -> tuple[Matrix, Matrix, Matrix]:
     """A [6, 4], G [6, 3] and B [6, 6]: a row of A and of G, and a column of B, for each point, the last for infinity.
 
