@@ -119,7 +119,7 @@ def test_mistakes_get_one_clear_line(store: FeatureStore, experiment: str, predi
 
 
 def test_late_fusion_with_another_alpha_alone_is_nothing_to_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = LoggedRun("0123456789", "late", "variant", "late", None, {}, {"alpha": "0.9"}, "digest")
+    run = LoggedRun("0123456789", "0", "late", "variant", "late", None, {}, {"alpha": "0.9"}, "digest")
     monkeypatch.setattr("avfusion.report.gathering.runs_of_experiment", lambda name: (name, [run], []))
     with pytest.raises(UserError, match=r"'mine' has nothing to report: no .* alpha = 0.5 \(run late \(01234567\)"):
         material_of_experiment("mine")

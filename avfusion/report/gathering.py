@@ -84,7 +84,6 @@ def material_of_experiment(name: str) -> Material:
         sweep=sweep,
         searched="this experiment",
         missing=missing,
-        experiment=experiment,
     )
 
 
