@@ -21,6 +21,7 @@ from avfusion.features import FeatureStore
 from avfusion.fusion import variants
 from avfusion.scoring.predictions import Predictions
 from avfusion.system.presence import gone, own_mark
+from avfusion.training.answering import as_predictions
 from avfusion.training.split_features import SplitFeatures
 from avfusion.tuning.leader import LEADER, Leadership
 from avfusion.tuning.plans import Plan
@@ -240,13 +241,12 @@ def test_an_objective_sees_no_test_clip(tmp_path: Path, monkeypatch: pytest.Monk
     read: list[str] = []
     for name in ("pooled", "sequences", "ids"):
         monkeypatch.setattr(SplitFeatures, name, recording(getattr(SplitFeatures, name), read))
-    predictions = SplitFeatures.predictions
 
-    def recorded(self: SplitFeatures, rows: NDArray[np.intp], *answers: Any) -> Predictions:
-        read.extend(self.splits[rows])
-        return predictions(self, rows, *answers)
+    def recorded(data: SplitFeatures, rows: NDArray[np.intp], answers: Any) -> Predictions:
+        read.extend(data.splits[rows])
+        return as_predictions(data, rows, answers)
 
-    monkeypatch.setattr(SplitFeatures, "predictions", recorded)
+    monkeypatch.setattr("avfusion.training.answering.as_predictions", recorded)
     study = open_study(plan, open_storage(plan.storage))
     study.optimize(Objective(plan, SplitFeatures(FeatureStore.open(store.path)), CPU), n_trials=1)
     assert study.trials[0].state == TrialState.COMPLETE

@@ -44,7 +44,7 @@ def remove_temporaries(folder: Path) -> None:
         leftover.unlink()
 
 
-def refuse_larger(path: Path, mebibytes: int) -> None:
+def refuse_larger(path: Path, mebibytes: float) -> None:
     """Raises `UserError` for a file that is larger than anything it could be, before any of it is read."""
     if (size := path.stat().st_size) > mebibytes * 2**20:
         raise UserError(f"{path}: {size / 2**20:,.0f} MiB; at most {mebibytes:,} are accepted; is it another file?")
