@@ -19,7 +19,7 @@ from avfusion.fusion.base import Stage
 from avfusion.training.fit import fit
 from benchmarks.side_by_side import machine, print_table
 from benchmarks.tau_features import BATCH
-from benchmarks.training import made, settings
+from benchmarks.training_sides import made, settings
 from benchmarks.usual_training import examples
 
 KINDS = {
