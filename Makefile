@@ -5,8 +5,9 @@ VENV ?= .venv
 TOOLS = .venv-tools
 export MLFLOW_DISABLE_TELEMETRY = true
 export MLFLOW_DISABLE_AGENT_HINT = true
+export NO_MKDOCS_2_WARNING = true
 
-.PHONY: demo test lint mlproject install lock audit clean
+.PHONY: demo test lint docs gallery mlproject install lock audit clean
 
 demo: install
 	. $(VENV)/bin/activate && mlflow run . --env-manager local --experiment-name avfusion
@@ -17,6 +18,14 @@ test: install
 
 lint: install
 	. $(VENV)/bin/activate && ruff check . && ruff format --check . && mypy
+
+# The docs as a site, without the network: open build/docs/index.html. A link to nowhere is an error.
+docs: install
+	$(VENV)/bin/python -m mkdocs build
+
+# Makes docs/gallery.md and all pictures of the docs anew, from one run on synthetic scenes; the pages need Chromium.
+gallery: install
+	. $(VENV)/bin/activate && python -m docs.making.pictures
 
 # Writes MLproject from the tables in entrypoints/entry_points.py and options.py.
 mlproject: install

@@ -15,6 +15,7 @@ from avfusion.figures.loss_curves import loss_curves
 from avfusion.figures.reliability import reliability_diagram
 from avfusion.figures.robustness_curve import robustness_curve
 from avfusion.figures.trials import alpha_trials, hyperparameter_contour, optimisation_history, parallel_coordinates
+from avfusion.figures.variant_diagram import variant_diagram
 from avfusion.figures.variant_summary import variant_summary
 
 __all__ = [
@@ -34,5 +35,6 @@ __all__ = [
     "parallel_coordinates",
     "reliability_diagram",
     "robustness_curve",
+    "variant_diagram",
     "variant_summary",
 ]

@@ -41,6 +41,10 @@ class Tokens(nn.Module):
         tokens: Tensor = self.embed(means)
         return tokens + positions(tokens.shape[1], tokens.shape[2]).to(tokens.device), padding
 
+    def extra_repr(self) -> str:
+        """What `print` and the diagrams show of it."""
+        return f"of {self.stretch} frames each"
+
 
 def stretch_means(frames: Tensor, stretch: int) -> tuple[Tensor, Tensor | None]:
     """Means [B, N, D] of each `stretch` of frames [B, T, D], the last perhaps shorter, and their padding [B, N].
@@ -130,6 +134,11 @@ class Layer(nn.Module):
         tokens = tokens + self.dropout(self.attention(normed, attended, padding))
         result: Tensor = tokens + self.feed_forward(tokens)
         return result
+
+    def extra_repr(self) -> str:
+        """What `print` and the diagrams show of it."""
+        looks = "" if self.context_norm is None else ", to the other modality"
+        return f"of a transformer, {self.attention.heads} heads{looks}"
 
 
 def token_mean(tokens: Tensor, padding: Tensor | None) -> Tensor:
