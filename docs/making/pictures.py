@@ -56,7 +56,7 @@ _log = logging.getLogger("gallery")
 
 
 def main() -> None:
-    """Make all pictures and the page, in a temporary folder or the one named, whose features are used again."""
+    """Make all pictures and the page, in a temporary folder or the one named, where what is done stays done."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     for name, file in diagrams().items():
         keep_diagram(name, file)
@@ -72,8 +72,11 @@ def keep_exhibits(folder: Path) -> None:
     environment |= {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": store, "MLFLOW_DISABLE_TELEMETRY": "true"}
     ride(folder)
     seen_later = []
-    for step in steps():
-        lines = run(with_runs(step.command, store), folder, environment)
+    for number, step in enumerate(steps()):
+        printed = folder / f"printed-{number}.txt"
+        if not printed.exists():
+            printed.write_text(run(with_runs(step.command, store), folder, environment))
+        lines = printed.read_text().splitlines()
         for exhibit in step.exhibits:
             kind, _, place = exhibit.found.partition(":")
             if kind in ("page", "view", "charts"):
@@ -101,12 +104,12 @@ def ride(folder: Path) -> None:
     write_mp4(folder / "ride.mp4", [frame for moment in moments for frame in render_picture(moment)])
 
 
-def run(command: str, folder: Path, environment: dict[str, str]) -> list[str]:
-    """The lines that a command prints."""
+def run(command: str, folder: Path, environment: dict[str, str]) -> str:
+    """What a command prints."""
     _log.info("$ %s", command)
     words = [sys.executable if word == "python" else word for word in shlex.split(command)]
     done = subprocess.run(words, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    return done.stdout.splitlines()
+    return done.stdout
 
 
 def with_runs(command: str, store: str) -> str:
@@ -121,6 +124,7 @@ def run_id(name: str, store: str) -> str:
     """The newest run of this name."""
     client = MlflowClient(store)
     experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None, f"no command made the experiment {EXPERIMENT}"
     (newest,) = client.search_runs([experiment.experiment_id], f"attributes.run_name = '{name}'", max_results=1)
     return str(newest.info.run_id)
 
