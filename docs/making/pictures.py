@@ -37,7 +37,7 @@ RIDE = ("bus", "park")
 SECONDS = 12.0
 """Of each scene of the ride."""
 SETTLED = 2.0
-"""Seconds after which all marks of a chart are where they belong."""
+"""Seconds after which all that a page brings by and by is where it belongs."""
 
 TABLE = "return document.querySelectorAll('.ag-row').length > 0"
 CHARTS = "return document.querySelectorAll('.js-plotly-plot .point, .js-plotly-plot .bars path').length > 3"
@@ -147,6 +147,7 @@ def photograph(seen: Browser, ui: str, kind: str, address: str, name: str) -> Pa
         seen.resize(1500, 600 if kind == "view" else 1000)
         seen.open(f"{ui}/#/{address}" + ("&compareRunsMode=CHART" if kind == "charts" else ""))
         seen.wait(TABLE if kind == "view" else CHARTS)
+        time.sleep(SETTLED)
         seen.js(TIDY)
         time.sleep(SETTLED)
     return seen.picture(name)
