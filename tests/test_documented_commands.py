@@ -14,7 +14,7 @@ from avfusion.fusion.hyperparameters import with_default
 from avfusion.training import experiment
 from avfusion.training.recipe import RECIPE
 from entrypoints.command import command
-from entrypoints.options import ENTRY_POINTS
+from entrypoints.entry_points import ENTRY_POINTS
 from tests.documented import ROOT, Command, commands
 from tests.edge import run_job
 from tests.stand_ins import draw_nothing, log_no_models, train_here

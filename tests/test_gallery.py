@@ -7,7 +7,7 @@ from avfusion import figures
 from avfusion.figures.variant_diagram import variant_diagram
 from avfusion.fusion import variants
 from docs.making.gallery import DOCS, PAGE, PICTURES, described, diagrams, page, steps
-from entrypoints.options import ENTRY_POINTS
+from entrypoints.entry_points import ENTRY_POINTS
 
 ANEW = "make gallery"
 EXHIBITS = [exhibit for step in steps() for exhibit in step.exhibits]
