@@ -4,7 +4,8 @@ from matplotlib.patches import FancyBboxPatch
 from torch import Tensor, nn
 
 from avfusion.figures.variant_diagram import STUDY, variant_diagram
-from avfusion.figures.variant_flow import Step, variant_flow
+from avfusion.figures.variant_flow import variant_flow
+from avfusion.figures.variant_steps import Step
 from avfusion.fusion import FusionNetwork, Shape, variants
 from avfusion.fusion.attention import Layer
 

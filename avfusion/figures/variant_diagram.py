@@ -16,7 +16,8 @@ from avfusion.figures.style import (
     VIDEO_COLOUR,
     new_axes,
 )
-from avfusion.figures.variant_flow import Step, in_words, variant_flow
+from avfusion.figures.variant_flow import variant_flow
+from avfusion.figures.variant_steps import Step, in_words
 from avfusion.fusion import FusionNetwork, Shape
 
 STUDY = Shape(audio_dim=512, video_dim=512, n_frames=96, n_classes=10)
