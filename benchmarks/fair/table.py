@@ -51,36 +51,39 @@ SINGLE: tuple[tuple[str, dict[str, Value]], ...] = (
     ("posthoc_late", {"rule": "weighted"}),
 )
 """Variants with a single change of their defaults."""
+GROUPS = (DEFAULTS, TUNED, OPTIONS)
 WORDS = {"accuracy": "accuracy", "log_loss": "log loss"}
 """The scores that the table shows."""
 
 
 def train_all(
-    answers: Answers, variants: Sequence[type[FusionNetwork]], trials: int, space: dict[str, str]
+    answers: Answers,
+    variants: Sequence[type[FusionNetwork]],
+    trials: int,
+    space: dict[str, str],
+    groups: Sequence[str] = GROUPS,
 ) -> list[Row]:
-    """Train everything that is not yet there; the rows."""
+    """Train everything of `groups` that is not yet there; the rows."""
     spaces = {variant.id: make_space(variant, space) for variant in variants}
-    defaults = {name: {**one.defaults, **one.fixed} for name, one in spaces.items()}
     known = {variant.id: variant for variant in variants}
-    rows = [Row(DEFAULTS, variant.id) for variant in variants]
-    for row in rows:
-        answers.answer(row, known[row.name], [defaults[row.name]])
+    defaults = {name: {**one.defaults, **one.fixed} for name, one in spaces.items()}
+    asked = {Row(DEFAULTS, name): [defaults[name]] for name in spaces}
     for name, one in spaces.items():
         drawn = one.grid(trials - 1, derive_seed("fair table", name))
-        row = Row(TUNED, name)
-        answers.answer(row, known[name], [defaults[name], *map(one.complete, drawn)])
-        rows.append(row)
+        asked[Row(TUNED, name)] = [defaults[name], *map(one.complete, drawn)]
     for name, change in SINGLE:
-        if name in known:
-            (words,) = (f"{key}={value}" for key, value in change.items())
-            row = Row(OPTIONS, f"{name} {words}")
-            answers.answer(row, known[name], [{**defaults[name], **change}])
-            rows.append(row)
-    for path in answers.trainer.kept.folder.iterdir():
-        shutil.rmtree(path)
+        if name in spaces:
+            words = " ".join(f"{key}={value}" for key, value in change.items())
+            asked[Row(OPTIONS, f"{name} {words}")] = [{**defaults[name], **change}]
+    rows = [row for row in asked if row.group in groups]
+    for row in rows:
+        answers.answer(row, known[row.variant], asked[row])
+    for path in answers.trainer.kept.folder.iterdir() if TUNED in groups else ():
+        shutil.rmtree(path)  # the tuned variants were the last to need what the defaults came to
     for group in (DEFAULTS, TUNED):
-        answers.combine(group)
-        rows.append(Row(group, ENSEMBLE))
+        if group in groups:
+            answers.combine(group)
+            rows.append(Row(group, ENSEMBLE))
     return rows
 
 
@@ -101,7 +104,8 @@ def markdown(answers: Answers, rows: Sequence[Row], scores: pd.DataFrame, pairs:
     verdicts = {(row["first"], row["second"], row["score"]): row["verdict"] for row in pairs.to_dict("records")}
     beside = {DEFAULTS: [DEFAULTS], TUNED: [TUNED, OPTIONS], OPTIONS: [OPTIONS]}
     heads = {DEFAULTS: f"than `{REFERENCE}`", TUNED: f"than tuned `{REFERENCE}`", OPTIONS: "than the defaults"}
-    for group, references in beside.items():
+    for group in dict.fromkeys(row.group for row in rows):
+        references = beside[group]
         columns = [f"{heads[one]}: {word}" for one in references for word in WORDS.values()]
         columns = [group, *WORDS.values(), *columns, "seconds"] + ["defaults kept"] * (group == TUNED)
         yield from ("", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|")
@@ -128,6 +132,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder to write, or to go on in")
     parser.add_argument("--variants", default="all", help="all, quick, or ids with commas; baseline must be one")
     parser.add_argument("--trials", type=int, default=8, help="of each variant, its defaults among them")
+    parser.add_argument("--groups", default=",".join(GROUPS), help="what is trained; the others need the defaults")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
@@ -140,7 +145,8 @@ def main() -> None:
     trainer = Trainer(SplitFeatures(store), choose_device("cpu"), kept, given.workers, given.folds)
     answers = Answers(trainer, tuple(map(int, given.seeds.split(","))), given.output)
     space = dict(item.split("=") for item in given.space.split(",") if item)
-    rows = train_all(answers, choose_variants(tuple(given.variants.split(","))), given.trials, space)
+    variants = choose_variants(tuple(given.variants.split(",")))
+    rows = train_all(answers, variants, given.trials, space, given.groups.split(","))
     found = [answers.read(row) for row in rows]
     first = found[0].answers
     locations = locations_of(first, find_locations(first.ids, None, store))
