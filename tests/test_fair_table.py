@@ -12,12 +12,13 @@ from avfusion.analysis.variant_answers import locations_of
 from avfusion.datasets.folds import Fold
 from avfusion.fusion import variants
 from avfusion.scoring.tsv import read_course_tsv
+from avfusion.system.markdown import markdown
 from avfusion.training.experiment import resolve_params
 from avfusion.training.many import Trainer
 from avfusion.training.split_features import TEST, VALIDATION, SplitFeatures
 from avfusion.training.stored_results import StoredResults
 from benchmarks.fair.answers import TUNED, Answers, Row
-from benchmarks.fair.table import markdown, pairs_of, train_all
+from benchmarks.fair.table import pairs_of, tables, train_all
 from tests.stores import make_store
 
 FAST = {"epochs": "2", "hidden": "8", "batch_size": "16"}
@@ -72,10 +73,10 @@ def test_the_whole_table(answers: Answers) -> None:
     locations = locations_of(found[0].answers, None)
     scores, told = score_table(found, locations, 20), pair_table(found, locations, 20, pairs)
     assert len(told) == 4 * len(pairs)
-    parts = "\n".join(markdown(answers, rows, scores, told)).strip().split("\n\n")
+    parts = list(tables(answers, rows, scores, told))
     of_group = {part.split(" ")[1]: part.splitlines()[2:] for part in parts}
     assert {name: len(lines) for name, lines in of_group.items()} == {"defaults": 3, "tuned": 3, "options": 5}
     for row, answered in zip(rows, found, strict=True):
-        (line,) = (line for line in of_group[row.group] if line.startswith(f"| `{row.name}` | "))
+        (line,) = (line for line in of_group[row.group] if line.startswith(f"| {markdown(row.name)} | "))
         assert line.split("|")[2].split()[0] == f"{answered.metrics['accuracy']:.3f}"
     assert all(len({line.count("|") for line in part.splitlines()}) == 1 for part in parts)

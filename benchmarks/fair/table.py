@@ -18,7 +18,7 @@ fold as prediction files, table.md, scores.csv, pairs.csv, and all trials in FOL
 import argparse
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from avfusion.features.provenance import title
 from avfusion.fusion import FusionNetwork, choose_variants
 from avfusion.fusion.hyperparameters import Value
 from avfusion.system.device import choose_device
+from avfusion.system.markdown import markdown_table
 from avfusion.system.seeds import derive_seed
 from avfusion.training.ensemble import ENSEMBLE
 from avfusion.training.many import Trainer
@@ -54,6 +55,12 @@ SINGLE: tuple[tuple[str, dict[str, Value]], ...] = (
 GROUPS = (DEFAULTS, TUNED, OPTIONS)
 WORDS = {"accuracy": "accuracy", "log_loss": "log loss"}
 """The scores that the table shows."""
+VERDICTS: Mapping[str, Mapping[str, tuple[str, str] | None]] = {
+    DEFAULTS: {"than baseline": (DEFAULTS, REFERENCE)},
+    TUNED: {"than tuned baseline": (TUNED, REFERENCE), "than its defaults": None},
+    OPTIONS: {"than its defaults": None},
+}
+"""For each group, the columns of verdicts (on accuracy / on log loss), and beside which row; None is its defaults."""
 
 
 def train_all(
@@ -98,31 +105,26 @@ def pairs_of(rows: Sequence[Row]) -> list[tuple[str, str]]:
     return found
 
 
-def markdown(answers: Answers, rows: Sequence[Row], scores: pd.DataFrame, pairs: pd.DataFrame) -> Iterator[str]:
-    """The table, a part for each group."""
+def tables(answers: Answers, rows: Sequence[Row], scores: pd.DataFrame, pairs: pd.DataFrame) -> Iterator[str]:
+    """A table for each group, in Markdown."""
     values = {(row["variant"], row["score"]): row for row in scores.to_dict("records")}
     verdicts = {(row["first"], row["second"], row["score"]): row["verdict"] for row in pairs.to_dict("records")}
-    beside = {DEFAULTS: [DEFAULTS], TUNED: [TUNED, OPTIONS], OPTIONS: [OPTIONS]}
-    heads = {DEFAULTS: f"than `{REFERENCE}`", TUNED: f"than tuned `{REFERENCE}`", OPTIONS: "than the defaults"}
     for group in dict.fromkeys(row.group for row in rows):
-        references = beside[group]
-        columns = [f"{heads[one]}: {word}" for one in references for word in WORDS.values()]
-        columns = [group, *WORDS.values(), *columns, "seconds"] + ["defaults kept"] * (group == TUNED)
-        yield from ("", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|")
-        for row in [row for row in rows if row.group == group]:
-            shown = [values[row.title, score] for score in WORDS]
+        heads, body = [group, *WORDS.values(), *VERDICTS[group], "seconds"], []
+        for row in (row for row in rows if row.group == group):
+            shown = (values[row.title, score] for score in WORDS)
             cells = [f"{one['value']:.3f} ({one['low']:.3f} to {one['high']:.3f})" for one in shown]
-            for reference in references:
-                other = row.variant if reference == OPTIONS else Row(reference, REFERENCE).title
-                cells += [verdicts.get((row.title, other, score), "") for score in WORDS]
-            if row.name == ENSEMBLE:
-                yield f"| `{row.name}` | {' | '.join([*cells, ''])} |" + " |" * (group == TUNED)
-                continue
-            trials = answers.trials(row)
-            cells.append(f"{trials.groupby('trial')['seconds'].mean().sum():.2f}")
+            for reference in VERDICTS[group].values():
+                other = Row(*reference).title if reference else row.variant
+                told = [verdicts.get((row.title, other, score), "") for score in WORDS]
+                cells.append(" / ".join(told) if any(told) else "")
+            trials = pd.DataFrame() if row.name == ENSEMBLE else answers.trials(row)
+            cells.append("" if trials.empty else f"{trials.groupby('trial')['seconds'].mean().sum():.1f}")
             if group == TUNED:
-                cells.append(f"{(trials['chosen'] & (trials['trial'] == 0)).sum()} of {trials['chosen'].sum()}")
-            yield f"| `{row.name}` | {' | '.join(cells)} |"
+                kept = "" if trials.empty else f"{trials.loc[trials['trial'] == 0, 'chosen'].sum()}"
+                cells.append(kept)
+            body.append([row.name, *cells])
+        yield markdown_table(heads + ["defaults kept"] * (group == TUNED), body)
 
 
 def main() -> None:
@@ -155,7 +157,7 @@ def main() -> None:
     write_csv(given.output / "pairs.csv", pairs)
     what = f"{title(store.provenance)}; {len(first)} clips at {len(locations)} locations, folds={given.folds}, "
     what += f"seeds={given.seeds}, {given.trials} trials a variant; {datetime.now(UTC):%Y-%m-%d}"
-    text = "\n".join([what, *markdown(answers, rows, scores, pairs)])
+    text = "\n\n".join([what, *tables(answers, rows, scores, pairs)])
     (given.output / "table.md").write_text(text + "\n", encoding="utf-8")
     print(text)
 
