@@ -43,11 +43,10 @@ TABLE = "return document.querySelectorAll('.ag-row').length > 0"
 CHARTS = "return document.querySelectorAll('.js-plotly-plot .point, .js-plotly-plot .bars path').length > 3"
 
 TIDY = """
-for (const words of ['MLflow Assistant', 'Exit shared view']) {
-  let place = [...document.querySelectorAll('span, h1, h2, h3, button')].find(one => one.innerText.trim() == words);
-  while (place && place.querySelectorAll('button').length < 2) place = place.parentElement;
-  if (place) [...place.querySelectorAll('button')].pop().click();
-}
+document.querySelector('[data-component-id="mlflow.assistant.chat_panel.close"]')?.click();
+let place = [...document.querySelectorAll('button')].find(one => one.textContent.trim() == 'Exit shared view');
+while (place && place.querySelectorAll('button').length < 2) place = place.parentElement;
+if (place) [...place.querySelectorAll('button')].pop().click();
 document.head.insertAdjacentHTML('beforeend', '<style>.modebar { display: none !important }</style>');
 """
 """Closes what covers the runs at the first visit."""
