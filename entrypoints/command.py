@@ -82,6 +82,7 @@ def load_job(name: str) -> Callable[..., list[str]]:
 def _run(name: str, entry: EntryPoint, values: dict[str, Any]) -> None:
     """Do the job and print its lines; an interruption says what the same command will do."""
     from avfusion.system.interruption import exit_code, interruptible
+    from avfusion.system.progress import close_all
 
     _quiet()
     adopted = os.environ.get("MLFLOW_RUN_ID")  # which MLflow takes away when a run begins
@@ -89,6 +90,7 @@ def _run(name: str, entry: EntryPoint, values: dict[str, Any]) -> None:
         with interruptible(parent=adopted is not None):
             lines = load_job(name)(**values)
     except KeyboardInterrupt as interruption:
+        close_all()
         if adopted is not None:
             from avfusion.tracking.runs import close_adopted
 
@@ -105,11 +107,16 @@ def _shown(text: str) -> str:
     return escaped(masked(text), lines=True)
 
 
-class _Shown(logging.Formatter):
-    """Log lines as people see them; tracebacks too."""
+class _Log(logging.Handler):
+    """Log lines as people see them, above the bars; tracebacks too."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        return _shown(super().format(record))
+    def emit(self, record: logging.LogRecord) -> None:
+        from avfusion.system.progress import say
+
+        try:
+            say(_shown(self.format(record)))
+        except Exception:  # as every handler of logging does: a log that cannot be written stops no work
+            self.handleError(record)
 
 
 def _quiet() -> None:
@@ -120,7 +127,5 @@ def _quiet() -> None:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     warnings.filterwarnings("ignore", category=UserWarning, module=r"mlflow\.")
     logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)  # it tells of each model that its example fits
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Shown("%(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[_Log()])
     logging.getLogger("avfusion").setLevel(logging.INFO)

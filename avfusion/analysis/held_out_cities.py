@@ -6,12 +6,12 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import torch
-from tqdm import tqdm
 
 from avfusion.analysis.variant_answers import align, on_clips
 from avfusion.errors import UserError, unknown
 from avfusion.scoring.metrics import evaluate
 from avfusion.scoring.predictions import Predictions
+from avfusion.system.progress import show_progress
 from avfusion.training.experiment import score_test, train
 from avfusion.training.many import Training
 from avfusion.training.split_features import TRAIN, VALIDATION, SplitFeatures
@@ -69,13 +69,17 @@ def held_out(
     """
     rows = []
     pairs = list(product(splits.items(), trainings.items()))
-    for (city, data), (name, training) in tqdm(pairs, desc="held-out cities", unit="training"):
-        trained = train(data, training.variant, training.params, training.seed, device)
-        unseen = on_clips(score_test(data, trained).test, set(clean[name].ids))
-        unseen, seen = align(unseen, on_clips(clean[name], set(unseen.ids)))
-        scores = {"seen": evaluate(seen), "held_out": evaluate(unseen)}
-        columns = {f"{score}_{state}": scores[state][score] for score in ("accuracy", "log_loss") for state in scores}
-        rows.append({"variant": name, "city": city, "clips": len(unseen), **columns})
+    with show_progress("held-out cities", len(pairs), "training") as bar:
+        for (city, data), (name, training) in pairs:
+            trained = train(data, training.variant, training.params, training.seed, device)
+            unseen = on_clips(score_test(data, trained).test, set(clean[name].ids))
+            unseen, seen = align(unseen, on_clips(clean[name], set(unseen.ids)))
+            scores = {"seen": evaluate(seen), "held_out": evaluate(unseen)}
+            columns = {
+                f"{score}_{state}": scores[state][score] for score in ("accuracy", "log_loss") for state in scores
+            }
+            rows.append({"variant": name, "city": city, "clips": len(unseen), **columns})
+            bar.update()
     return pd.DataFrame(rows)
 
 

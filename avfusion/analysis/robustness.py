@@ -14,12 +14,12 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from avfusion.errors import unknown
 from avfusion.features import MODALITIES
 from avfusion.fusion import FusionNetwork
 from avfusion.scoring.metrics import evaluate
+from avfusion.system.progress import show_progress
 from avfusion.system.seeds import derive_seed
 from avfusion.training.answering import as_predictions
 from avfusion.training.classifier import Classifier
@@ -123,7 +123,7 @@ def robustness(classifiers: Mapping[str, Classifier], data: SplitFeatures, shift
     data = data.needing(MODALITIES)
     answers: dict[tuple[str, str, float], list[tuple[Tensor, Tensor]]] = {}
     order: list[NDArray[np.intp]] = []
-    with tqdm(total=len(data.rows(TEST)), desc="shifts", unit="clip") as progress:
+    with show_progress("shifts", len(data.rows(TEST)), "clip") as bar:
         for rows, batch in _batches(data):
             order.append(rows)
             for name, classifier in classifiers.items():
@@ -134,7 +134,7 @@ def robustness(classifiers: Mapping[str, Classifier], data: SplitFeatures, shift
                         spoilt = felt and severity > 0
                         found = _answers(classifier, shift.change(batch, severity)) if spoilt else clean
                         answers.setdefault((name, shift.id, severity), []).append(found)
-            progress.update(len(rows))
+            bar.update(len(rows))
     rows = np.concatenate(order)
     return pd.DataFrame(
         [

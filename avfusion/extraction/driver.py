@@ -3,13 +3,10 @@
 import hashlib
 import json
 import logging
-import sys
 import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-
-from tqdm import tqdm
 
 from avfusion.datasets import Dataset
 from avfusion.errors import UserError
@@ -21,6 +18,7 @@ from avfusion.features import FeatureStore
 from avfusion.features.layout import STORE, Json
 from avfusion.features.sources import UNKNOWN, Sources, read_sources, replaced
 from avfusion.features.writer import StoreWriter, writing
+from avfusion.system.progress import show_progress
 
 WEIGHTS_FILES = "weights_files"  # entry of an embedder's provenance: where it found its weights, if it has any
 
@@ -122,10 +120,12 @@ def _check_media(dataset: Dataset, folder: Path, *, progress: bool) -> None:
 def _changed(dataset: Dataset, known: Mapping[int, Sources], progress: bool) -> dict[int, str]:
     """Number of a clip -> how its media were replaced since they were `known`; only of those that were replaced."""
     changed = {}
-    for index in tqdm(known, "comparing media", unit="clip", disable=not progress, delay=2):
-        clip = dataset.clips[index]
-        if change := replaced(known[index], clip.audio, clip.video):
-            changed[index] = change
+    with show_progress("comparing media", len(known), "clip", delay=2, shown=progress) as bar:
+        for index, sources in known.items():
+            clip = dataset.clips[index]
+            if change := replaced(sources, clip.audio, clip.video):
+                changed[index] = change
+            bar.update()
     return changed
 
 
@@ -162,21 +162,12 @@ def _run(dataset: Dataset, storage: PartsStorage, executor: Executor, *, progres
         Task(index, clip.id, clip.audio, clip.video) for index, clip in enumerate(dataset.clips) if index not in done
     ]
     n_failed = 0
-    with tqdm(
-        total=len(dataset.clips),
-        initial=len(done),
-        desc="extracting",
-        unit="clip",
-        disable=not progress,
-        mininterval=0.5 if sys.stderr.isatty() else 15.0,  # a log file needs no more
-    ) as bar:
+    with show_progress("extracting", len(dataset.clips), "clip", done=len(done), shown=progress) as bar:
         for outcome in executor.run(tasks, storage):
             if not outcome.written:
                 storage.write(outcome.task.index, given_up(outcome.task, outcome.reason))
-            if outcome.reason:
-                n_failed += 1
-                bar.set_postfix(failed=n_failed, refresh=False)
-            bar.update()
+            n_failed += bool(outcome.reason)
+            bar.update(**({"failed": str(n_failed)} if n_failed else {}))
 
 
 def _report(store: FeatureStore, *, strict: bool) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
-from tqdm import tqdm
 
 from avfusion.errors import UserError
 from avfusion.features.parts import Part
@@ -23,6 +22,7 @@ from avfusion.system.device import choose_device
 from avfusion.system.files import replacing, write_atomically
 from avfusion.system.names import file_names
 from avfusion.system.processes import available_cores
+from avfusion.system.progress import show_progress
 from avfusion.system.work_folder import WorkFolder
 from avfusion.tracking.models import fetch_model
 from avfusion.tracking.runs import job_run, log_batch, log_file
@@ -124,8 +124,10 @@ class Prediction:
         started = time.perf_counter()
         parts = extractor.parts(self.queries, self.classifier.modalities)
         try:
-            for number, part in tqdm(parts, total=len(self.queries), desc="predicting", unit="clip"):
-                self.rows[number] = self._row(number, part)
+            with show_progress("predicting", len(self.queries), "clip") as bar:
+                for number, part in parts:
+                    self.rows[number] = self._row(number, part)
+                    bar.update()
         except KeyboardInterrupt:
             _log.warning(
                 "%d of %d clips were answered, see %s",

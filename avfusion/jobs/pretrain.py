@@ -5,8 +5,6 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from tqdm import tqdm
-
 from avfusion import __version__
 from avfusion.datasets import Dataset, read_dataset
 from avfusion.datasets.scenes import render_scenes
@@ -18,6 +16,7 @@ from avfusion.pretraining.learning import Learner, Progress, Schedule
 from avfusion.pretraining.pair_source import prepare
 from avfusion.system.device import choose_device
 from avfusion.system.files import write_atomically
+from avfusion.system.progress import show_progress
 from avfusion.tracking.artifacts import log_figure
 from avfusion.tracking.runs import commit, job_run, log_batch, log_file
 from avfusion.tracking.session import connect
@@ -80,19 +79,18 @@ def pretrain_job(
 def _learn(learner: Learner) -> None:
     """All steps, on a progress bar, their curves into MLflow at the end and at every measurement."""
     pending: list[Progress] = []
-    with tqdm(total=learner.schedule.steps, initial=learner.step, desc="AVC", unit="step") as bar:
+    with show_progress("AVC", learner.schedule.steps, "step", done=learner.step) as bar:
 
-        def hear(progress: Progress) -> None:
-            pending.append(progress)
-            bar.update()
-            if progress.held_out_accuracy is not None:
-                bar.set_postfix(
-                    loss=f"{progress.loss:.3f}", held_out=f"{progress.held_out_accuracy:.3f}", refresh=False
-                )
+        def hear(step: Progress) -> None:
+            pending.append(step)
+            if step.held_out_accuracy is None:
+                bar.update()
+            else:
+                bar.update(loss=f"{step.loss:.3f}", held_out=f"{step.held_out_accuracy:.3f}")
                 first = pending[0].step
                 log_batch(
                     {},
-                    {"avc_held_out_accuracy": progress.held_out_accuracy},
+                    {"avc_held_out_accuracy": step.held_out_accuracy},
                     {
                         "avc_loss": [entry.loss for entry in pending],
                         "avc_accuracy": [entry.accuracy for entry in pending],

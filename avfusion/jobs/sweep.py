@@ -4,7 +4,6 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
-from tqdm import tqdm
 
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
@@ -13,6 +12,7 @@ from avfusion.figures import alpha_curve
 from avfusion.fusion import variants
 from avfusion.jobs.features import open_features
 from avfusion.system.device import choose_device
+from avfusion.system.progress import show_progress
 from avfusion.tracking.artifacts import log_figure, log_table
 from avfusion.tracking.continued import JobRuns
 from avfusion.tracking.descriptions import describe_result
@@ -86,12 +86,14 @@ def sweep_job(
         with work.runs.open(f"{VARIANT} alpha sweep", {}, {KIND: "sweep", **run_tags}) as run:
             results = []
             trainer = Trainer(data, target, work.results, workers, folds)
-            for result in tqdm(trainer.scored(trainings), total=len(trainings), desc="alpha sweep", unit="training"):
-                name = f"alpha {result.params['alpha']:.2f}"
-                log = partial(_log_alpha, work.runs, name, result, store, run_tags)
-                alpha_tags = {KIND: "alpha", **run_tags}
-                work.runs.log(f"{name} seed {result.seed}", result.params, alpha_tags, run.info.run_id, log)
-                results.append(result)
+            with show_progress("alpha sweep", len(trainings), "training") as bar:
+                for result in trainer.scored(trainings):
+                    name = f"alpha {result.params['alpha']:.2f}"
+                    log = partial(_log_alpha, work.runs, name, result, store, run_tags)
+                    alpha_tags = {KIND: "alpha", **run_tags}
+                    work.runs.log(f"{name} seed {result.seed}", result.params, alpha_tags, run.info.run_id, log)
+                    results.append(result)
+                    bar.update()
             table = sweep_table(results)
             best = choose_alpha(table[VALIDATION_COLUMNS])
             answers = chosen_by_validation(results, best, data)

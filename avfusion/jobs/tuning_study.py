@@ -2,14 +2,13 @@
 
 import logging
 from dataclasses import dataclass, field
-from typing import NoReturn
 
 import pandas as pd
-from tqdm import tqdm
 
 from avfusion.features.provenance import note, tags
 from avfusion.jobs.retrain import DEFAULT, TUNED, comparison_lines, remarks, retrain
 from avfusion.report.cautions import rests_on
+from avfusion.system.progress import Progress, show_progress
 from avfusion.tracking.artifacts import log_table
 from avfusion.tracking.continued import JobRuns
 from avfusion.tracking.notes import write_note
@@ -78,7 +77,7 @@ class TuningStudy:
         recover(self.study)
         already, total = n_done(self.study), self.plan.total
         try:
-            with tqdm(total=total, initial=min(already, total), desc=self.plan.name, unit="trial") as bar:
+            with show_progress(self.plan.name, total, "trial", done=min(already, total)) as bar:
                 Pool(self.plan, self.study, self.trainer.device, self.n_workers, Watcher(runs, bar)).run(leadership)
         except KeyboardInterrupt:
             log.warning(
@@ -155,7 +154,7 @@ class Watcher:
     """Keeps MLflow and a progress bar up to date with a pool."""
 
     runs: TrialRuns
-    bar: "tqdm[NoReturn]"
+    bar: Progress
 
     def started(self, started: Started) -> str:
         """See `avfusion.tuning.pool.Listener`."""

@@ -134,7 +134,7 @@ def _fetch_rest(url: str, partial: Path) -> None:
     Raises _InterruptedError when the transfer breaks off, _TooLargeError when it is announced as too large or becomes
     so; then nothing is kept.
     """
-    from tqdm import tqdm
+    from avfusion.system.progress import show_progress  # here: tqdm is not needed by who has weights
 
     have = partial.stat().st_size if partial.exists() else 0
     _check_size(have, partial)
@@ -153,8 +153,10 @@ def _fetch_rest(url: str, partial: Path) -> None:
         announced = response.headers.get("Content-Length") or ""
         total = have + int(announced) if announced.isdecimal() else 0
         _check_size(total, partial)
-        bar = tqdm(total=total or None, initial=have, unit="B", unit_scale=True, desc=partial.stem)
-        with bar, partial.open("ab" if resumed else "wb") as file:
+        with (
+            show_progress(partial.stem, total or None, "B", done=have) as bar,
+            partial.open("ab" if resumed else "wb") as file,
+        ):
             try:
                 while chunk := response.read(_CHUNK):
                     _check_size(file.tell() + len(chunk), partial)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from avfusion.datasets import Clip, Dataset
 from avfusion.errors import UserError
@@ -23,6 +22,7 @@ from avfusion.media import MediaError, VideoReader, read_sound
 from avfusion.system.files import write_atomically
 from avfusion.system.memory import MemoryLimit
 from avfusion.system.processes import available_cores, spread
+from avfusion.system.progress import show_progress
 
 PICTURES = 10
 """Pictures kept of each clip, evenly spaced."""
@@ -107,7 +107,10 @@ def _write(dataset: Dataset, config: L3Config, folder: Path) -> tuple[list[Entry
 
 def _decoded(dataset: Dataset, config: L3Config) -> Iterator[tuple[Half, Half, float] | None]:
     found = spread(partial(_decode, config=config), dataset.clips, available_cores(), get_context("spawn"))
-    yield from tqdm(found, total=len(dataset.clips), desc="preparing", unit="clip")
+    with show_progress("preparing", len(dataset.clips), "clip") as bar:
+        for one in found:
+            bar.update()
+            yield one
 
 
 def _decode(clip: Clip, config: L3Config) -> tuple[Half, Half, float] | None:

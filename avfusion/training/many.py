@@ -9,10 +9,9 @@ from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from itertools import islice
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 import torch
-from tqdm import tqdm
 
 from avfusion.datasets.folds import Fold
 from avfusion.datasets.splits import short_of_training
@@ -20,6 +19,7 @@ from avfusion.features import FeatureStore
 from avfusion.fusion import FusionNetwork, posthoc_late
 from avfusion.fusion.hyperparameters import Value
 from avfusion.system.processes import spread, training_processes
+from avfusion.system.progress import Progress, show_progress
 from avfusion.training.answering import better_alone
 from avfusion.training.cross_validation import CrossValidation, Scored
 from avfusion.training.experiment import Result, score_test, train
@@ -111,7 +111,7 @@ class Trainer:
         for one in trainings:
             name = f"{one.variant.id} seed {one.seed}" + (f" {one.fold}" if one.fold else "")
             data = _split(self.data, one)
-            with tqdm(total=int(one.params["epochs"]), desc=name, unit="epoch") as bar:
+            with show_progress(name, int(one.params["epochs"]), "epoch") as bar:
                 trained = train(data, one.variant, one.params, one.seed, self.device, partial(_show, bar))
             result = score_test(data, trained)
             self.kept.keep(result, one.fold)
@@ -166,10 +166,9 @@ def _split(data: SplitFeatures, training: Training) -> SplitFeatures:
     return data.in_fold(training.fold, training.seed) if training.fold else data
 
 
-def _show(bar: "tqdm[NoReturn]", epoch: Epoch) -> None:
+def _show(bar: Progress, epoch: Epoch) -> None:
     """One epoch on the progress bar."""
-    bar.set_postfix(val_loss=f"{epoch.val_loss:.3f}", val_accuracy=f"{epoch.val_accuracy:.3f}", refresh=False)
-    bar.update()
+    bar.update(val_loss=f"{epoch.val_loss:.3f}", val_acc=f"{epoch.val_accuracy:.3f}")
 
 
 def _train(features: Path, device: torch.device, kept: StoredResults, training: Training) -> Result:

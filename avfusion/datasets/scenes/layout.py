@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
 from avfusion.datasets.scenes.recipes import RECIPES
 from avfusion.datasets.scenes.render import render_clip
 from avfusion.errors import UserError
 from avfusion.system.processes import available_cores, spread
+from avfusion.system.progress import show_progress
 
 MARKER = "synthetic.json"
 GENERATOR, VERSION = "avfusion.datasets.scenes", 2
@@ -168,8 +167,9 @@ def render_scenes(
         # a process takes about a second to start, in which one core renders some 30 clips
         workers = min(workers or available_cores(), -(-len(missing) // 30))
         rendering = _render_all(root, missing, parameters, workers)
-        for _ in tqdm(rendering, "synthetic scenes", len(missing), unit="clip"):
-            pass
+        with show_progress("synthetic scenes", len(missing), "clip") as bar:
+            for _ in rendering:
+                bar.update()
     if not (root / MARKER).exists():
         _write_lists(root, clips, parameters)
         (root / _UNFINISHED).replace(root / MARKER)

@@ -1,13 +1,12 @@
 """HDF5 features into a feature store."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
-from avfusion.datasets import Dataset
+from avfusion.datasets import Clip, Dataset
 from avfusion.errors import UserError
 from avfusion.features import MODALITIES, FeatureStore, Modality, Required
 from avfusion.features.hdf5.folder import FOLDERS, SPLIT_FILES, feature_files, import_digest
@@ -17,6 +16,7 @@ from avfusion.features.hdf5.reading import FeatureFile
 from avfusion.features.layout import FIRST_FRAMES, Json
 from avfusion.features.parts import Features, Part, no_features
 from avfusion.features.writer import writing
+from avfusion.system.progress import show_progress
 
 GivenMoments = Mapping[Modality, tuple[Vector, Vector] | None]
 """Modality -> mean and standard deviation [D] that came with the features, if they did."""
@@ -71,8 +71,7 @@ def import_features(
                 writer.tidy()
             else:
                 reader = _Reader(files, required)
-                parts = (reader.part(source, clip.id) for source, clip in zip(sources, dataset.clips, strict=True))
-                writer.pack(dataset, tqdm(parts, "importing", len(sources), unit="clip", disable=not progress))
+                writer.pack(dataset, reader.parts(sources, dataset.clips, shown=progress))
                 writer.close(dataset, plan, reader.standardization(moments))
     return FeatureStore.open(output)
 
@@ -106,6 +105,13 @@ class _Reader:
         self._running = {modality: RunningMoments() for modality in MODALITIES}
         self._widths: dict[Modality, int] = {}
         self._splits: set[str] = set()
+
+    def parts(self, sources: Sequence[Source], clips: Sequence[Clip], *, shown: bool) -> Iterator[Part]:
+        """The features of all `clips`, which lie at `sources`, in their order."""
+        with show_progress("importing", len(clips), "clip", shown=shown) as bar:
+            for source, clip in zip(sources, clips, strict=True):
+                yield self.part(source, clip.id)
+                bar.update()
 
     def part(self, source: Source, clip_id: str) -> Part:
         """One clip's features, or the reason why there are none."""
