@@ -82,9 +82,12 @@ def load_job(name: str) -> Callable[..., list[str]]:
 def _run(name: str, entry: EntryPoint, values: dict[str, Any]) -> None:
     """Do the job and print its lines; an interruption says what the same command will do."""
     from avfusion.system.interruption import exit_code, interruptible
-    from avfusion.system.progress import close_all
+    from avfusion.system.progress import close_all, say
+    from avfusion.system.project import leave_copy
 
     _quiet()
+    if where := leave_copy():
+        say(_shown(where))
     adopted = os.environ.get("MLFLOW_RUN_ID")  # which MLflow takes away when a run begins
     try:
         with interruptible(parent=adopted is not None):
@@ -125,7 +128,7 @@ def _quiet() -> None:
     os.environ.setdefault("MLFLOW_DISABLE_AGENT_HINT", "true")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     warnings.filterwarnings("ignore", category=UserWarning, module=r"mlflow\.")
-    logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)  # it tells of each model that its example fits
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[_Log()])
     logging.getLogger("avfusion").setLevel(logging.INFO)

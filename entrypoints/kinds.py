@@ -6,12 +6,14 @@ that users type for None, True and False.
 
 import math
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import click
 
 from avfusion.errors import UserError
+from avfusion.system.project import refuse_relative
 
 
 class Kind(click.ParamType):  # type: ignore[type-arg]  # generic for type checkers alone
@@ -52,8 +54,23 @@ class Text(Kind):
         return text
 
 
+class PathOr(Text):
+    """The path of a file or folder, perhaps behind one of some prefixes, or text that is `other` than a path."""
+
+    def __init__(self, other: str, *prefixes: str) -> None:
+        super().__init__()
+        self._other, self._prefixes = re.compile(other), prefixes
+
+    def read(self, text: str, option: str) -> str:
+        """See `Kind`."""
+        if not self._other.fullmatch(super().read(text, option)):
+            prefix = next(filter(text.startswith, self._prefixes), "")
+            refuse_relative(option, text.removeprefix(prefix), prefix)
+        return text
+
+
 class PathName(Kind):
-    """The path of a file or folder, there or not."""
+    """The path of a file or folder, there or not; `-` is standard input where there may be one."""
 
     name, annotation, expected = "PATH", Path, "a path"
 
@@ -61,6 +78,8 @@ class PathName(Kind):
         """See `Kind`."""
         if not text.strip():
             raise ValueError(text)
+        if text != "-":
+            refuse_relative(option, text)
         return Path(text)
 
 

@@ -18,6 +18,7 @@ from entrypoints.kinds import (
     OutputFolder,
     Pairs,
     PathName,
+    PathOr,
     Seconds,
     Seeds,
     Text,
@@ -41,6 +42,8 @@ class Option:
 
 
 ANSWERS = "a prediction file, a folder with one, or the id of a run"
+RUN = "(runs:/)?[0-9a-f]+(/.*)?"
+"""How the id of a run is written, where a path may stand too."""
 
 OPTIONS = {
     "data": Option(OrNone(PathName()), "none", "TAU folder or CSV list of clips; `none` renders synthetic scenes."),
@@ -67,7 +70,9 @@ OPTIONS = {
         "Pictures per second, of an embedder that can choose; `none` takes its own.",
     ),
     "weights": Option(
-        OrNone(Text()), "none", "Weights of the embedder: a file or folder, or untrained; `none` takes its own."
+        OrNone(PathOr("untrained")),
+        "none",
+        "Weights of the embedder: a file or folder, or untrained; `none` takes its own.",
     ),
     "precision": Option(click.Choice(["float32", "bf16", "auto"]), "float32", "Arithmetic of the embedder."),
     "device": Option(click.Choice(["auto", "cpu", "cuda"]), "auto", "Where to compute."),
@@ -88,7 +93,7 @@ OPTIONS = {
         "Ray cluster: HOST:PORT or auto; `none`: RAY_ADDRESS, or a Ray of this machine's own.",
     ),
     "parts": Option(
-        OrNone(Text()),
+        OrNone(PathOr(".*(://|::).*")),
         "none",
         "fsspec address for a cluster's unfinished work, as s3://...; `none`: the output folder.",
     ),
@@ -117,7 +122,7 @@ OPTIONS = {
     ),
     "space": Option(Pairs(), "none", "Instead of what the variant searches: alpha=0.2:0.6,hidden=128|256,dropout=0.3."),
     "storage": Option(
-        OrNone(Text()),
+        OrNone(PathOr("(?!sqlite:).*://.*", "sqlite:///", "journal:")),
         "none",
         "Where studies live: a journal file, sqlite:///FILE or postgresql://...; `none`: under runs/.",
     ),
@@ -126,16 +131,16 @@ OPTIONS = {
         Seeds(), "0,1,2,3,4", "Seeds with which the best hyperparameters and the defaults are trained at the end."
     ),
     "audio": Option(
-        Needed(Text(), "audio: none given; name a prediction file or the id of a run, as audio=FILE"),
+        Needed(PathOr(RUN), "audio: none given; name a prediction file or the id of a run, as audio=FILE"),
         "none",
         f"Answers of the audio model: {ANSWERS}.",
     ),
     "video": Option(
-        Needed(Text(), "video: none given; name a prediction file or the id of a run, as video=FILE"),
+        Needed(PathOr(RUN), "video: none given; name a prediction file or the id of a run, as video=FILE"),
         "none",
         f"Answers of the video model: {ANSWERS}.",
     ),
-    "fused": Option(OrNone(Text()), "none", "Answers of a fused model, likewise; `none` leaves it out."),
+    "fused": Option(OrNone(PathOr(RUN)), "none", "Answers of a fused model, likewise; `none` leaves it out."),
     "experiment": Option(OrNone(Text()), "none", "MLflow experiment whose runs to take, by name or id."),
     "predictions": Option(
         OrNone(PathName()),
@@ -158,7 +163,10 @@ OPTIONS = {
     "promote": Option(Truth(), "false", "Whether the best on validation becomes models:/avfusion@champion."),
     "register": Option(Truth(), "false", "Whether each model is put into the MLflow registry as `avfusion`."),
     "model": Option(
-        Needed(Text(), "no model given; give model=runs:/ID/model, models:/avfusion/1 or models:/avfusion@champion"),
+        Needed(
+            PathOr(rf"{RUN}|\w+:/.*"),
+            "no model given; give model=runs:/ID/model, models:/avfusion/1 or models:/avfusion@champion",
+        ),
         "none",
         "Trained model: runs:/ID/model, models:/avfusion/1, models:/avfusion@champion, or a folder.",
     ),

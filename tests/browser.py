@@ -1,25 +1,21 @@
-"""A browser without a window, and MLflow's UI on loopback for it, for tests, where Chromium is installed.
+"""A browser without a window, for tests, where Chromium is installed.
 
 `.ci/run` installs Debian's packages chromium and chromium-driver.
 """
 
-import json
-import os
 import shutil
-import socket
-import subprocess
-import sys
 import time
 from base64 import b64decode
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.request import urlopen
 
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
+
+from tests.mlflow_server import mlflow_server
 
 QUIET = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -113,35 +109,5 @@ def browser(pictures: Path) -> Iterator[Browser]:
             driver.quit()
 
 
-@contextmanager
-def mlflow_ui(store: str, folder: Path) -> Iterator[str]:
-    """The address of MLflow's UI over a tracking store; `folder` gets its log."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = ["--backend-store-uri", store, "--port", str(port), "--workers", "1"]
-    command = [sys.executable, "-m", "mlflow", "ui", *options]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
-    environment |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    address = f"http://127.0.0.1:{port}"
-    with (folder / "ui.log").open("wb") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
-        try:
-            _wait_for(server, address, folder / "ui.log")
-            yield address
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(server.pid, 15)
-            server.wait(30)
-
-
-def _wait_for(server: "subprocess.Popen[bytes]", address: str, log: Path) -> None:
-    """Until a question about the store is answered: the first ones, when many come at once, may fail in MLflow."""
-    question, end = f"{address}/api/2.0/mlflow/experiments/search?max_results=1", time.monotonic() + 2 * PATIENCE
-    while time.monotonic() < end:
-        assert server.poll() is None, log.read_text()
-        with suppress(OSError), urlopen(question, timeout=5) as answer:
-            json.load(answer)
-            return
-        time.sleep(0.2)
-    raise AssertionError(f"{address} does not answer: {log.read_text()}")
+mlflow_ui = mlflow_server
+"""The server, for who looks at its pages."""

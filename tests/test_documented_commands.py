@@ -25,7 +25,7 @@ BLOCKS = [entry for entry in COMMANDS if entry.whole]
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 TARGETS = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
-OTHERS = {".", "base64", "curl", "export", "find", "git", "pre-commit", "printf", "ray"}
+OTHERS = {".", "base64", "curl", "export", "find", "git", "optuna-dashboard", "pre-commit", "printf", "ray"}
 """Programs that are not ours; what they are given is not looked at."""
 
 

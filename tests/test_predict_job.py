@@ -26,6 +26,7 @@ from tests.edge import run_job
 from tests.media_files import tone, write_sound, write_video
 from tests.stand_ins import draw_nothing, train_here
 from tests.stores import make_store
+from tests.test_house import ROOMS
 from tests.test_serving_answers import make_features, with_companions
 
 DEFAULTS = {
@@ -105,6 +106,18 @@ def test_the_registry_describes_the_model(fusion: Run) -> None:
         assert expected in text
     assert "the companions answer: video_only, audio_only" in text
     assert register(fusion.info.run_id) == str(champion.version), "a model is registered once"
+
+
+def test_a_model_has_the_rooms_that_it_may_import(fusion: Run) -> None:
+    client = MlflowClient()
+    outputs = client.get_run(fusion.info.run_id).outputs
+    assert outputs is not None
+    (model,) = outputs.model_outputs
+    code = Path(mlflow.artifacts.download_artifacts(f"models:/{model.model_id}")) / "code" / "avfusion"
+    assert {path.name.removesuffix(".py") for path in code.iterdir()} == {
+        "__init__",
+        *ROOMS[: ROOMS.index("serving") + 1],
+    }
 
 
 def test_a_folder_of_pairs_with_timelines(fusion: Run, clips: Path, tmp_path: Path) -> None:

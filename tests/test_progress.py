@@ -83,7 +83,7 @@ def test_work_that_goes_on_and_bytes_of_an_unknown_number(clock: Clock, capsys: 
 def test_what_is_not_worth_a_line(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     """Work that nobody asked to see, that was done before it began, or that took no time."""
     for options in ({"shown": False}, {"delay": 2.0}):
-        with show_progress("reading", 2, "clip", **options) as bar:  # type: ignore[arg-type]
+        with show_progress("reading", 2, "clip", **options) as bar:
             clock.now += 1
             bar.update(2)
     with show_progress("reading", 2, "clip", done=2):

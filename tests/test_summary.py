@@ -1,6 +1,7 @@
 """The table at the end of training, as text."""
 
-from avfusion.jobs.summary import BEST, WIDTH, in_order, summary_lines, trained_with
+from avfusion.jobs.summary import BEST, in_order, summary_lines, trained_with
+from avfusion.jobs.text_tables import WIDTH
 
 
 def rows(*names: str) -> list[dict[str, object]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from mlflow.exceptions import MlflowException
 
 from avfusion.errors import UserError
 from avfusion.tracking.session import SERVER_TIMEOUT, connect
@@ -55,6 +56,39 @@ def test_a_database_of_another_mlflow(monkeypatch: pytest.MonkeyPatch, tracking_
         database.commit()
     line = refusal(monkeypatch, f"sqlite:///{old}")
     assert "another version of MLflow (schema 0123" in line and line.endswith(f"mlflow db upgrade 'sqlite:///{old}'")
+
+
+def test_a_database_with_a_password_of_another_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its command names the variable, which the shell fills in: what is printed shows no password."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise MlflowException(
+            "Detected out-of-date database schema (found version 0123, but expected 0456). Take a backup"
+        )
+
+    monkeypatch.setattr("sqlalchemy.create_engine", refuse)
+    line = refusal(monkeypatch, "postgresql://ada:s3cr3t@host/runs")
+    assert line.endswith(
+        '(schema 0123, this one\'s is 0456); copy it, then run: mlflow db upgrade "$MLFLOW_TRACKING_URI"'
+    )
+
+
+def test_a_database_as_mlflow_run_writes_it(monkeypatch: pytest.MonkeyPatch, tracking_uri: str, tmp_path: Path) -> None:
+    """It is where SQLAlchemy finds it, and no folder has a name with %20."""
+    (tmp_path / "a Übung").mkdir()
+    shutil.copy(tracking_uri.removeprefix("sqlite:///"), tmp_path / "a Übung" / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/a%20%C3%9Cbung/mlflow.db")
+    connect()
+    assert mlflow.search_experiments() and [path.name for path in tmp_path.iterdir()] == ["a Übung"]
+
+
+def test_a_relative_database_of_mlflow_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """MLflow has made it where the command was typed; here there is none, and none is made."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
+    line = refusal(monkeypatch, "sqlite:///runs of mine.db")
+    assert "was typed in another folder" in line and line.endswith('as sqlite:///"$PWD"/runs of mine.db')
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_files_that_are_no_database(monkeypatch: pytest.MonkeyPatch, tracking_uri: str, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from optuna import Study
 from optuna.trial import TrialState
+from optuna_dashboard._storage_url import get_storage
 
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
@@ -38,6 +39,7 @@ from tests.postgres import postgres_server, programs
 from tests.processors import without_bf16
 from tests.stand_ins import draw_nothing, log_no_models, train_briefly, train_here
 from tests.stores import make_store
+from tests.test_tuning_dashboard import note_of
 
 FAST = "epochs=6,batch_size=16|32,hidden=8|16,embedding=8,output_hidden=8"
 STORAGES = ["journal", "sqlite", *(["postgresql"] if programs() else [])]
@@ -71,6 +73,7 @@ def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, track
     train_here(monkeypatch)
     train_briefly(monkeypatch)
     draw_nothing(monkeypatch)
+    monkeypatch.setattr(tuning_study, "interactive_page", lambda *_: "<html>")
     if "retrained" not in request.node.name:
         log_no_models(monkeypatch)
 
@@ -131,7 +134,8 @@ def test_a_study_in_mlflow(store: Path, storage: str) -> None:
     assert float(by_number[0].data.params["alpha"]) == 0.5
     assert parent.info.status == "FINISHED" and parent.data.metrics["best/trial"] == study.best_trial.number
     drawn = {"history", "importances", "slices", "contour", "parallel_coordinates", "alpha"}
-    assert artifacts(parent, "figures") == {f"figures/{name}.png" for name in drawn}
+    assert artifacts(parent, "figures") == {*(f"figures/{name}.png" for name in drawn), "figures/interactive.html"}
+    assert f"look     optuna-dashboard {storage}" in lines and lines[-1].startswith("open     http://127.0.0.1:5000/#/")
     listed = table(parent, "trials")
     assert listed["trial"].is_monotonic_increasing and not listed["default"].any()
     text = "\n".join(lines)
@@ -268,6 +272,8 @@ def test_a_worker_killed_in_mid_trial_costs_nothing(
     assert {run.info.status for trial, run in found.items() if trial != number} == {"FINISHED"}
     assert found[number].info.status == "KILLED" and found[number].data.tags["avfusion.outcome"] == "broken off"
     assert "exit code -9" in found[number].data.tags["reason"]
+    seen = optuna.load_study(storage=get_storage(resolve_storage(storage)), study_name=name)
+    assert f"/runs/{found[number].info.run_id}?" in note_of(seen, number), "Optuna's dashboard leads to the trial's run"
 
 
 def stop_here(self: Pool, leadership: object) -> None:
@@ -281,7 +287,7 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_resumes(
 
     def interrupt(self: tuning_study.Watcher, message: Ended) -> None:
         original(self, message)
-        if self.bar.n == 3:
+        if self.bar.done == 3:
             os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):

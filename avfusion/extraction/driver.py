@@ -167,7 +167,7 @@ def _run(dataset: Dataset, storage: PartsStorage, executor: Executor, *, progres
             if not outcome.written:
                 storage.write(outcome.task.index, given_up(outcome.task, outcome.reason))
             n_failed += bool(outcome.reason)
-            bar.update(**({"failed": str(n_failed)} if n_failed else {}))
+            bar.update(1, **({"failed": str(n_failed)} if n_failed else {}))
 
 
 def _report(store: FeatureStore, *, strict: bool) -> None:

@@ -89,7 +89,7 @@ class FeatureStore:
         Raises:
             UserError: nothing is there, the store is unfinished, of another format, damaged or changed.
         """
-        path = Path(path)
+        path = Path(path).absolute()  # it is logged, and looked for from other folders
         header = _header(path)
         try:
             store = cls(path, header, _clips(path), _table(path / FAILURES, FAILURE_COLUMNS))

@@ -14,6 +14,7 @@ from avfusion.errors import UserError
 from avfusion.jobs.pages import log_page
 from avfusion.jobs.promotion import check_promotable, promote_best
 from avfusion.jobs.sources import check_sources, find_side_by_side
+from avfusion.jobs.text_tables import text_table
 from avfusion.jobs.verdicts import score_lines, verdict_lines, verdict_note
 from avfusion.report.cautions import THESE_ONLY, cautions
 from avfusion.report.comparison_page import build_page
@@ -27,6 +28,10 @@ from avfusion.tracking.views import PAGES, view_lines
 
 OUTPUT = Path("runs/compare")
 """Folder of the page unless another is named."""
+
+SHORT = {"calibration": "calibr", "temperature": "temp", "log_loss_scaled": "loss_scaled"}
+DROPPED = ("val_log_loss", "val_log_loss_scaled", "brier")
+"""Of the table of calibration: short names, and columns that a narrow terminal can do without."""
 
 
 def compare_job(
@@ -116,10 +121,10 @@ def _metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
 
 def _lines(found: SideBySide, tables: Mapping[str, pd.DataFrame]) -> list[str]:
     """Scores with intervals, verdicts, calibration; what is invariant is said by the page."""
-    lines = ["", *score_lines(found, tables["scores"], width=18), "", *verdict_lines(tables["pairs"])]
+    lines = ["", *score_lines(found, tables["scores"]), "", *verdict_lines(tables["pairs"])]
     lines += ["", *cautions(found)]
     calibration = tables["calibration"].drop(columns=["log_loss"])
     columns = calibration.columns[calibration.notna().any()]
-    lines += ["", calibration[columns].to_string(index=False, float_format=lambda value: f"{value:.3f}")]
+    lines += ["", *text_table(calibration[columns], short=SHORT, dropped=DROPPED)]
     remarks = [f"note     {remark}" for remark in found.remarks]
     return [*lines, *(["", *remarks] if remarks else [])]

@@ -25,6 +25,7 @@ from avfusion.analysis.sources import in_file_or_run, open_store
 from avfusion.analysis.variant_answers import align
 from avfusion.features.provenance import note
 from avfusion.figures import conflict_cells, confusion_difference, confusion_heatmap
+from avfusion.jobs.text_tables import text_table
 from avfusion.report.writing import write_tables
 from avfusion.scoring.metrics import confusion
 from avfusion.scoring.predictions import Predictions
@@ -35,6 +36,8 @@ from avfusion.tracking.runs import job_run, log_asked, log_batch, log_folder, se
 from avfusion.tracking.session import connect
 from avfusion.tracking.views import PAGES, view_lines
 
+SHORT = {f"{what}_over_{name}": f"{what}_{name}" for what in ("rescues", "harms") for name in ("audio", "video")}
+"""What the terminal calls some columns."""
 TOP = 3
 """Classes of most conflict whose errors are shown in the terminal."""
 
@@ -129,8 +132,8 @@ def _in_words(model: str) -> str:
 
 def _lines(tables: Mapping[str, pd.DataFrame], origins: str) -> list[str]:
     cells, classes = tables["cells"], tables["cells_per_class"]
-    lines = ["", f"{cells['clips'].sum()} clips; {origins}", "", _text(cells), "", _text(tables["accuracy"], 4), ""]
-    lines += [_text(classes), ""]
+    lines = ["", f"{cells['clips'].sum()} clips; {origins}", "", *text_table(cells), ""]
+    lines += [*text_table(tables["accuracy"], decimals=4), "", *text_table(classes), ""]
     for name in ("video", "audio"):
         for scene in classes["class"].iloc[:TOP]:
             errors = tables[f"errors_{name}"]
@@ -138,9 +141,5 @@ def _lines(tables: Mapping[str, pd.DataFrame], origins: str) -> list[str]:
             shares = ", ".join(f"{row['predicted']} {row['share']:.3f}" for row in found.to_dict("records"))
             lines.append(f"{name} errors on {scene}, {found['clips'].sum()} clips: {shares or 'none'}")
     if "rescues_and_harms" in tables:
-        lines += ["", _text(tables["rescues_and_harms"])]
+        lines += ["", *text_table(tables["rescues_and_harms"], short=SHORT)]
     return [*lines, "", f"conflict clips: {len(tables['conflict_clips'])}, in conflict_clips.csv"]
-
-
-def _text(table: pd.DataFrame, decimals: int = 3) -> str:
-    return str(table.to_string(index=False, na_rep="–", float_format=lambda value: f"{value:.{decimals}f}"))

@@ -21,6 +21,7 @@ from avfusion.tracking.models import load_classifier
 from avfusion.tracking.notes import write_note
 from avfusion.tracking.runs import job_run, log_asked, log_batch, set_tags
 from avfusion.tracking.session import connect
+from avfusion.tracking.starting import next_line
 from avfusion.tracking.views import VARIANTS, view_lines
 from avfusion.training.ensemble import ENSEMBLE, Ensemble
 from avfusion.training.scene_classifier import SceneClassifier
@@ -66,9 +67,9 @@ def ensemble_job(
         run_id = log_ensemble(record)
         write_note(record.said, record.store, [run_id])
         ui = view_lines(run.info.experiment_id, VARIANTS)
-    model = f"model    none: {no_model}"
-    if record.classifier is not None:
-        model = f"next     python -m entrypoints.predict --model runs:/{run_id}/model --clip FILE"
+        model = f"model    none: {no_model}"
+        if record.classifier is not None:
+            model = next_line("predict", model=f"runs:/{run_id}/model", clip="FILE")
     remarks = [f"note     {remark}" for remark in found.remarks]
     return [*_lines(found, fitted, both, tables), "", f"run      {run_id}", model, *remarks, *ui]
 
@@ -148,6 +149,6 @@ def _lines(
     for row in fitted.table.to_dict("records"):
         weight = f"weight {row['weight']:.3f}" if row["weight"] > 0 else "dropped     "
         yield f"{row['member']:24} {weight}  log loss alone {row['val_log_loss']:.3f}  gain {row['gain']:.4f}"
-    yield from ("", *score_lines(both, tables["scores"], width=24))
+    yield from ("", *score_lines(both, tables["scores"]))
     yield from ("", *verdict_lines(tables["pairs"]))
     yield from ("", *cautions(_with_members(found, fitted)))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from avfusion.features.hdf5 import export_features
 from avfusion.jobs.features import open_features
+from avfusion.tracking.starting import next_line
 
 
 def export_job(*, features: Path, output: Path) -> list[str]:
@@ -11,5 +12,5 @@ def export_job(*, features: Path, output: Path) -> list[str]:
 
     Returns the lines to show. Raises `UserError` if the store cannot be read or the folder not written.
     """
-    folder = export_features(open_features(features), output)
-    return [f"HDF5     {folder}", f"next     python -m entrypoints.train --features {folder}"]
+    folder = export_features(open_features(features), output.absolute())
+    return [f"HDF5     {folder}", next_line("train", features=folder)]

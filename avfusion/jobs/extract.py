@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import shlex
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +21,7 @@ from avfusion.tracking.lookup import FEATURES_MADE
 from avfusion.tracking.notes import NOTE
 from avfusion.tracking.runs import job_run, log_batch, log_file, set_tags
 from avfusion.tracking.session import connect
+from avfusion.tracking.starting import next_line
 from avfusion.tracking.ui import run_page, ui_lines
 
 DEMO_SEED = 2026
@@ -172,8 +172,8 @@ def extract_job(
     with job_run("extract") as run:
         store = extraction.run(dataset)
         log_store(store)
-        ui = ui_lines(run_page(run.info.experiment_id, run.info.run_id))
-    return [*summary(store), f"next     python -m entrypoints.train --features {shlex.quote(str(store.path))}", *ui]
+        told = [next_line("train", features=store.path), *ui_lines(run_page(run.info.experiment_id, run.info.run_id))]
+    return [*summary(store), *told]
 
 
 def load_data(data: Path | None, allow_outside: bool) -> Dataset:

@@ -73,20 +73,21 @@ def predict_job(
     queries = find_queries(clip, audio, video)
     connect()
     with WorkFolder() as temporary:
-        folder = fetch_model(model, temporary)
-        classifier = open_classifier(folder)
+        fetched = fetch_model(model, temporary)
+        classifier = open_classifier(fetched)
         trained_on = classifier.description.features["embedder"]
         check_named(trained_on, embedder)
         extractor = Extractor(
             trained_on,
-            weights=weights or carried_weights(folder),
+            weights=weights or carried_weights(fetched),
             device=device,
             workers=min(workers, len(queries)),
             threads=1 if len(queries) > 1 else available_cores(),
             timeout=timeout,
         )
         with extractor, job_run("predict") as run:
-            prediction = Prediction(classifier, queries, output or OUTPUT, math.inf if timeline is None else timeline)
+            folder = (output or OUTPUT).absolute()
+            prediction = Prediction(classifier, queries, folder, math.inf if timeline is None else timeline)
             seconds = prediction.run(extractor)
             table = prediction.table()
             _log_run(table, prediction, model, seconds)

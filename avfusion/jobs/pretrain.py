@@ -20,6 +20,7 @@ from avfusion.system.progress import show_progress
 from avfusion.tracking.artifacts import log_figure
 from avfusion.tracking.runs import commit, job_run, log_batch, log_file
 from avfusion.tracking.session import connect
+from avfusion.tracking.starting import next_line
 from avfusion.tracking.ui import run_page, ui_lines
 
 SCENES = {"seed": 1001, "locations": 96, "test_locations": 4, "segments": 3}
@@ -46,7 +47,7 @@ def pretrain_job(
     """
     config, target = preset_config(preset), choose_device(device)
     dataset = read_dataset(data or render_scenes(RUNS / "pretrain-scenes", **SCENES))
-    folder = output or RUNS / "pretrain" / f"{dataset.name}-{preset}-{seed}"
+    folder = (output or RUNS / "pretrain" / f"{dataset.name}-{preset}-{seed}").absolute()
     folder.mkdir(parents=True, exist_ok=True)
     connect()
     with job_run("pretrain") as job:
@@ -71,7 +72,7 @@ def pretrain_job(
             f"AVC accuracy on held-out locations: {accuracy:.3f} (chance 0.5); {schedule.steps} steps, "
             f"{len(learner.train_clips)} clips to learn from, {len(learner.held_out_clips)} held out",
             f"weights  {weights}",
-            f"next     python -m entrypoints.extract --embedder {preset} --weights {weights}",
+            next_line("extract", embedder=preset, weights=weights),
             *ui_lines(run_page(job.info.experiment_id, job.info.run_id)),
         ]
 

@@ -6,6 +6,7 @@ from avfusion.errors import UserError
 from avfusion.tracking.lookup import find_run
 from avfusion.tracking.models import CHAMPION, REGISTERED, check_model, promote
 from avfusion.tracking.runs import set_tags
+from avfusion.tracking.starting import next_line
 from avfusion.training.selection import Candidate, best_candidate, ranking
 
 
@@ -30,5 +31,5 @@ def promote_best(candidates: Sequence[Candidate]) -> list[str]:
     return [
         f"promoted {best.name}, {find_run(best.run_id).title}: version {version} of {REGISTERED} is its {CHAMPION}",
         f"         because of the {reason}",
-        f"next     python -m entrypoints.predict --model models:/{REGISTERED}@{CHAMPION} --clip FILE",
+        next_line("predict", model=f"models:/{REGISTERED}@{CHAMPION}", clip="FILE"),
     ]

@@ -73,7 +73,7 @@ def comparison_lines(comparison: pd.DataFrame) -> list[str]:
         name: [f"{mean[name][row]:.4f}" + ("" if alone else f" ({spread[name][row]:.4f})") for row in mean.index]
         for name in mean.columns
     }
-    return pd.DataFrame(cells, index=list(mean.index)).to_string().splitlines()
+    return pd.DataFrame(cells, index=list(mean.index)).T.to_string().splitlines()
 
 
 def remarks(comparison: pd.DataFrame, target: Target, *, has_defaults: bool) -> list[str]:

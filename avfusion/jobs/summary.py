@@ -4,12 +4,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-WIDTH = 80
-"""Columns of a narrow terminal."""
+from avfusion.jobs.text_tables import text_table
 
 SHORT = {"val_accuracy": "val_acc", "val_log_loss": "val_loss", "accuracy_fold_std": "fold_std"}
 DROPPED = ("seconds", "macro_f1")
-"""Columns that a narrow terminal can do without; MLflow has them all."""
+"""Columns that a narrow terminal can do without."""
 
 BEST = "best_on_validation"
 
@@ -22,14 +21,9 @@ def in_order(rows: Sequence[dict[str, object]]) -> pd.DataFrame:
 
 def summary_lines(table: pd.DataFrame) -> list[str]:
     """The table of `in_order` as text, the best on validation with a star; narrow enough for a terminal if need be."""
-    shown = table.drop(columns=BEST).rename(columns=SHORT)
+    shown = table.drop(columns=BEST)
     shown.insert(0, "", ["*" if best else "" for best in table[BEST]])
-    lines = _text(shown)
-    for column in DROPPED:
-        if max(map(len, lines)) > WIDTH:
-            shown = shown.drop(columns=column, errors="ignore")
-            lines = _text(shown)
-    return lines
+    return text_table(shown, short=SHORT, dropped=DROPPED)
 
 
 def trained_with(seeds: Sequence[int]) -> str:
@@ -39,7 +33,3 @@ def trained_with(seeds: Sequence[int]) -> str:
     'means over seeds 0, 1'
     """
     return f"seed {seeds[0]}" if len(seeds) == 1 else f"means over seeds {', '.join(map(str, seeds))}"
-
-
-def _text(table: pd.DataFrame) -> list[str]:
-    return str(table.to_string(index=False, float_format=lambda value: f"{value:.3f}")).splitlines()

@@ -11,6 +11,7 @@ from avfusion.features.provenance import note, tags, title
 from avfusion.figures import alpha_curve
 from avfusion.fusion import variants
 from avfusion.jobs.features import open_features
+from avfusion.jobs.text_tables import text_table
 from avfusion.system.device import choose_device
 from avfusion.system.progress import show_progress
 from avfusion.tracking.artifacts import log_figure, log_table
@@ -132,7 +133,7 @@ def _lines(table: pd.DataFrame, best: float, answers: list[Scored], store: Featu
         "",
         f"{title(store.provenance)}; means over {table['seed'].nunique()} seed(s)",
         "",
-        means.to_string(index=False, float_format=lambda value: f"{value:.3f}"),
+        *text_table(means),
         "",
         f"best alpha by validation accuracy: {best:g} (alpha weighs the video)",
     ]

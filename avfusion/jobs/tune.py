@@ -17,6 +17,7 @@ from avfusion.tracking.work import training_job
 from avfusion.training.many import Trainer, check_trainable
 from avfusion.training.precision import check_precision
 from avfusion.training.split_features import SplitFeatures
+from avfusion.tuning.dashboard import dashboard_lines
 from avfusion.tuning.plans import Plan, make_plans
 from avfusion.tuning.storage import open_storage
 from avfusion.tuning.study import open_study
@@ -82,7 +83,7 @@ def tune_job(
         _log_summary(studies)
         promoted = ["", *_promote(studies)] if promote else []
         ui = view_lines(job.experiment_id, *(each.view for each in studies))
-        return ["", title(store.provenance), *told, *promoted, "", *ui]
+        return ["", title(store.provenance), *told, *promoted, "", *dashboard_lines(plans[0].storage), *ui]
 
 
 def _check(plans: list[Plan], data: SplitFeatures, device: torch.device) -> None:

@@ -12,11 +12,20 @@ from avfusion.system.progress import Progress, show_progress
 from avfusion.tracking.artifacts import log_table
 from avfusion.tracking.continued import JobRuns
 from avfusion.tracking.notes import write_note
-from avfusion.tracking.studies import StudyRecord, TrialRuns, close_left, log_study, study_run
+from avfusion.tracking.studies import (
+    StudyRecord,
+    TrialRuns,
+    close_left,
+    link_from_outside,
+    log_study,
+    study_run,
+)
 from avfusion.tracking.views import View, trials_view
 from avfusion.training.many import Trainer
 from avfusion.training.selection import Candidate
+from avfusion.tuning.dashboard import leave_note
 from avfusion.tuning.drawings import drawings
+from avfusion.tuning.interactive import interactive_page
 from avfusion.tuning.leader import Leadership
 from avfusion.tuning.plans import TARGETS, Plan
 from avfusion.tuning.pool import Pool
@@ -60,6 +69,7 @@ class TuningStudy:
                 self.run_id = run_id
                 if leadership.leads:
                     self.study.set_user_attr(RUN, run_id)
+                    leave_note(self.study, link_from_outside(run_id))
                 self._search(leadership, TrialRuns(run_id, run_tags))
                 if not leadership.leads:
                     return self._joined()
@@ -78,7 +88,8 @@ class TuningStudy:
         already, total = n_done(self.study), self.plan.total
         try:
             with show_progress(self.plan.name, total, "trial", done=min(already, total)) as bar:
-                Pool(self.plan, self.study, self.trainer.device, self.n_workers, Watcher(runs, bar)).run(leadership)
+                watcher = Watcher(self.study, runs, bar)
+                Pool(self.plan, self.study, self.trainer.device, self.n_workers, watcher).run(leadership)
         except KeyboardInterrupt:
             log.warning(
                 "study %s: %d of %d trials are done and kept in %s; the same command resumes",
@@ -97,14 +108,15 @@ class TuningStudy:
         plan, metric = self.plan, TARGETS[self.plan.metric]
         number, best = best_params(plan, self.study)
         table = trials_table(plan, self.study)
-        value = f"validation {plan.metric.replace('_', ' ')}"
+        value, remark = f"validation {plan.metric.replace('_', ' ')}", note(self.trainer.data.store.provenance)
         record = StudyRecord(
             title=plan.variant.title,
             asked=plan.asked,
             trials=table,
             scales=plan.space.scales,
             importances=importances(self.study),
-            drawings=drawings(self.study, plan.variant.title, value, note(self.trainer.data.store.provenance)),
+            drawings=drawings(self.study, plan.variant.title, value, remark),
+            page=interactive_page(self.study, f"{plan.variant.title}, {plan.name}", value, remark),
             metric=plan.metric,
             larger_is_better=metric.direction == "maximize",
             best_trial=number,
@@ -151,14 +163,17 @@ def _short(value: object) -> str:
 
 @dataclass
 class Watcher:
-    """Keeps MLflow and a progress bar up to date with a pool."""
+    """Keeps MLflow, Optuna's dashboard and a progress bar up to date with a pool."""
 
+    study: Study
     runs: TrialRuns
     bar: Progress
 
     def started(self, started: Started) -> str:
         """See `avfusion.tuning.pool.Listener`."""
-        return self.runs.start(started.number, started.params)
+        run_id = self.runs.start(started.number, started.params)
+        leave_note(self.study, link_from_outside(run_id), started.number)
+        return run_id
 
     def ended(self, ended: Ended) -> None:
         """See `avfusion.tuning.pool.Listener`."""

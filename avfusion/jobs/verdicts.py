@@ -10,15 +10,15 @@ from avfusion.report.comparison_page import HEADLINE, verdicts_in_words, with_in
 from avfusion.system.markdown import markdown
 
 
-def score_lines(found: SideBySide, scores: pd.DataFrame, width: int) -> Iterator[str]:
-    """For the terminal: on how many clips, and each variant's `scores` with intervals, behind its name in `width`."""
+def score_lines(found: SideBySide, scores: pd.DataFrame) -> Iterator[str]:
+    """For the terminal: on how many clips, and each variant's `scores` with intervals."""
     yield f"{len(found.first)} test clips at {len(found.locations)} locations; 95 % intervals"
     yield ""
     for variant in found.variants:
         rows = scores[scores["variant"] == variant.name].set_index("score")
         known = rows[["value", "low", "high"]].astype(float).T.to_dict("list")
         parts = (f"{title} {with_interval(*known[score])}" for score, title in HEADLINE.items())
-        yield f"{variant.name:{width}} {'  '.join(parts)}"
+        yield f"{variant.name:18} {'  '.join(parts)}"
 
 
 def verdict_lines(pairs: pd.DataFrame) -> Iterator[str]:

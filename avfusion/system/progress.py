@@ -22,8 +22,13 @@ ENDED = GOING.replace("<{remaining}", "{elapsed}")
 class Progress:
     """What shows how far some work has come; this one shows nothing."""
 
+    def __init__(self, done: int) -> None:
+        self.done = done
+        """How many are done."""
+
     def update(self, n: int = 1, **values: str) -> None:
         """`n` more are done; `values` stand beside their number until others come."""
+        self.done += n
 
     def close(self) -> None:
         """Leave what is shown as it is, and let the next line begin below it; a second call does nothing."""
@@ -45,7 +50,7 @@ def show_progress(
     them; `B` is bytes.
     """
     if not shown:
-        yield Progress()
+        yield Progress(done)
         return
     kind = _Bar if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else _Lines
     bar = kind(title, total, unit, done, delay)
@@ -73,12 +78,14 @@ def close_all() -> None:
 
 class _Bar(Progress):
     def __init__(self, title: str, total: int | None, unit: str, done: int, delay: float) -> None:
+        super().__init__(done)
         self._bar = tqdm(
             desc=title, total=total, initial=done, unit_scale=unit == "B", delay=delay,
             dynamic_ncols=True, mininterval=0.5, bar_format=GOING,
         )  # fmt: skip
 
     def update(self, n: int = 1, **values: str) -> None:
+        super().update(n)
         if values:
             self._bar.set_postfix(values, refresh=False)
         self._bar.update(n)
@@ -92,29 +99,30 @@ class _Lines(Progress):
     """A line each `PERIOD` seconds, and one at the end."""
 
     def __init__(self, title: str, total: int | None, unit: str, done: int, delay: float) -> None:
+        super().__init__(done)
         self._title, self._total, self._unit, self._delay = title, total, unit, delay
-        self._first = self._said = self._done = done
+        self._first = self._said = done
         self._values: dict[str, str] = {}
         self._begun = self._last = monotonic()
 
     def update(self, n: int = 1, **values: str) -> None:
-        self._done += n
+        super().update(n)
         self._values = values or self._values
         if monotonic() - self._last >= PERIOD:
             self._write()
 
     def _end(self) -> None:
-        if self._done > self._said and monotonic() - self._begun >= self._delay:
+        if self.done > self._said and monotonic() - self._begun >= self._delay:
             self._write()
 
     def _write(self) -> None:
-        self._last, self._said = monotonic(), self._done
-        seconds, here = self._last - self._begun, self._done - self._first
-        parts = [" of ".join(map(self._count, filter(None, (self._done, self._total)))), tqdm.format_interval(seconds)]
+        self._last, self._said = monotonic(), self.done
+        seconds, here = self._last - self._begun, self.done - self._first
+        parts = [" of ".join(map(self._count, filter(None, (self.done, self._total)))), tqdm.format_interval(seconds)]
         if self._unit != "B":
             parts[0] += f" {self._unit}s"
-        if self._total and here > 0 and self._done < self._total:
-            parts.append(f"{tqdm.format_interval(seconds / here * (self._total - self._done))} left")
+        if self._total and here > 0 and self.done < self._total:
+            parts.append(f"{tqdm.format_interval(seconds / here * (self._total - self.done))} left")
         parts += [f"{name}={value}" for name, value in self._values.items()]
         say(f"{self._title}: {', '.join(parts)}")
 

@@ -74,6 +74,12 @@ def log_figure(figure: "Figure", name: str) -> None:
         mlflow.log_artifact(str(path), "figures")
 
 
+@storing()
+def log_page(page: str, name: str) -> None:
+    """HTML as the artifact figures/`name`.html of the active run."""
+    mlflow.log_text(page, f"figures/{name}.html")
+
+
 def save_figure(figure: "Figure", path: Path) -> None:
     """Write `figure` as a PNG that is sharp in print."""
     path.parent.mkdir(parents=True, exist_ok=True)

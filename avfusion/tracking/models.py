@@ -34,6 +34,8 @@ from avfusion.training.ensemble import open_classifier
 from avfusion.training.split_features import TEST, VALIDATION
 
 PACKAGE = Path(__file__).parents[1]
+AFTER_SERVING = ("tracking", "analysis", "report", "jobs")
+"""Rooms that a served model imports nothing of. To a server each file of a model travels by a request of its own."""
 CLASSIFIER = "classifier"
 """Artifact of the model: the folder that `Classifier.save` writes, with the embedder's weights."""
 REGISTERED, CHAMPION = "avfusion", "champion"
@@ -61,7 +63,7 @@ def log_model(classifier: Classifier, example: pd.DataFrame | None = None) -> st
         folder, code = Path(temporary) / CLASSIFIER, Path(temporary) / PACKAGE.name
         classifier.save(folder)
         save_embedder(features, folder)
-        shutil.copytree(PACKAGE, code, ignore=_other_weights(features["embedder"]["name"]))
+        shutil.copytree(PACKAGE, code, ignore=_left_out(features["embedder"]["name"]))
         info = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(PACKAGE / "serving" / "model.py"),
@@ -85,12 +87,15 @@ def _requirements(features: Mapping[str, Any]) -> list[str]:
     return [*REQUIREMENTS, *(name for name in needs if find_spec(name))]
 
 
-def _other_weights(embedder: str) -> Callable[[str, list[str]], list[str]]:
-    """What of a folder of the package a model leaves out: weights of embedders that are no part of its own."""
+def _left_out(embedder: str) -> Callable[[str, list[str]], list[str]]:
+    """What of a folder of the package a model leaves out: weights of embedders not its own, and `AFTER_SERVING`."""
     kept = {f"{name}.safetensors" for name in embedder.split("+")}
-    return lambda folder, names: [
-        name for name in names if name == "__pycache__" or (name.endswith(".safetensors") and name not in kept)
-    ]
+
+    def left_out(folder: str, names: list[str]) -> list[str]:
+        rooms = ("__pycache__", *(AFTER_SERVING if Path(folder) == PACKAGE else ()))
+        return [name for name in names if name in rooms or (name.endswith(".safetensors") and name not in kept)]
+
+    return left_out
 
 
 def _signature(classifier: Classifier) -> ModelSignature:

@@ -10,7 +10,7 @@ from http.client import HTTPException
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.error import URLError
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import urlopen
 
 import mlflow
@@ -48,7 +48,7 @@ def connect() -> None:
     """
     if "MLFLOW_TRACKING_URI" not in os.environ:
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{Path.cwd() / 'mlflow.db'}"
-    uri = os.environ["MLFLOW_TRACKING_URI"]
+    uri = os.environ["MLFLOW_TRACKING_URI"] = _plain(os.environ["MLFLOW_TRACKING_URI"])
     mlflow.set_tracking_uri(uri)
     bound_waiting()
     _check(uri)
@@ -70,6 +70,11 @@ def _check(uri: str) -> None:
     if uri.startswith(("http://", "https://")):
         _check_server(uri)
     elif uri.startswith("sqlite:///"):
+        if "MLFLOW_RUN_ID" in os.environ and not _file(uri).is_absolute() and not _file(uri).exists():
+            raise UserError(
+                f"MLFLOW_TRACKING_URI={uri}: a relative path, but `mlflow run` was typed in another folder than the "
+                f'job runs in; give the whole path, as sqlite:///"$PWD"/{_file(uri)}'
+            )
         _check_file(_file(uri))
     elif uri.partition(":")[0].partition("+")[0] in DATABASES[1:]:
         with _usable(uri):
@@ -116,10 +121,15 @@ def _usable(uri: str) -> Iterator[None]:
             there, here = schema.groups()
             raise UserError(
                 f"the tracking database is of another version of MLflow (schema {there}, this one's is {here}); copy "
-                f"it, then run: mlflow db upgrade {shlex.quote(uri)}"
+                f"it, then run: mlflow db upgrade {in_shell(uri)}"
             ) from error
         reason = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()[0].partition(". ")[0]
         raise UserError(f"the tracking store {masked(uri)} cannot be used ({reason}); {ELSEWHERE}") from error
+
+
+def in_shell(uri: str) -> str:
+    """The tracking store's address as a shell takes it; one with a secret by the name of its variable."""
+    return shlex.quote(uri) if masked(uri) == uri else '"$MLFLOW_TRACKING_URI"'
 
 
 def ui_version() -> str:
@@ -161,4 +171,10 @@ def _creation_lock(uri: str) -> FileLock:
 
 def _file(uri: str) -> Path:
     """The file of an sqlite address."""
-    return Path(uri.removeprefix("sqlite:///").partition("?")[0])
+    return Path(sqlalchemy.make_url(uri).database or "")
+
+
+def _plain(uri: str) -> str:
+    """An sqlite address without %20 and the like, which `mlflow run` writes and MLflow makes a folder of."""
+    plain = unquote(uri)
+    return plain if uri.startswith("sqlite:///") and "%" not in plain else uri

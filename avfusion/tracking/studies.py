@@ -22,9 +22,10 @@ from avfusion.figures import (
 )
 from avfusion.figures.style import FIRST_COLOUR, MUTED_COLOUR
 from avfusion.fusion.hyperparameters import Value
-from avfusion.tracking.artifacts import log_features, log_figure, log_table
+from avfusion.tracking.artifacts import log_features, log_figure, log_page, log_table
 from avfusion.tracking.lookup import COLOUR
 from avfusion.tracking.runs import BATCH, REASON, ending, experiment_run, log_batch, opener, set_tags
+from avfusion.tracking.ui import run_page, ui_address, ui_command
 from avfusion.training.fit import Epoch
 
 TRIAL, OUTCOME = "trial", "avfusion.outcome"
@@ -50,6 +51,12 @@ def study_run(name: str, tags: Mapping[str, str], known: str | None, *, join: bo
     else:
         with experiment_run(name, tags) as run:
             yield str(run.info.run_id)
+
+
+def link_from_outside(run_id: str) -> str:
+    """Markdown for a page that is not MLflow's: the address of a run, and what to type for it to answer."""
+    link = f"[MLflow run]({ui_address(run_page(_experiment(), run_id))})"
+    return link + (f"\n\n(while `{command}` runs)" if (command := ui_command()) else "")
 
 
 def known_run(run_id: str) -> bool:
@@ -130,6 +137,8 @@ class StudyRecord:
     """Share of each hyperparameter in the variation; empty if unknown."""
     drawings: Mapping[str, Figure]
     """Optuna's own figures, by name (see `avfusion.tuning.drawings`)."""
+    page: str | None
+    """The same and others on a page that answers the mouse, if there is one (see `avfusion.tuning.interactive`)."""
     metric: str
     larger_is_better: bool
     best_trial: int
@@ -150,6 +159,8 @@ def log_study(record: StudyRecord, store: FeatureStore) -> None:
     log_table(trials, "trials")
     for name, figure in _figures(record, note(store.provenance)):
         log_figure(figure, name)
+    if record.page is not None:
+        log_page(record.page, "interactive")
 
 
 def _figures(record: StudyRecord, remark: str | None) -> Iterator[tuple[str, Figure]]:

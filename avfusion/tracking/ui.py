@@ -1,14 +1,17 @@
 """Where MLflow's UI shows things: addresses of its pages, and the lines that tell people how to open them."""
 
-import shlex
 from urllib.parse import quote
 
 import mlflow
 
 from avfusion.system.secrets import masked
+from avfusion.tracking.session import in_shell
 
 PORT = 5000
 """Of the UI that people start themselves, by the command that `ui_lines` shows."""
+
+SERVERS = ("http://", "https://")
+"""How the address of a tracking server begins."""
 
 CLASSIC = "workflowType=machine_learning"
 """Without it MLflow opens pages for language models, which leave out metrics and charts."""
@@ -27,12 +30,19 @@ def run_page(experiment_id: str, run_id: str, artifact: str | None = None) -> st
 
 def ui_lines(*pages: str) -> list[str]:
     """What to type, unless a server runs, and which addresses to open to see these `pages` of the UI."""
+    command = ui_command()
+    return [*([f"look     {command}"] if command else []), *(f"open     {ui_address(page)}" for page in pages)]
+
+
+def ui_command() -> str | None:
+    """What to type to start the UI; None where a server runs, which shows it."""
     uri = mlflow.get_tracking_uri()
-    shown = masked(uri)
-    if uri.startswith(("http://", "https://")):
-        return [f"open     {shown.rstrip('/')}/{page}" for page in pages]
-    store = shlex.quote(uri) if shown == uri else '"$MLFLOW_TRACKING_URI"'  # which the shell fills in
-    return [
-        f"look     mlflow ui --backend-store-uri {store} --port {PORT}",
-        *(f"open     http://127.0.0.1:{PORT}/{page}" for page in pages),
-    ]
+    if uri.startswith(SERVERS):
+        return None
+    return f"mlflow ui --backend-store-uri {in_shell(uri)} --port {PORT}"
+
+
+def ui_address(page: str) -> str:
+    """The address of a `page` at the server, or where `ui_command` shows it."""
+    uri = mlflow.get_tracking_uri()
+    return f"{masked(uri).rstrip('/') if uri.startswith(SERVERS) else f'http://127.0.0.1:{PORT}'}/{page}"

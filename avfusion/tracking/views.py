@@ -34,7 +34,7 @@ COLLAPSED = ("Model metrics", "test", "test_1s", "val", "test/precision", "test/
 FIXED = ("attributes.`Run Name`", "runDateAndNestInfo", "duration")
 """The columns that MLflow always shows, first."""
 
-NARROW, WIDE = 96, 180
+NARROW, WIDE = 112, 180
 """Widths of columns in pixels: of numbers, and of words."""
 
 Chart = dict[str, Any]
