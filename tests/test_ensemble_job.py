@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -90,7 +91,7 @@ def test_it_leaves_a_run_like_a_variants(made: Made) -> None:
     assert logged == pytest.approx(weights.to_dict())
     pairs = table(run, "pairs")
     assert set(pairs["first"]) == {"ensemble"} and len(pairs) == 4
-    assert any(line.startswith("next     python -m entrypoints.predict --model runs:/") for line in lines)
+    assert any(re.match(r"next     \S+ -m entrypoints\.predict --model runs:/", line) for line in lines)
 
 
 def test_its_answers_are_the_weighted_product_of_its_members(made: Made, store: Path) -> None:
