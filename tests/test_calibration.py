@@ -116,6 +116,16 @@ def test_weights_are_found_again_and_none_is_negative() -> None:
     assert best_weights([tensors[0], -tensors[1]], labels)[1] == 0
 
 
+@pytest.mark.parametrize("clips", [30, 3_000])
+def test_weights_stay_finite_where_every_clip_is_told_right(clips: int) -> None:
+    """The probability of what is right has a closed form: with one model of two classes, (N + 0.5) / (N + 1)."""
+    labels = torch.arange(clips) % 2
+    model = torch.where(torch.eye(2)[labels] == 1, 0.8, 0.2).log()
+    (found,) = best_weights([model], labels)
+    right = torch.softmax(found * model, 1)[torch.arange(clips), labels]
+    assert right.numpy() == pytest.approx((clips + 0.5) / (clips + 1), abs=1e-4)
+
+
 def test_weights_are_no_worse_than_any_near_them() -> None:
     truth = torch.arange(300) % 3
     models = [torch.randn(300, 3, generator=torch.Generator().manual_seed(seed)).log_softmax(1) for seed in (1, 2)]
@@ -123,7 +133,9 @@ def test_weights_are_no_worse_than_any_near_them() -> None:
     found = best_weights(models, truth)
 
     def loss(first: float, second: float) -> float:
-        return float(torch.nn.functional.cross_entropy(first * models[0] + second * models[1], truth))
+        scores = (first * models[0] + second * models[1]).log_softmax(1)
+        right, all_classes = scores[torch.arange(300), truth].mean(), scores.mean()
+        return float(-(300 * right + all_classes) / 301)  # 300 clips, and one more that could be of any class
 
     assert all(
         loss(*found) <= loss(found[0] + d, max(found[1] + e, 0)) + 1e-7 for d in (-0.05, 0, 0.05) for e in (0, 0.05)

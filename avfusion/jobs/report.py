@@ -1,9 +1,15 @@
 """The job `report`: every table and figure of the study, published beside ours."""
 
+from itertools import chain
 from pathlib import Path
+from textwrap import wrap
 
+import pandas as pd
+
+from avfusion.analysis.variant_answers import VariantAnswers
 from avfusion.errors import UserError
 from avfusion.jobs.pages import log_page
+from avfusion.jobs.text_tables import WIDTH, text_table
 from avfusion.report.cautions import cautions
 from avfusion.report.claims import JUDGES
 from avfusion.report.contents import build_document
@@ -49,22 +55,28 @@ def report_job(*, experiment: str | None, predictions: Path | None, output: Path
 
 
 def _scores(material: Material) -> list[str]:
-    """Every model in a line: accuracy and log loss, and the difference from the study's on its data."""
-    lines = ["", f"{len(material.first)} test clips from {material.source}", ""]
-    for model in material.variants:
-        found = model.metrics["accuracy"], model.metrics["log_loss"]
-        line = f"{model.title:26} accuracy {found[0]:.3f}  log loss {found[1]:.3f}"
-        if model.name in SCORES:
-            theirs = SCORES[model.name]
-            gaps = ", ".join(signed(round(mine, 3) - other) for mine, other in zip(found, theirs, strict=True))
-            reference = ", reference only" if material.not_tau else f"; difference {gaps}"
-            line += f"  (published {theirs[0]:.3f}, {theirs[1]:.3f}{reference})"
-        lines.append(line)
+    """Every model in a line: accuracy and log loss beside the study's, and how far from it where the data are TAU's."""
+    rows = [(model.title, *(cell for score in (0, 1) for cell in _beside(model, score))) for model in material.variants]
+    table = pd.DataFrame(rows, columns=["", "accuracy", "study", "differs", "log_loss", "study", "differs"])
+    if material.not_tau:
+        table = table.drop(columns="differs")
+    only = "; the study's are for reference only, its data were others" if material.not_tau else ""
     notes = [f"note     {model.title}: {model.remarks}" for model in material.variants if model.remarks]
-    return [*lines, *([""] if notes else []), *notes]
+    about = f"{len(material.first)} test clips from {material.source}{only}"
+    return ["", about, "", *text_table(table), *([""] if notes else []), *notes]
+
+
+def _beside(model: VariantAnswers, score: int) -> tuple[str, str, str]:
+    """Accuracy (0) or log loss (1) of a model, what the study has, and the difference."""
+    mine = round(model.metrics[("accuracy", "log_loss")[score]], 3)
+    if model.name not in SCORES:
+        return f"{mine:.3f}", "–", "–"
+    theirs = SCORES[model.name][score]
+    return f"{mine:.3f}", f"{theirs:.3f}", signed(mine - theirs)
 
 
 def _claims(material: Material) -> list[str]:
     about = " (about these data, not about the study)" if material.not_tau else ""
     outcomes = (f"({letter}) {JUDGES[letter](material).outcome.value:11}  {text}" for letter, text in CLAIMS.items())
-    return [f"the study's claims{about}", *outcomes, "", *cautions(material)]
+    lines = (wrap(line, WIDTH, subsequent_indent=" " * 17) for line in outcomes)
+    return [f"the study's claims{about}", *chain.from_iterable(lines), "", *cautions(material)]

@@ -102,19 +102,28 @@ def best_temperature(scores: Tensor, labels: Tensor) -> float:
     return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method="bounded").x))
 
 
-def best_weights(log_probabilities: Sequence[Tensor], labels: Tensor) -> list[float]:
-    """The weights w in [0, 20] with the lowest cross-entropy of sum of w * log_probabilities, given true classes [N].
+def softened_cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of class scores [N, C] with true classes [N], where one clip in N + 1 could be of any class.
 
-    One weight for each of several models' log-probabilities [N, C]; probabilities are then proportional to the product
-    of theirs to the powers w. The loss is convex in w, so that its minimum is found from anywhere. scikit-learn's
-    logistic regression has a weight for each class and model, and can be below 0.
+    Where all N clips are told right, the plain one falls for ever as scores grow; this one has a minimum, nearer to it
+    the more clips there are. After Platt, Probabilistic Outputs for Support Vector Machines (1999), section 2.2.
+    """
+    return torch.nn.functional.cross_entropy(scores, labels, label_smoothing=1 / (len(labels) + 1))
+
+
+def best_weights(log_probabilities: Sequence[Tensor], labels: Tensor) -> list[float]:
+    """The weights w in [0, 20] with the lowest `softened_cross_entropy` of sum of w * log_probabilities.
+
+    One weight for each of several models' log-probabilities [N, C], given true classes [N]; probabilities are then
+    proportional to the product of theirs to the powers w. The loss is convex in w, so that its minimum is found from
+    anywhere. scikit-learn's logistic regression has a weight for each class and model, and can be below 0.
     """
     stacked = torch.stack([one.double().cpu() for one in log_probabilities])  # [models, N, C]
     classes = labels.cpu()
 
     def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         variable = torch.tensor(weights, requires_grad=True)
-        value = torch.nn.functional.cross_entropy(torch.einsum("m,mnc->nc", variable, stacked), classes)
+        value = softened_cross_entropy(torch.einsum("m,mnc->nc", variable, stacked), classes)
         (gradient,) = torch.autograd.grad(value, variable)
         return value.item(), gradient.numpy()
 
