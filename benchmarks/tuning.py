@@ -40,7 +40,8 @@ from benchmarks.tau_features import DIM, N_CLASSES, PerItem, best_workers, make_
 EPOCHS = 5
 FIXED = {
     "epochs": str(EPOCHS), "patience": str(EPOCHS), "batch_size": "128", "hidden": "512", "embedding": "128",
-    "output_hidden": "256",
+    "output_hidden": "256", "scheduler": "plateau", "label_smoothing": "0", "mixup": "0", "modality_dropout": "0",
+    "balance": "0",
 }  # fmt: skip
 LATE = variants()["late"]
 

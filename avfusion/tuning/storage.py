@@ -103,13 +103,14 @@ def _connected(url: str, connection: dict[str, int], heartbeat: int, grace: int)
 class JournalLock(JournalFileOpenLock):
     """Whoever appends to a journal; the system frees it when its owner is killed, whatever the moment.
 
-    Optuna's own locks stay behind a killed owner for 30 seconds. A line that a kill cut short is removed before the
+    Optuna's own locks stay behind a killed owner for 30 seconds; ours has another name than they, for its file stays,
+    and whoever opens the journal with them, as optuna-dashboard does, would take it for theirs and wait as long. A line that a kill cut short is removed before the
     next is written: Optuna would otherwise glue the two together and never read past them.
     """
 
     def __init__(self, journal: Path) -> None:
         self._journal = journal
-        self._lock = FileLock(f"{journal}.lock", poll_interval=0.002)
+        self._lock = FileLock(f"{journal}.writing", poll_interval=0.002)
 
     def acquire(self) -> bool:
         """Wait for the lock, then mend the end of the journal."""
