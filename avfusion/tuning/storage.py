@@ -103,9 +103,9 @@ def _connected(url: str, connection: dict[str, int], heartbeat: int, grace: int)
 class JournalLock(JournalFileOpenLock):
     """Whoever appends to a journal; the system frees it when its owner is killed, whatever the moment.
 
-    Optuna's own locks stay behind a killed owner for 30 seconds; ours has another name than they, for its file stays,
-    and whoever opens the journal with them, as optuna-dashboard does, would take it for theirs and wait as long. A line that a kill cut short is removed before the
-    next is written: Optuna would otherwise glue the two together and never read past them.
+    Optuna's own locks stay behind a killed owner for 30 seconds. Ours has another name, for its file stays, and whoever
+    opens the journal with theirs, as optuna-dashboard does, would wait as long for it. A line that a kill cut short is
+    removed before the next is written: Optuna would otherwise glue the two together and never read past them.
     """
 
     def __init__(self, journal: Path) -> None:
