@@ -4,36 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import (
-    ASTConfig,
-    ASTFeatureExtractor,
-    ASTForAudioClassification,
-    BertConfig,
-    BertModel,
-    BitImageProcessorPil,
-    ClapConfig,
-    ClapFeatureExtractor,
-    ClapModel,
-    CLIPConfig,
-    CLIPImageProcessorPil,
-    CLIPModel,
-    Dinov2Config,
-    Dinov2Model,
-    SiglipConfig,
-    SiglipImageProcessorPil,
-    SiglipModel,
-    ViTConfig,
-    ViTForImageClassification,
-    ViTImageProcessorPil,
-    ViTMAEConfig,
-    ViTMAEModel,
-    Wav2Vec2Config,
-    Wav2Vec2FeatureExtractor,
-    Wav2Vec2Model,
-    WhisperConfig,
-    WhisperFeatureExtractor,
-    WhisperModel,
-)
+import transformers as hf  # each name of it is imported when it is used, which takes seconds
 
 SQUARE = {"height": 32, "width": 32}
 SMALL: dict[str, Any] = {
@@ -65,37 +36,39 @@ def save_model(folder: Path, family: str) -> Path:
 
 
 def _siglip() -> tuple[Any, Any]:
-    return SiglipModel(SiglipConfig(vision_config=SEES, text_config=READS)), SiglipImageProcessorPil(size=SQUARE)
+    return hf.SiglipModel(hf.SiglipConfig(vision_config=SEES, text_config=READS)), hf.SiglipImageProcessorPil(
+        size=SQUARE
+    )
 
 
 def _clip() -> tuple[Any, Any]:
-    config = CLIPConfig(vision_config=SEES, text_config=READS, projection_dim=8)
-    return CLIPModel(config), CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=SQUARE)
+    config = hf.CLIPConfig(vision_config=SEES, text_config=READS, projection_dim=8)
+    return hf.CLIPModel(config), hf.CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=SQUARE)
 
 
 def _dinov2() -> tuple[Any, Any]:
-    config = Dinov2Config(image_size=32, patch_size=8, hidden_size=16, num_hidden_layers=2, num_attention_heads=2)
-    return Dinov2Model(config), BitImageProcessorPil(size={"shortest_edge": 36}, crop_size=SQUARE)
+    config = hf.Dinov2Config(image_size=32, patch_size=8, hidden_size=16, num_hidden_layers=2, num_attention_heads=2)
+    return hf.Dinov2Model(config), hf.BitImageProcessorPil(size={"shortest_edge": 36}, crop_size=SQUARE)
 
 
 def _vit() -> tuple[Any, Any]:
     """Trained to tell classes: a pooling layer is not among its weights."""
-    return ViTForImageClassification(ViTConfig(**SEES)), ViTImageProcessorPil(size=SQUARE)
+    return hf.ViTForImageClassification(hf.ViTConfig(**SEES)), hf.ViTImageProcessorPil(size=SQUARE)
 
 
 def _vit_mae() -> tuple[Any, Any]:
-    return ViTMAEModel(ViTMAEConfig(**SEES)), ViTImageProcessorPil(size=SQUARE)
+    return hf.ViTMAEModel(hf.ViTMAEConfig(**SEES)), hf.ViTImageProcessorPil(size=SQUARE)
 
 
 def _ast() -> tuple[Any, Any]:
-    config = ASTConfig(**SMALL, max_length=99, num_mel_bins=32)
-    return ASTForAudioClassification(config), ASTFeatureExtractor(max_length=99, num_mel_bins=32)
+    config = hf.ASTConfig(**SMALL, max_length=99, num_mel_bins=32)
+    return hf.ASTForAudioClassification(config), hf.ASTFeatureExtractor(max_length=99, num_mel_bins=32)
 
 
 def _clap(fused: bool = False) -> tuple[Any, Any]:
-    config = ClapConfig(audio_config=HEARS | {"enable_fusion": fused}, text_config=READS, projection_dim=8)
+    config = hf.ClapConfig(audio_config=HEARS | {"enable_fusion": fused}, text_config=READS, projection_dim=8)
     truncation = "fusion" if fused else "rand_trunc"
-    return ClapModel(config), ClapFeatureExtractor(
+    return hf.ClapModel(config), hf.ClapFeatureExtractor(
         feature_size=16, sampling_rate=16_000, max_length_s=1, frequency_max=8_000, truncation=truncation
     )
 
@@ -105,18 +78,18 @@ def _clap_fused() -> tuple[Any, Any]:
 
 
 def _wav2vec2() -> tuple[Any, Any]:
-    config = Wav2Vec2Config(**SMALL, conv_dim=[8] * 7, num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=2)
-    return Wav2Vec2Model(config), Wav2Vec2FeatureExtractor()
+    config = hf.Wav2Vec2Config(**SMALL, conv_dim=[8] * 7, num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=2)
+    return hf.Wav2Vec2Model(config), hf.Wav2Vec2FeatureExtractor()
 
 
 def _whisper() -> tuple[Any, Any]:
-    config = WhisperConfig(
+    config = hf.WhisperConfig(
         d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2,
         encoder_ffn_dim=32, decoder_ffn_dim=32, num_mel_bins=16, vocab_size=50, max_source_positions=100,
         max_target_positions=8, pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1,
     )  # fmt: skip
-    return WhisperModel(config), WhisperFeatureExtractor(feature_size=16, chunk_length=2)
+    return hf.WhisperModel(config), hf.WhisperFeatureExtractor(feature_size=16, chunk_length=2)
 
 
 def _bert() -> tuple[Any, Any]:
-    return BertModel(BertConfig(**READS)), None
+    return hf.BertModel(hf.BertConfig(**READS)), None

@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 import pytest
-from mlflow.cli import cli as mlflow_cli
 
 from avfusion.fusion.hyperparameters import with_default
 from avfusion.training import experiment
@@ -42,7 +41,9 @@ def check_python(words: tuple[str, ...], *, whole: bool) -> None:
 
 def check_mlflow(words: tuple[str, ...], *, whole: bool) -> None:
     """A command of MLflow's with its options; `mlflow run` with those of its entry point, too."""
-    found: click.Command = mlflow_cli
+    from mlflow.cli import cli  # takes seconds
+
+    found: click.Command = cli
     rest = list(words)
     while isinstance(found, click.Group):
         name = rest.pop(0)
