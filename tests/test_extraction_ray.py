@@ -33,7 +33,7 @@ from tests.ray_fakes import Greedy, SlowLoader, n_parts, no_room, refuse
 from tests.test_extraction import make_dataset
 
 N_CLIPS = 16
-_SPARE = 3 * 2**30  # bytes that may be taken before Ray ends a worker
+_SPARE = 4 * 2**30  # bytes that may be taken before Ray ends a worker
 
 
 @contextmanager
