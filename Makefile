@@ -12,10 +12,10 @@ export NO_MKDOCS_2_WARNING = true
 demo: install
 	. $(VENV)/bin/activate && mlflow run . --env-manager local --experiment-name avfusion
 
-# Three processes share the files of tests, for many of these wait for servers and workers; pytest alone runs them in one.
+# Two processes share the files of tests; pytest alone runs them in one.
 # Bytecode is kept even where the environment forbids it: else each of hundreds of processes compiles the project anew.
 test: install
-	. $(VENV)/bin/activate && PYTHONDONTWRITEBYTECODE= pytest --numprocesses 3 --dist loadfile
+	. $(VENV)/bin/activate && PYTHONDONTWRITEBYTECODE= pytest --numprocesses 2 --dist loadfile
 
 lint: install
 	. $(VENV)/bin/activate && ruff check . && ruff format --check . && mypy
