@@ -8,14 +8,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from zipfile import ZipFile
 
 import mlflow
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import ExecutionException
+from mlflow.projects.utils import fetch_and_validate_project, get_or_create_run
 
 from avfusion.errors import UserError
 from avfusion.system import project
+from avfusion.tracking import starting
 from avfusion.tracking.session import connect
 from tests.edge import parsed, run_job
 from tests.mlflow_server import mlflow_server
@@ -143,6 +146,24 @@ def test_an_address_with_a_folder_and_a_branch(
     statuses = [run.info.status for run in MlflowClient().search_runs([experiment("from anywhere")])]
     assert statuses.count("FAILED") == 1 and statuses.count("FINISHED") == len(statuses) - 1 == 5
     assert sorted(path.name for path in Path.cwd().iterdir()) == ["hdf5", "store"]
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_the_next_command_of_a_project_in_a_zip_file(
+    scheme: str, tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names the file, wherever the one before was typed."""
+    file = tmp_path / "project.zip"
+    with ZipFile(file, "w") as packed:
+        for name in ("MLproject", "conda.yaml"):
+            packed.write(ROOT / name, name)
+    copy = fetch_and_validate_project(f"{scheme}{file}", None, "export", {})  # type: ignore[no-untyped-call]
+    run = get_or_create_run(None, f"{scheme}{file}", "0", copy, None, "export", {})  # type: ignore[no-untyped-call]
+    monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)
+    monkeypatch.setattr(starting, "COPY", Path(copy))
+    assert starting.next_line("train").startswith(f"next     mlflow run {file} --env-manager local ")
+    MlflowClient().set_terminated(run.info.run_id)
+    shutil.rmtree(copy)
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,7 @@ def test_a_study_in_mlflow(store: Path, storage: str) -> None:
     assert parent.info.status == "FINISHED" and parent.data.metrics["best/trial"] == study.best_trial.number
     drawn = {"history", "importances", "slices", "contour", "parallel_coordinates", "alpha"}
     assert artifacts(parent, "figures") == {*(f"figures/{name}.png" for name in drawn), "figures/interactive.html"}
+    assert study.metric_names == ["validation log loss"]
     assert f"look     optuna-dashboard {storage}" in lines and lines[-1].startswith("open     http://127.0.0.1:5000/#/")
     listed = table(parent, "trials")
     assert listed["trial"].is_monotonic_increasing and not listed["default"].any()

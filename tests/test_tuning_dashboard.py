@@ -60,9 +60,13 @@ def test_without_the_package_the_command_says_how_to_get_it(monkeypatch: pytest.
 
 def test_figures_on_a_page_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_spec("plotly")
-    page = interactive_page(study_of_twelve(), "late <fusion>", "validation log loss", "synthetic & small") or ""
-    assert page.count('class="plotly-graph-div"') == 6
+    page = (
+        interactive_page(study_of_twelve(), "late <fusion>", "validation log loss", "epoch", "synthetic & small") or ""
+    )
+    assert page.count('class="plotly-graph-div"') == 8
+    for stage, points in ((1, '"x":[1,2],"y":[2.0,1.5]'), (2, '"x":[1],"y":[1.0]')):
+        assert f"Values by epoch, stage {stage} of training" in page and page.count(points) == 12
     assert "<h1" in page and "late &lt;fusion&gt;</h1>" in page and "synthetic &amp; small" in page
     assert "<script src=" not in page and 4e6 < len(page) < 7e6, "plotly's program once, and nothing from elsewhere"
     monkeypatch.setattr(interactive, "find_spec", lambda name: None)
-    assert interactive_page(study_of_twelve(), "title", "metric") is None
+    assert interactive_page(study_of_twelve(), "title", "metric", "epoch") is None

@@ -8,14 +8,21 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
-from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from avfusion.errors import UserError
-from avfusion.figures import alpha_trials, hyperparameter_contour, optimisation_history, parallel_coordinates
+from avfusion.figures import (
+    alpha_trials,
+    hyperparameter_contour,
+    hyperparameter_slices,
+    optimisation_history,
+    parallel_coordinates,
+)
 from avfusion.figures.trials import on_axis
 from avfusion.tuning.drawings import drawings
 from avfusion.tuning.results import importances
+from avfusion.tuning.sampling import STAGE
 
 SCALES = {"alpha": "linear", "learning_rate": "log", "hidden": "choice", "rule": "choice"}
 
@@ -66,7 +73,7 @@ def test_places_on_axes() -> None:
 
 
 def study(n: int = 12) -> optuna.Study:
-    """`trials(n)` as Optuna has them."""
+    """`trials(n)` as Optuna has them; each of two stages, with two epochs and with one."""
     made = optuna.create_study()
     floats, choices = optuna.distributions.FloatDistribution, optuna.distributions.CategoricalDistribution
     distributions = {
@@ -77,29 +84,32 @@ def study(n: int = 12) -> optuna.Study:
     }
     for row in trials(n).to_dict("records"):
         params = {name: row[name] for name in SCALES}
-        made.add_trial(optuna.create_trial(value=row["value"], params=params, distributions=distributions))
+        reported = {1: 2.0, 2: 1.5, STAGE + 1: 1.0}
+        made.add_trial(
+            optuna.create_trial(
+                value=row["value"], params=params, distributions=distributions, intermediate_values=reported
+            )
+        )
     return made
 
 
-def test_optuna_draws_a_panel_for_each_hyperparameter() -> None:
-    before = dict(matplotlib.rcParams)
-    figure = drawings(study(), "late", "loss", "synthetic scenes")["slices"]
-    panels = {axes.get_xlabel(): axes for axes in figure.axes}
-    assert set(SCALES) < set(panels) and panels["alpha"].get_ylabel() == "loss"
-    dots = next(entry for entry in panels["alpha"].collections if isinstance(entry, PathCollection))
-    np.testing.assert_allclose(np.asarray(dots.get_offsets()), trials()[["alpha", "value"]])
-    assert figure.get_suptitle() == "late, each hyperparameter\nsynthetic scenes" and "product" in texts(figure)
-    assert plt.get_fignums() == [] and dict(matplotlib.rcParams) == before
+@pytest.mark.parametrize("larger", [False, True])
+def test_slices_have_a_panel_for_each_hyperparameter_and_ring_the_best(larger: bool) -> None:
+    table = trials()
+    scales = {**SCALES, "val_accuracy": "linear", "trial": "linear"}  # of two rows
+    figure = hyperparameter_slices(table, scales, "title", metric="loss", larger_is_better=larger)
+    assert [axes.get_xlabel() for axes in figure.axes] == list(scales)
+    assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "", "", "", "", "loss"]
+    best = int(table["value"].argmax() if larger else table["value"].argmin())
+    for axes, (name, scale) in zip(figure.axes, scales.items(), strict=True):
+        dots, ring = (np.asarray(line.get_xydata()) for line in axes.lines)
+        assert dots.tolist() == np.stack([on_axis(table, name, scale).positions, table["value"]], axis=1).tolist()
+        assert ring.tolist() == [dots[best].tolist()]
+    assert "product" in texts(figure)
 
 
-def test_optuna_draws_one_hyperparameter_alone() -> None:
-    made = optuna.create_study()
-    made.add_trial(
-        optuna.create_trial(
-            value=1.0, params={"a": 0.5}, distributions={"a": optuna.distributions.FloatDistribution(0, 1)}
-        )
-    )
-    assert list(drawings(made, "late", "loss")) == ["slices"]  # one trial says nothing of importance
+def test_one_trial_of_one_hyperparameter() -> None:
+    assert "alpha" in texts(hyperparameter_slices(trials(1), {"alpha": "linear"}, "title", metric="loss"))
 
 
 @pytest.mark.parametrize("pair", [("alpha", "learning_rate"), ("hidden", "rule"), ("alpha", "hidden")])
@@ -131,11 +141,14 @@ def test_parallel_coordinates_bring_out_the_best(larger: bool) -> None:
 
 
 def test_importances_are_ranked() -> None:
-    figure, shares = drawings(study(), "late", "loss")["importances"], importances(study())
+    before = dict(matplotlib.rcParams)
+    figure, shares = drawings(study(), "late", "loss", "synthetic scenes")["importances"], importances(study())
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert names == sorted(shares, key=lambda name: shares[name])  # the largest on top
-    assert figure.get_suptitle() == "late, what mattered"
+    assert figure.get_suptitle() == "late, what mattered\nsynthetic scenes"
     assert f"{max(shares.values()):.2f}" in texts(figure)
+    assert plt.get_fignums() == [] and dict(matplotlib.rcParams) == before
+    assert drawings(study(1), "late", "loss") == {}, "one trial says nothing of importance"
 
 
 def test_alpha_joins_the_best_of_each_tenth() -> None:

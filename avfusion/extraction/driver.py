@@ -177,14 +177,11 @@ def _report(store: FeatureStore, *, strict: bool) -> None:
         UserError: a clip failed and `strict` is set.
     """
     n_failed, n_notes = len(store.failures), int((store.clips["note"] != "").sum())
+    noted = f", {n_notes} with a note" if n_notes else ""
     _log.info(
-        "feature store %s: %d clips, %d failed, %d with a note; digest %s",
-        store.path,
-        len(store.clips),
-        n_failed,
-        n_notes,
-        store.digest[:12],
-    )
+        "feature store %s: %d clips, %d failed%s; digest %s",
+        store.path, len(store.clips), n_failed, noted, store.digest[:12],
+    )  # fmt: skip
     if n_failed:
         first = store.failures.iloc[0]
         summary = f"{n_failed} of {n_failed + len(store.clips)} clips failed (see {store.path / 'failures.csv'})"

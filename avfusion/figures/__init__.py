@@ -14,6 +14,7 @@ from avfusion.figures.l3_net import l3_net
 from avfusion.figures.loss_curves import loss_curves
 from avfusion.figures.reliability import reliability_diagram
 from avfusion.figures.robustness_curve import robustness_curve
+from avfusion.figures.slices import hyperparameter_slices
 from avfusion.figures.trials import alpha_trials, hyperparameter_contour, optimisation_history, parallel_coordinates
 from avfusion.figures.variant_diagram import variant_diagram
 from avfusion.figures.variant_summary import variant_summary
@@ -29,6 +30,7 @@ __all__ = [
     "ensemble_weights",
     "forest_plot",
     "hyperparameter_contour",
+    "hyperparameter_slices",
     "l3_net",
     "loss_curves",
     "optimisation_history",

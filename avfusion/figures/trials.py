@@ -153,7 +153,8 @@ def parallel_coordinates(
         for position, text in placed.labels.items():
             height = float(_height(placed, np.array([position]))[0])
             axes.annotate(text, (number, height), xytext=(3, 0), textcoords="offset points", fontsize=SMALL_SIZE)
-    axes.set_xticks(range(len(scales)), list(scales), fontsize=SMALL_SIZE)
+    names = ["\n" * (number % 2) + name for number, name in enumerate(scales)]  # in two rows: a page holds many
+    axes.set_xticks(range(len(scales)), names, fontsize=SMALL_SIZE)
     axes.set_yticks([])
     axes.set_xlim(-0.2, len(scales) - 0.5)
     axes.set_ylim(-0.06, 1.08)
@@ -206,6 +207,7 @@ def hyperparameter_contour(
         across.positions[best], up.positions[best], "o", color=SECOND_COLOUR, fillstyle="none", markersize=9,
         markeredgewidth=1.4,
     )  # fmt: skip
+    axes.use_sticky_edges = False  # of the colours, which would cut dots at the edge
     axes.margins(0.06)
     for which, placed in (("x", across), ("y", up)):
         label_axis(axes, placed, scales[placed.name], which)

@@ -61,7 +61,10 @@ def _scores(material: Material) -> list[str]:
     if material.not_tau:
         table = table.drop(columns="differs")
     only = "; the study's are for reference only, its data were others" if material.not_tau else ""
-    notes = [f"note     {model.title}: {model.remarks}" for model in material.variants if model.remarks]
+    remarks: dict[str, list[str]] = {}
+    for model in filter(lambda one: one.remarks, material.variants):
+        remarks.setdefault(model.remarks, []).append(model.title)
+    notes = [f"note     {', '.join(titles)}: {remark}" for remark, titles in remarks.items()]
     about = f"{len(material.first)} test clips from {material.source}{only}"
     return ["", about, "", *text_table(table), *([""] if notes else []), *notes]
 

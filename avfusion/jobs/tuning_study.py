@@ -109,6 +109,7 @@ class TuningStudy:
         number, best = best_params(plan, self.study)
         table = trials_table(plan, self.study)
         value, remark = f"validation {plan.metric.replace('_', ' ')}", note(self.trainer.data.store.provenance)
+        step = "epoch" if plan.folds is None else "fold"
         record = StudyRecord(
             title=plan.variant.title,
             asked=plan.asked,
@@ -116,7 +117,7 @@ class TuningStudy:
             scales=plan.space.scales,
             importances=importances(self.study),
             drawings=drawings(self.study, plan.variant.title, value, remark),
-            page=interactive_page(self.study, f"{plan.variant.title}, {plan.name}", value, remark),
+            page=interactive_page(self.study, f"{plan.variant.title}, {plan.name}", value, step, remark),
             metric=plan.metric,
             larger_is_better=metric.direction == "maximize",
             best_trial=number,

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from avfusion.analysis.variant_answers import SideBySide
+from avfusion.jobs.text_tables import text_table
 from avfusion.report.cautions import cautions
 from avfusion.report.comparison_page import HEADLINE, verdicts_in_words, with_interval
 from avfusion.system.markdown import markdown
@@ -14,11 +15,12 @@ def score_lines(found: SideBySide, scores: pd.DataFrame) -> Iterator[str]:
     """For the terminal: on how many clips, and each variant's `scores` with intervals."""
     yield f"{len(found.first)} test clips at {len(found.locations)} locations; 95 % intervals"
     yield ""
+    rows = []
     for variant in found.variants:
-        rows = scores[scores["variant"] == variant.name].set_index("score")
-        known = rows[["value", "low", "high"]].astype(float).T.to_dict("list")
-        parts = (f"{title} {with_interval(*known[score])}" for score, title in HEADLINE.items())
-        yield f"{variant.name:18} {'  '.join(parts)}"
+        of_it = scores[scores["variant"] == variant.name].set_index("score")
+        known = of_it[["value", "low", "high"]].astype(float).T.to_dict("list")
+        rows.append((variant.name, *(with_interval(*known[score]) for score in HEADLINE)))
+    yield from text_table(pd.DataFrame(rows, columns=["", *HEADLINE.values()]))
 
 
 def verdict_lines(pairs: pd.DataFrame) -> Iterator[str]:

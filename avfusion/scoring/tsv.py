@@ -166,7 +166,8 @@ def _predictions(
         + ", rows renormalised"
         * renormalised
     )
-    logger.info(note)
+    if floor or renormalised or zeros:
+        logger.info(note)
     return Predictions(
         ids=tuple(ids),
         classes=classes,

@@ -47,12 +47,17 @@ def _project(run: Run) -> Iterator[str]:
     if COPY is None:
         yield str(STARTED_IN)
     else:
-        yield tags[MLFLOW_SOURCE_NAME]
+        yield _address(tags[MLFLOW_SOURCE_NAME])
         if version := _version(run, COPY):
             yield from ("-v", version)
     yield from ("--env-manager", tags.get(MLFLOW_PROJECT_ENV, "local"))
     if (name := MlflowClient().get_experiment(run.info.experiment_id).name) != DEFAULT_EXPERIMENT:
         yield from ("--experiment-name", name)
+
+
+def _address(source: str) -> str:
+    """Of the project: MLflow notes file:///FOLDER/project.zip as /CALLER/file:/FOLDER/project.zip."""
+    return source.rpartition("/file:")[2] if source.startswith("/") else source
 
 
 def _version(run: Run, copy: Path) -> str | None:

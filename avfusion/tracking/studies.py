@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import mlflow
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
@@ -17,6 +18,7 @@ from avfusion.features.provenance import note
 from avfusion.figures import (
     alpha_trials,
     hyperparameter_contour,
+    hyperparameter_slices,
     optimisation_history,
     parallel_coordinates,
 )
@@ -181,6 +183,13 @@ def _figures(record: StudyRecord, remark: str | None) -> Iterator[tuple[str, Fig
             complete, scales, f"{record.title}, all trials", metric=metric, larger_is_better=better, note=remark
         ),
     )
+    yield (
+        "slices",
+        hyperparameter_slices(
+            complete, scales, f"{record.title}, each hyperparameter", metric=metric, larger_is_better=better,
+            note=remark,
+        ),
+    )  # fmt: skip
     if len(scales) > 1:
         two = {name: scales[name] for name in [*record.importances, *scales] if name in scales}
         two = dict(list(two.items())[:2])
@@ -196,7 +205,7 @@ def _figures(record: StudyRecord, remark: str | None) -> Iterator[tuple[str, Fig
 
 def _close(run_id: str, outcome: str, params: Mapping[str, object], points: list[Metric], reason: str) -> None:
     client = MlflowClient()
-    parameters = [Param(name, str(value)) for name, value in params.items()]
+    parameters = [Param(name, _in_full(value)) for name, value in params.items()]
     colour = FIRST_COLOUR if outcome == "complete" else MUTED_COLOUR
     tags = [RunTag(OUTCOME, outcome), RunTag(COLOUR, colour), *([RunTag(REASON, reason)] if reason else [])]
     room = BATCH - len(parameters) - len(tags)
@@ -204,6 +213,15 @@ def _close(run_id: str, outcome: str, params: Mapping[str, object], points: list
     for start in range(room, len(points), BATCH):  # hundreds of epochs in several stages
         client.log_batch(run_id, metrics=points[start : start + BATCH])
     client.set_terminated(run_id, STATUS.get(outcome, KILLED))
+
+
+def _in_full(value: object) -> str:
+    """`value` as text, 0.000012 not as 1.2e-05: where a table cuts the end off, 1.2 would be left.
+
+    >>> _in_full(1.5826154879548874e-05), _in_full(0.5), _in_full(64)
+    ('0.000015826154879548874', '0.5', '64')
+    """
+    return np.format_float_positional(value, trim="0") if isinstance(value, float) else str(value)
 
 
 def _experiment() -> str:

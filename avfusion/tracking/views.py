@@ -35,7 +35,9 @@ FIXED = ("attributes.`Run Name`", "runDateAndNestInfo", "duration")
 """The columns that MLflow always shows, first."""
 
 NARROW, WIDE = 112, 180
-"""Widths of columns in pixels: of numbers, and of words."""
+"""Least widths of columns in pixels: of numbers, and of words."""
+LETTER, EDGES = 8, 32
+"""Pixels of a letter in a column's head, and of what is around it: heads are shown whole."""
 
 Chart = dict[str, Any]
 
@@ -193,7 +195,7 @@ def _digest(fields: Mapping[str, Any]) -> str:
 
 def _state(view: View) -> dict[str, Any]:
     """What the UI keeps of a table and its charts, all fields of it."""
-    columns, words = [_quoted(column) for column in view.columns], [_quoted(column) for column in _WORDS]
+    columns = [_quoted(column) for column in view.columns]
     sections = [{"uuid": "own", "name": view.name, "display": True}]
     sections += [{"uuid": f"other-{name}", "name": name, "display": False} for name in COLLAPSED]
     return {
@@ -206,7 +208,7 @@ def _state(view: View) -> dict[str, Any]:
         "modelVersionFilter": "All Runs",
         "selectedColumns": columns,
         "columnOrder": [*FIXED, *columns],
-        "columnWidths": {column: WIDE if column in words else NARROW for column in columns},
+        "columnWidths": {_quoted(column): _width(column) for column in view.columns},
         "runsHiddenMode": "SHOW_ALL",
         "viewMaximized": False,
         "runListHidden": False,
@@ -223,6 +225,11 @@ def _state(view: View) -> dict[str, Any]:
         "compareRunSections": [{**section, "isReordered": False, "deleted": False, "isGenerated": False}
                                for section in sections],
     }  # fmt: skip
+
+
+def _width(column: str) -> int:
+    least = WIDE if column in _WORDS else NARROW
+    return max(least, LETTER * len(column.partition(".")[2]) + EDGES)
 
 
 def _quoted(column: str) -> str:

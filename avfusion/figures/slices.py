@@ -1,0 +1,43 @@
+"""The trials of a tuning study against each hyperparameter."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from avfusion.figures.style import FIRST_COLOUR, SECOND_COLOUR, TEXT_SIZE, new_grid
+from avfusion.figures.trials import Scales, check_trials, label_axis, on_axis
+
+COLUMNS = 5
+
+
+def hyperparameter_slices(
+    trials: pd.DataFrame,
+    scales: Scales,
+    title: str,
+    *,
+    metric: str,
+    larger_is_better: bool = False,
+    note: str | None = None,
+) -> Figure:
+    """One panel per hyperparameter in `scales`: a dot per completed trial, a ring around the best.
+
+    Optuna's figure has all panels in one row, which is too wide for a page from five hyperparameters on.
+
+    `trials`: columns value (of `metric`) and the hyperparameters.
+    """
+    check_trials(trials, ["value", *scales], "hyperparameter slices")
+    values = trials["value"].to_numpy(dtype=np.float64)
+    best = int(values.argmax() if larger_is_better else values.argmin())
+    figure, panels = new_grid(len(scales), title, note, columns=COLUMNS, panel_height=1.5, share_x=False)
+    for number, (axes, (name, scale)) in enumerate(zip(panels, scales.items(), strict=True)):
+        placed = on_axis(trials, name, scale)
+        axes.plot(placed.positions, values, "o", color=FIRST_COLOUR, markersize=2.5)
+        axes.plot(
+            placed.positions[best], values[best], "o", color=SECOND_COLOUR, fillstyle="none", markersize=7,
+            markeredgewidth=1.2,
+        )  # fmt: skip
+        axes.margins(0.12)
+        label_axis(axes, placed, scale)
+        if number % COLUMNS == 0:
+            axes.set_ylabel(metric, fontsize=TEXT_SIZE)
+    return figure
