@@ -126,6 +126,8 @@ def test_a_study_in_mlflow(store: Path, storage: str) -> None:
         assert run.data.metrics["trial"] == trial.number
         assert run.info.status == ("FINISHED" if trial.state == TrialState.COMPLETE else "KILLED")
         assert float(run.data.params["alpha"]) == trial.params["alpha"] and run.data.params["embedding"] == "8"
+        decay = run.data.params["weight_decay"]
+        assert float(decay) == trial.params["weight_decay"] and "e" not in decay
         if trial.state == TrialState.COMPLETE:
             assert run.data.metrics["val/log_loss"] == trial.value
             assert not any(name.startswith("test/") for name in run.data.metrics)
