@@ -36,8 +36,8 @@ FIXED = ("attributes.`Run Name`", "runDateAndNestInfo", "duration")
 
 NARROW, WIDE = 112, 180
 """Least widths of columns in pixels: of numbers, and of words."""
-LETTER, EDGES = 8, 32
-"""Pixels of a letter in a column's head, and of what is around it: heads are shown whole."""
+LETTER, EDGES = 8, 40
+"""Pixels of a letter in the head of a column, and of the rest, with the sign of the order: heads are shown whole."""
 
 Chart = dict[str, Any]
 
