@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from avfusion.errors import UserError
 from avfusion.features.parts import part_name
-from tests.fakes import FakeEmbedder
+from tests.fakes import FakeEmbedder, OddDecoders
 
 
 class _Slow(FakeEmbedder):
@@ -65,6 +65,14 @@ class Greedy(FakeEmbedder):
             taken.append(np.ones(2**24))
             time.sleep(0.01)
         return super().embed_samples(samples, sample_rate)
+
+
+class OddAndGreedy(OddDecoders):
+    """A loader in a process with odd decoders, whose embedder takes memory for loud clips."""
+
+    def __call__(self) -> FakeEmbedder:
+        super().__call__()
+        return Greedy()
 
 
 def refuse() -> FakeEmbedder:
