@@ -20,6 +20,8 @@ from avfusion.analysis.sources import compared_experiment
 from avfusion.analysis.trained import candidates_of
 from avfusion.errors import UserError
 from avfusion.features import FeatureStore
+from avfusion.figures.style import series_colour
+from avfusion.fusion import variants
 from avfusion.scoring.metrics import evaluate
 from avfusion.scoring.tsv import write_course_tsv
 from avfusion.tracking.lookup import find_experiment, find_run, finished_runs, read_config, read_predictions, seed_runs
@@ -91,6 +93,7 @@ def test_it_leaves_a_run_like_a_variants(made: Made) -> None:
     assert logged == pytest.approx(weights.to_dict())
     pairs = table(run, "pairs")
     assert set(pairs["first"]) == {"ensemble"} and len(pairs) == 4
+    assert run.data.tags["mlflow.runColor"] not in {series_colour(number) for number in range(len(variants()))}
     assert any(re.match(r"next     \S+ -m entrypoints\.predict --model runs:/", line) for line in lines)
 
 

@@ -11,6 +11,7 @@ from avfusion.features.provenance import note, tags, title
 from avfusion.figures import alpha_curve
 from avfusion.fusion import variants
 from avfusion.jobs.features import open_features
+from avfusion.jobs.summary import trained_with
 from avfusion.jobs.text_tables import text_table
 from avfusion.system.device import choose_device
 from avfusion.system.progress import show_progress
@@ -131,7 +132,7 @@ def _lines(table: pd.DataFrame, best: float, answers: list[Scored], store: Featu
     means = table.drop(columns=["seed"]).groupby("alpha", as_index=False).mean()
     lines = [
         "",
-        f"{title(store.provenance)}; means over {table['seed'].nunique()} seed(s)",
+        f"{title(store.provenance)}; {trained_with(table['seed'].unique().tolist())}",
         "",
         *text_table(means),
         "",

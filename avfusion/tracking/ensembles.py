@@ -13,13 +13,15 @@ import pandas as pd
 from avfusion.features import FeatureStore
 from avfusion.features.provenance import embedder_in_words, note, tags, title
 from avfusion.figures import ensemble_weights
+from avfusion.figures.style import series_colour
+from avfusion.fusion import variants
 from avfusion.scoring.metrics import evaluate_splits, per_class
 from avfusion.scoring.predictions import Predictions
 from avfusion.system.markdown import markdown, markdown_table
 from avfusion.system.names import metric_name
 from avfusion.tracking.artifacts import log_features, log_figure, log_table
 from avfusion.tracking.failures import storing
-from avfusion.tracking.lookup import KIND, SEEDS
+from avfusion.tracking.lookup import COLOUR, KIND, SEEDS
 from avfusion.tracking.models import log_model
 from avfusion.tracking.notes import write_note
 from avfusion.tracking.records import class_metrics, example_request, write_answers
@@ -78,6 +80,7 @@ def log_ensemble(record: EnsembleRecord) -> str:
     n_seeds = len(record.test)
     about = {"variant": ENSEMBLE, **(tags(record.store.provenance) if record.store else {})}
     kind = {KIND: "variant" if record.store else ENSEMBLE, SEEDS: ",".join(map(str, range(n_seeds)))}
+    kind[COLOUR] = series_colour(len(variants()))  # the next after theirs
     with experiment_run(ENSEMBLE, {**about, **kind}) as run:
         if n_seeds == 1:
             _log_seed(record, 0)

@@ -22,7 +22,8 @@ class Exhibit:
     """Of its file in `PICTURES`, without `.png`."""
     found: str
     """`run NAME: PATH`, among the artifacts of the newest run of that name; `file: PATH`, in the folder of the run;
-    `page: PATH`, of an HTML page there; `view:` or `charts:`, MLflow's at the address that the command prints last."""
+    `page run NAME: PATH` or `page file: PATH`, of an HTML page there; `view:` or `charts:`, MLflow's at the address
+    that the command prints last."""
     caption: str
     figure: str = ""
     """The function of `avfusion.figures` that draws it; empty for what others draw."""

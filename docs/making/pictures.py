@@ -39,6 +39,9 @@ SECONDS = 12.0
 SETTLED = 2.0
 """Seconds after which all that a page brings by and by is where it belongs."""
 
+PAGE_OF = "page "
+"""How the place of an HTML page begins."""
+
 TABLE = "return document.querySelectorAll('.ag-row').length > 0"
 CHARTS = "return document.querySelectorAll('.js-plotly-plot .point, .js-plotly-plot .bars path').length > 3"
 
@@ -78,9 +81,11 @@ def keep_exhibits(folder: Path) -> None:
         lines = printed.read_text().splitlines()
         for exhibit in step.exhibits:
             kind, _, place = exhibit.found.partition(":")
-            if kind in ("page", "view", "charts"):
-                address = lines[-1].partition("/#/")[2] if kind != "page" else (folder / place.strip()).as_uri()
-                seen_later.append((exhibit, kind, address))
+            if kind in ("view", "charts"):
+                seen_later.append((exhibit, kind, lines[-1].partition("/#/")[2]))
+            elif kind.startswith(PAGE_OF):
+                page_file = found(kind.removeprefix(PAGE_OF), place.strip(), folder, store)
+                seen_later.append((exhibit, PAGE_OF, page_file.as_uri()))
             else:
                 keep(found(kind, place.strip(), folder, store), PICTURES / f"{exhibit.name}.png")
     with mlflow_ui(store, folder) as ui, browser(folder) as seen:
@@ -138,10 +143,11 @@ def found(kind: str, place: str, folder: Path, store: str) -> Path:
 
 def photograph(seen: Browser, ui: str, kind: str, address: str, name: str) -> Path:
     """What a browser shows: the beginning of a page, or a table or charts of MLflow's."""
-    if kind == "page":
+    if kind == PAGE_OF:
         seen.resize(1000, 1300)
         seen.open(address)
         seen.wait("return [...document.images].every(image => image.complete)")
+        time.sleep(SETTLED)
     else:
         seen.resize(1500, 600 if kind == "view" else 1000)
         seen.open(f"{ui}/#/{address}" + ("&compareRunsMode=CHART" if kind == "charts" else ""))
