@@ -8,6 +8,7 @@ from avfusion.figures.style import FIRST_COLOUR, SECOND_COLOUR, TEXT_SIZE, new_g
 from avfusion.figures.trials import Scales, check_trials, label_axis, on_axis
 
 COLUMNS = 5
+"""Panels side by side, at most."""
 
 
 def hyperparameter_slices(
@@ -21,7 +22,7 @@ def hyperparameter_slices(
 ) -> Figure:
     """One panel per hyperparameter in `scales`: a dot per completed trial, a ring around the best.
 
-    Optuna's figure has all panels in one row, which is too wide for a page from five hyperparameters on.
+    Optuna's figure has all panels in one row, which is too wide for a page where there are many hyperparameters.
 
     `trials`: columns value (of `metric`) and the hyperparameters.
     """

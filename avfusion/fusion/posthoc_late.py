@@ -20,7 +20,7 @@ class PosthocLate(FusionNetwork):
 
     `rule` combines the distributions: `product` (renormalised), `mean`, or `alpha`: (1 - alpha) audio + alpha video.
     `weighted` is a product too, but its temperatures are chosen for it and not for each network by itself: they are 1 /
-    weight of the two weights >= 0 with the lowest log loss of the product on validation (`best_weights`).
+    weight of the product's weights that `best_weights` finds on validation.
     """
 
     id = "posthoc_late"

@@ -94,8 +94,8 @@ def _verdicts(pairs: list[dict[Hashable, Any]], *, each: bool) -> list[str]:
             f"{row['first']} is {row['verdict']} than {row['second']} by {abs(row['difference']):.3f} "
             f"({near:.3f} to {far:.3f}){only}"
         )
-    if len(untold) > 1 and not told:
-        names = dict.fromkeys(row[side] for row in pairs for side in ("first", "second"))
+    names = dict.fromkeys(row[side] for row in pairs for side in ("first", "second"))
+    if len(untold) == len(names) * (len(names) - 1) // 2 > 1:  # an ensemble's pairs are with itself only
         untold = [f"any two of {listed(list(names))}"]
     return [*told, *([f"these clips cannot tell apart {', '.join(untold)}"] if untold else [])]
 

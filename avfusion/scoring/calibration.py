@@ -105,8 +105,9 @@ def best_temperature(scores: Tensor, labels: Tensor) -> float:
 def softened_cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy of class scores [N, C] with true classes [N], where one clip in N + 1 could be of any class.
 
-    Where all N clips are told right, the plain one falls for ever as scores grow; this one has a minimum, nearer to it
-    the more clips there are. After Platt, Probabilistic Outputs for Support Vector Machines (1999), section 2.2.
+    Where all N clips are told right, the plain one falls for ever as scores grow; this one has a minimum, and is nearer
+    to the plain one the more clips there are. After Platt, Probabilistic Outputs for Support Vector Machines (1999),
+    section 2.2.
     """
     return torch.nn.functional.cross_entropy(scores, labels, label_smoothing=1 / (len(labels) + 1))
 
