@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from avfusion.analysis.locations import locations_of_names
-from avfusion.analysis.pairs import pair_table
+from avfusion.analysis.pairs import Verdict, pair_table
 from avfusion.analysis.variant_answers import SideBySide, VariantAnswers
 from avfusion.fusion import variants
 from avfusion.report.cautions import THESE_ONLY, cautions, few_locations, rests_on, scope, settled_by
@@ -60,6 +60,15 @@ def test_with_several_seeds_it_is_about_the_variants() -> None:
     assert settled_by(found) == "" and cautions(found) == [scope(found)]
     (said,) = verdicts_in_words(pair_table(found.variants, found.locations))["accuracy"]
     assert said.startswith("late is better than early by") and THESE_ONLY not in said
+
+
+def test_where_nothing_can_be_told_apart_it_says_so_of_the_pairs_that_were_compared() -> None:
+    found = side_by_side(*(variant(name, 3, 0.0) for name in ("late", "early", "baseline")))
+    pairs = pair_table(found.variants, found.locations).assign(verdict=Verdict.OPEN)
+    (said,) = verdicts_in_words(pairs)["accuracy"]
+    assert said == "these clips cannot tell apart any two of late, early and baseline"
+    (said,) = verdicts_in_words(pairs[pairs["first"] == "late"])["accuracy"]
+    assert said == "these clips cannot tell apart late and early, late and baseline"
 
 
 def test_the_command_trains_what_was_trained_once_with_the_same_settings() -> None:

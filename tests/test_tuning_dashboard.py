@@ -40,6 +40,7 @@ def test_the_command_names_the_storage_and_notes_are_seen(address: str) -> None:
     before = time.monotonic()
     save_note(seen, "by a person")
     assert time.monotonic() - before < 20, "the dashboard waits for 30 seconds where it finds a lock"
+    assert not list(Path.cwd().glob("*.log.lock"))
     leave_note(study, "of the study")
     assert note_of(study, None) == "by a person"
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from avfusion.figures.style import FIRST_COLOUR, SECOND_COLOUR, TEXT_SIZE, new_grid
-from avfusion.figures.trials import Scales, check_trials, label_axis, on_axis
+from avfusion.figures.style import FIRST_COLOUR, TEXT_SIZE, new_grid
+from avfusion.figures.trials import Scales, check_trials, label_axis, on_axis, ring
 
 COLUMNS = 5
 """Panels side by side, at most."""
@@ -33,10 +33,7 @@ def hyperparameter_slices(
     for number, (axes, (name, scale)) in enumerate(zip(panels, scales.items(), strict=True)):
         placed = on_axis(trials, name, scale)
         axes.plot(placed.positions, values, "o", color=FIRST_COLOUR, markersize=2.5)
-        axes.plot(
-            placed.positions[best], values[best], "o", color=SECOND_COLOUR, fillstyle="none", markersize=7,
-            markeredgewidth=1.2,
-        )  # fmt: skip
+        ring(axes, placed.positions[best], values[best])
         axes.margins(0.12)
         label_axis(axes, placed, scale)
         if number % COLUMNS == 0:

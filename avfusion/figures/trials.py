@@ -76,6 +76,11 @@ def label_axis(axes: Axes, placed: Placed, scale: str, which: str = "x") -> None
     axes.tick_params(labelsize=SMALL_SIZE, length=2.5, width=0.6)
 
 
+def ring(axes: Axes, x: float, y: float) -> None:
+    """A ring around the best trial."""
+    axes.plot(x, y, "o", color=SECOND_COLOUR, fillstyle="none", markersize=8, markeredgewidth=1.3)
+
+
 def check_trials(trials: pd.DataFrame, columns: Sequence[str], figure: str) -> None:
     """Raise `UserError` if there is no trial to draw or a column is missing."""
     check_columns(trials, columns, f"{figure}: the trials have")
@@ -203,10 +208,7 @@ def hyperparameter_contour(
         across.positions, up.positions, c=values, s=14, edgecolors="white", linewidths=0.4, **shades
     )  # fmt: skip
     best = int(values.argmax() if larger_is_better else values.argmin())
-    axes.plot(
-        across.positions[best], up.positions[best], "o", color=SECOND_COLOUR, fillstyle="none", markersize=9,
-        markeredgewidth=1.4,
-    )  # fmt: skip
+    ring(axes, across.positions[best], up.positions[best])
     axes.use_sticky_edges = False  # of the colours, which would cut dots at the edge
     axes.margins(0.06)
     for which, placed in (("x", across), ("y", up)):

@@ -6,7 +6,6 @@ from textwrap import wrap
 
 import pandas as pd
 
-from avfusion.analysis.variant_answers import VariantAnswers
 from avfusion.errors import UserError
 from avfusion.jobs.pages import log_page
 from avfusion.jobs.text_tables import WIDTH, text_table
@@ -56,26 +55,25 @@ def report_job(*, experiment: str | None, predictions: Path | None, output: Path
 
 def _scores(material: Material) -> list[str]:
     """Every model in a line: accuracy and log loss beside the study's, and how far from it where the data are TAU's."""
-    rows = [(model.title, *(cell for score in (0, 1) for cell in _beside(model, score))) for model in material.variants]
-    table = pd.DataFrame(rows, columns=["", "accuracy", "study", "differs", "log_loss", "study", "differs"])
+    rows = []
+    for model in material.variants:
+        found = (model.metrics["accuracy"], model.metrics["log_loss"])
+        cells = map(_beside, found, SCORES.get(model.name, (None, None)))
+        rows.append((model.title, *chain.from_iterable(cells)))
+    table = pd.DataFrame(rows, columns=["", *("accuracy", "study", "differs"), *("log_loss", "study", "differs")])
     if material.not_tau:
-        table = table.drop(columns="differs")
+        table = table.drop(columns="differs")  # both
     only = "; the study's are for reference only, its data were others" if material.not_tau else ""
-    remarks: dict[str, list[str]] = {}
-    for model in filter(lambda one: one.remarks, material.variants):
-        remarks.setdefault(model.remarks, []).append(model.title)
-    notes = [f"note     {', '.join(titles)}: {remark}" for remark, titles in remarks.items()]
+    notes = [f"note     {model.title}: {model.remarks}" for model in material.variants if model.remarks]
     about = f"{len(material.first)} test clips from {material.source}{only}"
     return ["", about, "", *text_table(table), *([""] if notes else []), *notes]
 
 
-def _beside(model: VariantAnswers, score: int) -> tuple[str, str, str]:
-    """Accuracy (0) or log loss (1) of a model, what the study has, and the difference."""
-    mine = round(model.metrics[("accuracy", "log_loss")[score]], 3)
-    if model.name not in SCORES:
+def _beside(mine: float, theirs: float | None) -> tuple[str, str, str]:
+    """A score of ours, the study's, and the difference of what is shown; dashes where the study has none."""
+    if theirs is None:
         return f"{mine:.3f}", "–", "–"
-    theirs = SCORES[model.name][score]
-    return f"{mine:.3f}", f"{theirs:.3f}", signed(mine - theirs)
+    return f"{mine:.3f}", f"{theirs:.3f}", signed(round(mine, 3) - theirs)
 
 
 def _claims(material: Material) -> list[str]:

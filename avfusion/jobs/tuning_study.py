@@ -108,8 +108,8 @@ class TuningStudy:
         plan, metric = self.plan, TARGETS[self.plan.metric]
         number, best = best_params(plan, self.study)
         table = trials_table(plan, self.study)
-        value, remark = f"validation {plan.metric.replace('_', ' ')}", note(self.trainer.data.store.provenance)
-        step = "epoch" if plan.folds is None else "fold"
+        value, remark = plan.value_in_words, note(self.trainer.data.store.provenance)
+        unit = "epoch" if plan.folds is None else "fold"
         record = StudyRecord(
             title=plan.variant.title,
             asked=plan.asked,
@@ -117,7 +117,7 @@ class TuningStudy:
             scales=plan.space.scales,
             importances=importances(self.study),
             drawings=drawings(self.study, plan.variant.title, value, remark),
-            page=interactive_page(self.study, f"{plan.variant.title}, {plan.name}", value, step, remark),
+            page=interactive_page(self.study, f"{plan.variant.title}, {plan.name}", value, unit, remark),
             metric=plan.metric,
             larger_is_better=metric.direction == "maximize",
             best_trial=number,

@@ -103,7 +103,7 @@ def best_temperature(scores: Tensor, labels: Tensor) -> float:
 
 
 def softened_cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of class scores [N, C] with true classes [N], where one clip in N + 1 could be of any class.
+    """Cross-entropy of class scores [N, C] with true classes [N], as if one more clip could be of any class.
 
     Where all N clips are told right, the plain one falls for ever as scores grow; this one has a minimum, and is nearer
     to the plain one the more clips there are. After Platt, Probabilistic Outputs for Support Vector Machines (1999),

@@ -56,7 +56,10 @@ def _project(run: Run) -> Iterator[str]:
 
 
 def _address(source: str) -> str:
-    """Of the project: MLflow notes file:///FOLDER/project.zip as /CALLER/file:/FOLDER/project.zip."""
+    """The project's address as it was typed.
+
+    MLflow notes file:///FOLDER/project.zip as /CALLER/file:/FOLDER/project.zip.
+    """
     return source.rpartition("/file:")[2] if source.startswith("/") else source
 
 

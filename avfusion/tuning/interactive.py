@@ -31,16 +31,16 @@ PAGE = """<!DOCTYPE html>
 """
 
 
-def interactive_page(study: Study, title: str, metric: str, step: str, note: str | None = None) -> str | None:
+def interactive_page(study: Study, title: str, metric: str, unit: str, note: str | None = None) -> str | None:
     """The page as HTML; None without plotly.
 
-    `metric` names the value, `step` what it is reported after (epoch or fold); `title` and `note` stand at the top.
+    `metric` names the value, `unit` what it is reported after (epoch or fold); `title` and `note` stand at the top.
     """
     if find_spec("plotly") is None:
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        figures = list(_figures(study, metric, step))
+        figures = list(_figures(study, metric, unit))
     parts = []
     for number, figure in enumerate(figures):
         figure.update_xaxes(exponentformat="power")  # 10⁻⁴, not 100µ
@@ -50,12 +50,12 @@ def interactive_page(study: Study, title: str, metric: str, step: str, note: str
     return PAGE.format(title=escape(title), note=escape(note or ""), figures="\n".join(parts))
 
 
-def _figures(study: Study, metric: str, step: str) -> Iterator[Any]:
+def _figures(study: Study, metric: str, unit: str) -> Iterator[Any]:
     """Those that the trials are enough for."""
     from optuna import visualization as plot  # here: it imports plotly
 
     yield plot.plot_optimization_history(study, target_name=metric)
-    yield from _by_stage(plot.plot_intermediate_values(study), metric, step)
+    yield from _by_stage(plot.plot_intermediate_values(study), metric, unit)
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     names = sorted({name for trial in complete for name in trial.params})
     for start in range(0, len(names), SLICES):
@@ -67,7 +67,7 @@ def _figures(study: Study, metric: str, step: str) -> Iterator[Any]:
             yield plot.plot_contour(study, params=list(shares)[:2], target_name=metric)
 
 
-def _by_stage(reported: Any, metric: str, step: str) -> Iterator[Any]:
+def _by_stage(reported: Any, metric: str, unit: str) -> Iterator[Any]:
     """Optuna's figure of what was reported, one for each stage of training, whose steps begin at 1 again."""
     stages = sorted({number // STAGE for line in reported.data for number in line.x})
     for stage in stages:
@@ -77,5 +77,5 @@ def _by_stage(reported: Any, metric: str, step: str) -> Iterator[Any]:
             own = {number % STAGE: value for number, value in values if number // STAGE == stage}
             line.x, line.y = list(own), list(own.values())
         which = f", stage {stage + 1} of training" if len(stages) > 1 else ""
-        figure.update_layout(title=f"Values by {step}{which}", xaxis_title=step, yaxis_title=metric)
+        figure.update_layout(title=f"Values by {unit}{which}", xaxis_title=unit, yaxis_title=metric)
         yield figure

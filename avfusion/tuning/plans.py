@@ -69,6 +69,11 @@ class Plan:
         return min(self.n_trials, self.space.grid_size + first_is_new)
 
     @property
+    def value_in_words(self) -> str:
+        """What the value of a trial is, as `validation log loss`."""
+        return f"validation {self.metric.replace('_', ' ')}"
+
+    @property
     def identity(self) -> dict[str, str]:
         """What all processes that work on a study must agree on; kept with the study."""
         return {

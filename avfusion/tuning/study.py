@@ -46,7 +46,7 @@ def open_study(plan: Plan, storage: BaseStorage) -> Study:
     if not study.user_attrs and not study.get_trials(deepcopy=False):  # new, or its maker was killed at once
         study.set_user_attr(IDENTITY, plan.identity)
         study.set_user_attr(SPACE, plan.space.in_words)
-        study.set_metric_names([f"validation {plan.metric.replace('_', ' ')}"])  # for Optuna's dashboard
+        study.set_metric_names([plan.value_in_words])  # for Optuna's dashboard
         study.enqueue_trial(plan.space.first, user_attrs={"default": plan.space.has_defaults})
     _check(plan, study)
     if plan.sampler == "grid":
