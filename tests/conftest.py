@@ -21,10 +21,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)
 _PATH = list(sys.path)
-SLOWEST = (
-    "extraction_ray", "tune_job", "browser", "anywhere", "predict_job", "embedders", "pretraining", "huggingface",
-    "interruption", "ensemble_job", "fusion", "report",
-)  # fmt: skip
+SLOWEST = ("extraction_ray", "tune_job", "browser", "predict_job", "embedders", "huggingface", "report", "interruption")
 """Files of tests that take from twenty seconds to minutes, the slowest first."""
 
 
