@@ -33,8 +33,11 @@ FAST = "epochs=2,batch_size=16"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """MLflow's server, in front of PostgreSQL where that is installed; it is where runs are tracked."""
+def server(tracking_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """MLflow's server, in front of PostgreSQL where that is installed; it is where runs are tracked.
+
+    It takes the place of the database of tests, which must be there before: only then is it put back.
+    """
     folder = tmp_path_factory.mktemp("server")
     with (
         store_of_server(folder) as store,
@@ -44,8 +47,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         patch.setenv("MLFLOW_TRACKING_URI", address)
         patch.setenv("MLFLOW_EXPERIMENT_NAME", "by http")
         yield address
-    if "MLFLOW_TRACKING_URI" in os.environ:  # that of other tests
-        connect()
+    connect()
+    assert mlflow.get_tracking_uri() == tracking_uri
 
 
 @contextmanager

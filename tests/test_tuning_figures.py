@@ -20,7 +20,7 @@ from avfusion.figures import (
     parallel_coordinates,
 )
 from avfusion.figures.trials import on_axis
-from avfusion.tuning.drawings import drawings
+from avfusion.tuning.importances_figure import importances_figure
 from avfusion.tuning.results import importances
 from avfusion.tuning.sampling import STAGE
 
@@ -142,13 +142,14 @@ def test_parallel_coordinates_bring_out_the_best(larger: bool) -> None:
 
 def test_importances_are_ranked() -> None:
     before = dict(matplotlib.rcParams)
-    figure, shares = drawings(study(), "late", "loss", "synthetic scenes")["importances"], importances(study())
+    figure, shares = importances_figure(study(), "late", "loss", "synthetic scenes"), importances(study())
+    assert figure is not None
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert names == sorted(shares, key=lambda name: shares[name])  # the largest on top
     assert figure.get_suptitle() == "late, what mattered\nsynthetic scenes"
     assert f"{max(shares.values()):.2f}" in texts(figure)
     assert plt.get_fignums() == [] and dict(matplotlib.rcParams) == before
-    assert drawings(study(1), "late", "loss") == {}, "one trial says nothing of importance"
+    assert importances_figure(study(1), "late", "loss") is None, "one trial says nothing of importance"
 
 
 def test_alpha_joins_the_best_of_each_tenth() -> None:

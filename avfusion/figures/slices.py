@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from avfusion.figures.style import FIRST_COLOUR, TEXT_SIZE, new_grid
-from avfusion.figures.trials import Scales, check_trials, label_axis, on_axis, ring
+from avfusion.figures.trials import Scales, check_trials, label_axis, on_axis, ring_best
 
 COLUMNS = 5
 """Panels side by side, at most."""
@@ -28,12 +28,11 @@ def hyperparameter_slices(
     """
     check_trials(trials, ["value", *scales], "hyperparameter slices")
     values = trials["value"].to_numpy(dtype=np.float64)
-    best = int(values.argmax() if larger_is_better else values.argmin())
     figure, panels = new_grid(len(scales), title, note, columns=COLUMNS, panel_height=1.5, share_x=False)
     for number, (axes, (name, scale)) in enumerate(zip(panels, scales.items(), strict=True)):
         placed = on_axis(trials, name, scale)
         axes.plot(placed.positions, values, "o", color=FIRST_COLOUR, markersize=2.5)
-        ring(axes, placed.positions[best], values[best])
+        ring_best(axes, placed.positions, values, values, larger_is_better)
         axes.margins(0.12)
         label_axis(axes, placed, scale)
         if number % COLUMNS == 0:

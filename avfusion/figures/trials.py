@@ -1,4 +1,4 @@
-"""The trials of a tuning study, in figures that say more than Optuna's own (the others: `avfusion.tuning.drawings`).
+"""The trials of a tuning study, in figures that say more than those of Optuna, of which one is left.
 
 `trials` are tables as of `avfusion.tuning.results.trials_table`, one row per trial.
 """
@@ -76,9 +76,16 @@ def label_axis(axes: Axes, placed: Placed, scale: str, which: str = "x") -> None
     axes.tick_params(labelsize=SMALL_SIZE, length=2.5, width=0.6)
 
 
-def ring(axes: Axes, x: float, y: float) -> None:
-    """A ring around the best trial."""
-    axes.plot(x, y, "o", color=SECOND_COLOUR, fillstyle="none", markersize=8, markeredgewidth=1.3)
+def ring_best(
+    axes: Axes,
+    across: NDArray[np.float64],
+    up: NDArray[np.float64],
+    values: NDArray[np.float64],
+    larger_is_better: bool,
+) -> None:
+    """A ring around the best of the trials with these `values`, at its place `across` and `up`; all are [trials]."""
+    best = int(values.argmax() if larger_is_better else values.argmin())
+    axes.plot(across[best], up[best], "o", color=SECOND_COLOUR, fillstyle="none", markersize=8, markeredgewidth=1.3)
 
 
 def check_trials(trials: pd.DataFrame, columns: Sequence[str], figure: str) -> None:
@@ -149,10 +156,8 @@ def parallel_coordinates(
         LineCollection(list(lines[order]), array=ranks[order], cmap=f"{COLOURS}_r", linewidths=0.8, alpha=0.7)
     )
     best = int(ranks.argmax())
-    axes.plot(
-        lines[best, :, 0], lines[best, :, 1], color=SECOND_COLOUR, linewidth=2,
-        label=f"best: {values[best]:.3f} {metric}",
-    )  # fmt: skip
+    label = f"best: {values[best]:.3f} {metric}"
+    axes.plot(lines[best, :, 0], lines[best, :, 1], color=SECOND_COLOUR, linewidth=2, label=label)
     for number, placed in enumerate(axes_of):
         axes.axvline(number, color="#202020", linewidth=0.6, zorder=3)
         for position, text in placed.labels.items():
@@ -204,11 +209,8 @@ def hyperparameter_contour(
     if _span_a_plane(across.positions, up.positions) and high > low:
         levels = np.linspace(low, high, LEVELS + 1)
         axes.tricontourf(across.positions, up.positions, values, levels=levels, extend="both", alpha=0.7, cmap=colours)
-    dots = axes.scatter(
-        across.positions, up.positions, c=values, s=14, edgecolors="white", linewidths=0.4, **shades
-    )  # fmt: skip
-    best = int(values.argmax() if larger_is_better else values.argmin())
-    ring(axes, across.positions[best], up.positions[best])
+    dots = axes.scatter(across.positions, up.positions, c=values, s=14, edgecolors="white", linewidths=0.4, **shades)
+    ring_best(axes, across.positions, up.positions, values, larger_is_better)
     axes.use_sticky_edges = False  # of the colours, which would cut dots at the edge
     axes.margins(0.06)
     for which, placed in (("x", across), ("y", up)):

@@ -24,7 +24,7 @@ from avfusion.tracking.views import View, trials_view
 from avfusion.training.many import Trainer
 from avfusion.training.selection import Candidate
 from avfusion.tuning.dashboard import leave_note
-from avfusion.tuning.drawings import drawings
+from avfusion.tuning.importances_figure import importances_figure
 from avfusion.tuning.interactive import interactive_page
 from avfusion.tuning.leader import Leadership
 from avfusion.tuning.plans import TARGETS, Plan
@@ -116,9 +116,9 @@ class TuningStudy:
             trials=table,
             scales=plan.space.scales,
             importances=importances(self.study),
-            drawings=drawings(self.study, plan.variant.title, value, remark),
+            importances_figure=importances_figure(self.study, plan.variant.title, value, remark),
             page=interactive_page(self.study, f"{plan.variant.title}, {plan.name}", value, unit, remark),
-            metric=plan.metric,
+            metric=value,
             larger_is_better=metric.direction == "maximize",
             best_trial=number,
             best_params=best,

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -137,11 +138,12 @@ class StudyRecord:
     """The searched hyperparameters: `linear`, `log` or `choice`."""
     importances: Mapping[str, float]
     """Share of each hyperparameter in the variation; empty if unknown."""
-    drawings: Mapping[str, Figure]
-    """Optuna's own figures, by name (see `avfusion.tuning.drawings`)."""
+    importances_figure: Figure | None
+    """The same, drawn by Optuna."""
     page: str | None
     """The same and others on a page that answers the mouse, if there is one (see `avfusion.tuning.interactive`)."""
     metric: str
+    """What the value of a trial is, as `validation log loss`."""
     larger_is_better: bool
     best_trial: int
     best_params: Mapping[str, Value]
@@ -167,40 +169,20 @@ def log_study(record: StudyRecord, store: FeatureStore) -> None:
 
 def _figures(record: StudyRecord, remark: str | None) -> Iterator[tuple[str, Figure]]:
     """Name and figure, of those that the trials are enough for."""
-    yield from record.drawings.items()
-    complete, scales = record.trials[record.trials["value"].notna()], record.scales
-    metric = f"validation {record.metric.replace('_', ' ')}"
-    better = record.larger_is_better
-    yield (
-        "history",
-        optimisation_history(
-            record.trials, f"{record.title}, trials", metric=metric, larger_is_better=better, note=remark
-        ),
-    )
-    yield (
-        "parallel_coordinates",
-        parallel_coordinates(
-            complete, scales, f"{record.title}, all trials", metric=metric, larger_is_better=better, note=remark
-        ),
-    )
-    yield (
-        "slices",
-        hyperparameter_slices(
-            complete, scales, f"{record.title}, each hyperparameter", metric=metric, larger_is_better=better,
-            note=remark,
-        ),
-    )  # fmt: skip
+    if record.importances_figure is not None:
+        yield "importances", record.importances_figure
+    complete, scales, title = record.trials[record.trials["value"].notna()], record.scales, record.title
+    value: Any = {"metric": record.metric, "larger_is_better": record.larger_is_better, "note": remark}
+    yield "history", optimisation_history(record.trials, f"{title}, trials", **value)
+    yield "parallel_coordinates", parallel_coordinates(complete, scales, f"{title}, all trials", **value)
+    yield "slices", hyperparameter_slices(complete, scales, f"{title}, each hyperparameter", **value)
     if len(scales) > 1:
         two = {name: scales[name] for name in [*record.importances, *scales] if name in scales}
         two = dict(list(two.items())[:2])
-        title = f"{record.title}, {' and '.join(two)}"
-        yield (
-            "contour",
-            hyperparameter_contour(complete, two, title, metric=metric, larger_is_better=better, note=remark),
-        )
+        yield "contour", hyperparameter_contour(complete, two, f"{title}, {' and '.join(two)}", **value)
     if "alpha" in scales:
         alpha = float(record.best_params["alpha"])
-        yield "alpha", alpha_trials(complete, f"{record.title}, accuracy by alpha", best_alpha=alpha, note=remark)
+        yield "alpha", alpha_trials(complete, f"{title}, accuracy by alpha", best_alpha=alpha, note=remark)
 
 
 def _close(run_id: str, outcome: str, params: Mapping[str, object], points: list[Metric], reason: str) -> None:

@@ -5,6 +5,7 @@ with one choice of values. In this folder, as in Optuna, the former is simply a 
 
 `space` says what is searched, `plans` what a study is to be, `storage` where it is kept, `sampling` which values are
 tried next, `study` how far it has come. `worker` is one process at work, `pool` starts and watches several, `leader`
-says who finishes a study that several machines work on. `results` and `drawings` show what was found.
+says who finishes a study that several machines work on. `results`, `importances_figure` and `interactive`
+show what was found.
 Nothing here scores the test split: only validation is looked at.
 """

@@ -1,6 +1,6 @@
-"""Optuna's own figures of a tuning study, under a title and a note of ours.
+"""Optuna's own figure of importances, under a title and a note of ours.
 
-One of its five. In place of the others `avfusion.figures` has figures that say more; each says there what.
+In place of its others `avfusion.figures` has figures that say more; each says there what.
 """
 
 import warnings
@@ -14,13 +14,13 @@ from optuna.visualization.matplotlib import plot_param_importances
 from avfusion.tuning.results import EVALUATOR, importances
 
 
-def drawings(study: Study, title: str, metric: str, note: str | None = None) -> dict[str, Figure]:
-    """Figures by name: `importances`, what each hyperparameter explains of the value; none where that is unknown.
+def importances_figure(study: Study, title: str, metric: str, note: str | None = None) -> Figure | None:
+    """What each hyperparameter explains of the value; None where that is unknown.
 
     `title` and `note` stand above, `metric` names the value.
     """
     if not importances(study):
-        return {}
+        return None
     with plt.rc_context(), warnings.catch_warnings():  # Optuna sets a style of its own and leaves it set
         warnings.simplefilter("ignore", ExperimentalWarning)
         axes = plot_param_importances(study, evaluator=EVALUATOR, target_name=metric)
@@ -31,4 +31,4 @@ def drawings(study: Study, title: str, metric: str, note: str | None = None) -> 
         figure.suptitle(f"{title}, what mattered" + (f"\n{note}" if note else ""))
         for place in ("left", "center"):
             axes.set_title("", loc=place)  # Optuna's name for the figure
-    return {"importances": figure}
+    return figure
